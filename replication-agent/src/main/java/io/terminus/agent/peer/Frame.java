@@ -1,0 +1,118 @@
+package io.terminus.agent.peer;
+
+import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.RefusedException.Why;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.zip.CRC32C;
+
+/**
+ * The frames of the peer protocol, little endian.
+ *
+ * <pre>
+ *   0        4      5      6      8            12         16
+ *  +--------+------+------+------+------------+----------+---- - -
+ *  | "TRP1" | type | vers | 0    | body bytes | crc32c   | body
+ *  +--------+------+------+------+------------+----------+---- - -
+ *   the checksum covers bytes 0..11 and the body
+ *
+ *  RUN     from i64 | run bytes i32 | 0 i32 | committed i64 | sync up to i64 | floor i64, then that many journal bytes:
+ *          whole records, within one segment, protected by their own checksums
+ *  STATUS  end i64 | committed i64 | sync up to i64 | floor i64          what a RUN says, when there is nothing to send
+ *  ACK     received i64 | durable i64 | applied i64                      cumulative; answers every RUN and STATUS
+ *  CONFIG  version i64 | value block
+ *  HELLO, ACCEPTED, REFUSED, FETCH   messages of terminus.agent.v1
+ * </pre>
+ */
+enum Frame {
+    HELLO(1),
+    ACCEPTED(2),
+    REFUSED(3),
+    RUN(4),
+    STATUS(5),
+    ACK(6),
+    CONFIG(7),
+    FETCH(8);
+
+    static final int HEADER_BYTES = 16;
+    static final int RUN_BODY_BYTES = 40;
+    static final int STATUS_BODY_BYTES = 32;
+    static final int ACK_BODY_BYTES = 24;
+
+    /** A lineage of 512 terms with long names fits; nothing longer is a frame of ours. */
+    static final int MAX_BODY_BYTES = 256 << 10;
+
+    private static final int MAGIC = 0x31505254; // "TRP1"
+    private static final byte VERSION = 1;
+    private static final Frame[] BY_CODE = {null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH};
+
+    private final byte code;
+
+    Frame(int code) {
+        this.code = (byte) code;
+    }
+
+    /** A buffer with room for a frame of this body; put the body, then {@link #seal}. */
+    ByteBuffer begin(int bodyBytes) {
+        ByteBuffer b = ByteBuffer.allocateDirect(HEADER_BYTES + bodyBytes).order(ByteOrder.LITTLE_ENDIAN);
+        return begin(b, bodyBytes);
+    }
+
+    /** The same in a buffer of the caller's. */
+    ByteBuffer begin(ByteBuffer b, int bodyBytes) {
+        b.clear();
+        return b.putInt(MAGIC).put(code).put(VERSION).putShort((short) 0).putInt(bodyBytes).putInt(0);
+    }
+
+    static ByteBuffer seal(ByteBuffer b) {
+        b.flip();
+        return b.putInt(12, crc(b, 0, b.limit() - HEADER_BYTES));
+    }
+
+    ByteBuffer of(byte[] body) {
+        return seal(begin(body.length).put(body));
+    }
+
+    /** The body's length that a header announces; the header must be there as a whole. */
+    static int bodyBytes(ByteBuffer b, int at) throws RefusedException {
+        if (b.getInt(at) != MAGIC) {
+            throw new RefusedException(Why.BAD_MESSAGE, "no frame of the peer protocol begins here");
+        }
+        if (b.get(at + 5) != VERSION) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE, "peer protocol version " + b.get(at + 5) + "; this agent speaks version " + VERSION);
+        }
+        int body = b.getInt(at + 8);
+        if (body < 0 || body > MAX_BODY_BYTES) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE, "a frame of " + body + " bytes; 0 to " + MAX_BODY_BYTES + " are allowed");
+        }
+        return body;
+    }
+
+    /** The type of a frame that is there as a whole. */
+    static Frame check(ByteBuffer b, int at, int bodyBytes) throws RefusedException {
+        if (b.getInt(at + 12) != crc(b, at, bodyBytes)) {
+            throw new RefusedException(Why.BAD_MESSAGE, "a frame's checksum does not match");
+        }
+        int type = b.get(at + 4);
+        if (type < 1 || type >= BY_CODE.length) {
+            throw new RefusedException(Why.BAD_MESSAGE, "unknown frame type " + type);
+        }
+        Frame frame = BY_CODE[type];
+        int fixed = frame == RUN
+                ? RUN_BODY_BYTES
+                : frame == STATUS ? STATUS_BODY_BYTES : frame == ACK ? ACK_BODY_BYTES : bodyBytes;
+        if (bodyBytes != fixed) {
+            throw new RefusedException(Why.BAD_MESSAGE, frame + " with a body of " + bodyBytes + " bytes, not " + fixed);
+        }
+        return frame;
+    }
+
+    private static int crc(ByteBuffer b, int at, int bodyBytes) {
+        CRC32C crc = new CRC32C();
+        crc.update(b.slice(at, 12));
+        crc.update(b.slice(at + HEADER_BYTES, bodyBytes));
+        return (int) crc.getValue();
+    }
+}

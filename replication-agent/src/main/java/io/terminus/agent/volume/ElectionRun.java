@@ -1,0 +1,269 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.volume.VolumeAuthority.Block;
+import io.terminus.agent.volume.VolumeAuthority.Grant;
+import io.terminus.agent.volume.VolumeAuthority.Put;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.agent.volume.VolumeConfig.Member;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One attempt of this agent to become the writer, step by step as docs/peer-protocol.md lists them: read the block, take
+ * the next term, seal, collect the best tail, open the term, wait until its TERM record is committed. Runs on a thread of
+ * its own and may wait; every wait has an end, and {@link #abandon} ends all of them.
+ */
+final class ElectionRun {
+
+    private static final Logger LOG = LoggerFactory.getLogger(ElectionRun.class);
+
+    /** With enough answers, how long the others are still waited for: what they have need not be copied later. */
+    private static final long GRACE_MILLIS = 700;
+
+    private static final Duration SEAL_TIMEOUT = Duration.ofMillis(1_500);
+    private static final long SEAL_AGAIN_MILLIS = 500;
+    private static final Duration FETCH_TIMEOUT = Duration.ofMinutes(10);
+
+    private final Volume volume;
+    private final Grant grant;
+    private final Volume.@Nullable Promotion promotion;
+    private final String self;
+    private final long deadlineNanos;
+    private volatile @Nullable String abandoned;
+
+    ElectionRun(Volume volume, Grant grant, Volume.@Nullable Promotion promotion) {
+        this.volume = volume;
+        this.grant = grant;
+        this.promotion = promotion;
+        this.self = volume.settings().agent();
+        this.deadlineNanos =
+                System.nanoTime() + volume.settings().electionTimeout().toNanos();
+    }
+
+    void abandon(String why) {
+        abandoned = why;
+    }
+
+    private static final class NotElected extends Exception {
+        NotElected(String message) {
+            super(message);
+        }
+    }
+
+    /** Returns null when the volume is served, else why not. */
+    @Nullable
+    String run() {
+        try {
+            Block block = await(volume.authority().read());
+            VolumeConfig before = checked(block);
+            VolumeConfig taken = before.takenBy(self);
+            long version = put(block.version(), taken);
+            volume.taken(taken, version);
+
+            Election.Verdict.Elected elected = sealAndCollect(taken, version);
+            String loss = elected.loss();
+            if (loss != null) {
+                LOG.warn("volume {}: {}", taken.name(), loss);
+            }
+            if (loss != null && accepts()) {
+                taken = taken.onlyMember(
+                        new Member(self, volume.settings().bootId()),
+                        elected.best().received());
+                version = put(version, taken);
+                volume.taken(taken, version);
+            }
+            takeTail(taken, elected);
+            keepGoing();
+            volume.open(taken, version, grant);
+            waitUntilServed();
+            return null;
+        } catch (NotElected | RefusedException | IOException e) {
+            return e.getMessage() == null ? e.toString() : e.getMessage();
+        } catch (InterruptedException e) {
+            return "interrupted";
+        } catch (RuntimeException e) {
+            LOG.error("volume {}: our own bug in an election", volume.name(), e);
+            return "internal error: " + e;
+        }
+    }
+
+    private VolumeConfig checked(Block block) throws NotElected {
+        VolumeConfig config = block.config();
+        if (config == null) {
+            throw new NotElected("the lock manager knows nothing of this volume");
+        }
+        if (block.version() < volume.configVersion()) {
+            throw new NotElected("the lock manager's value block went back from version " + volume.configVersion()
+                    + " to " + block.version());
+        }
+        if (config.member(self).isEmpty() && !accepts()) {
+            throw new NotElected(self + " is not in sync: the in-sync set is "
+                    + config.inSync().stream().map(Member::agent).toList()
+                    + "; what it misses could only be given up with --accept-data-loss");
+        }
+        if (promotion == null && config.failover() == Failover.MANUAL && !config.writer().equals(self)) {
+            throw new NotElected("the volume is written by " + config.writer() + " until " + self + " is promoted");
+        }
+        if (config.ackLevel() == AckLevel.LOCAL && !config.writer().equals(self) && !accepts()) {
+            throw new NotElected("the ack level is local: what " + config.writer()
+                    + " acknowledged may be only there; give it up with --accept-data-loss");
+        }
+        return config;
+    }
+
+    private boolean accepts() {
+        return promotion != null && promotion.acceptDataLoss();
+    }
+
+    private long put(long expected, VolumeConfig next) throws NotElected, InterruptedException {
+        while (true) {
+            switch (await(grant.put(expected, next))) {
+                case Put.Stored stored -> {
+                    return stored.version();
+                }
+                case Put.Mismatch mismatch -> {
+                    VolumeConfig current = mismatch.current().config();
+                    if (current != null && Arrays.equals(current.encode(), next.encode())) {
+                        return mismatch.current().version();
+                    }
+                    throw new NotElected("the value block was changed by somebody else");
+                }
+                case Put.Refused refused -> throw new NotElected(refused.why());
+                case Put.Unknown unknown -> {
+                    volume.say("asking again for term " + next.term() + ": " + unknown.why());
+                    TimeUnit.MILLISECONDS.sleep(SEAL_AGAIN_MILLIS);
+                    keepGoing();
+                }
+            }
+        }
+    }
+
+    /** Seals the members, this one first, until the answers suffice. */
+    private Election.Verdict.Elected sealAndCollect(VolumeConfig taken, long version)
+            throws NotElected, RefusedException, InterruptedException {
+        Map<String, Election.Answer> answers = new ConcurrentHashMap<>();
+        Map<String, String> silence = new ConcurrentHashMap<>();
+        answers.put(self, volume.seal(taken.term(), grant.token(), version, self));
+        List<Address> asked = taken.replicas().stream()
+                .filter(r -> !r.agent().equals(self) && (accepts() || taken.member(r.agent()).isPresent()))
+                .toList();
+        long began = System.nanoTime();
+        Map<String, CompletableFuture<?>> open = new ConcurrentHashMap<>();
+        while (true) {
+            for (Address a : asked) {
+                CompletableFuture<?> before = open.get(a.agent());
+                if (!answers.containsKey(a.agent()) && (before == null || before.isDone())) {
+                    open.put(
+                            a.agent(),
+                            volume.network()
+                                    .seal(a, taken.uuid(), taken.term(), grant.token(), version, SEAL_TIMEOUT)
+                                    .handle((answer, failure) -> {
+                                        if (answer != null) {
+                                            answers.put(a.agent(), answer);
+                                        } else {
+                                            silence.put(a.agent(), String.valueOf(failure.getMessage()));
+                                        }
+                                        return answer;
+                                    }));
+                }
+            }
+            long waitedMillis = (System.nanoTime() - began) / 1_000_000;
+            boolean all = answers.size() == asked.size() + 1;
+            boolean patient = waitedMillis < GRACE_MILLIS;
+            // Data is given up only after everybody had the time to answer.
+            boolean giveUp = accepts() && waitedMillis > 2 * SEAL_TIMEOUT.toMillis();
+            switch (Election.judge(taken, answers.values(), giveUp || (accepts() && all))) {
+                case Election.Verdict.Elected elected when all || !patient || asked.isEmpty() -> {
+                    return elected;
+                }
+                case Election.Verdict.Elected elected ->
+                    volume.say("sealed " + answers.keySet() + ", waiting a moment for the others");
+                case Election.Verdict.Waiting w ->
+                    volume.say("waiting for " + w.awaited() + ": " + w.have() + " of " + w.need()
+                            + " answers that an election needs" + (silence.isEmpty() ? "" : " " + silence));
+            }
+            TimeUnit.MILLISECONDS.sleep(patient ? 10 : SEAL_AGAIN_MILLIS);
+            keepGoing();
+        }
+    }
+
+    private void takeTail(VolumeConfig taken, Election.Verdict.Elected elected) throws IOException, NotElected {
+        Replica replica = volume.replica();
+        Journal journal = replica.journal();
+        Election.Answer best = elected.best();
+        if (!best.agent().equals(self)) {
+            long common = journal.lineage().commonEnd(best.lineage(), journal.end(), best.received());
+            if (common < replica.applied()) {
+                throw new NotElected("the image here is ahead of the history of the others: it has to be rebuilt");
+            }
+            if (common < best.oldest()) {
+                throw new NotElected("the tail is at " + best.agent() + ", which has only what follows "
+                        + best.oldest() + "; the journal here ends at " + common);
+            }
+            Path rescued = replica.cut(common);
+            if (rescued != null) {
+                LOG.warn("volume {}: records that lost the election are now in {}", taken.name(), rescued);
+            }
+            Address from = taken.address(best.agent()).orElseThrow();
+            volume.say("fetching " + (best.received() - common) + " bytes of the tail from " + best.agent());
+            volume.network()
+                    .fetch(from, taken.uuid(), taken.term(), common, best.received(), journal, FETCH_TIMEOUT);
+        }
+        Inbound.secure(replica, replica.applied(), journal.end());
+        replica.commit(Math.min(elected.committed(), journal.end()));
+    }
+
+    private void waitUntilServed() throws NotElected, InterruptedException {
+        while (true) {
+            Writer w = volume.writer();
+            if (w == null || w.isStopped()) {
+                throw new NotElected("the term ended before it was served");
+            }
+            if (w.serving()) {
+                return;
+            }
+            TimeUnit.MILLISECONDS.sleep(5);
+            keepGoing();
+        }
+    }
+
+    private void keepGoing() throws NotElected {
+        String why = abandoned;
+        if (why != null) {
+            throw new NotElected(why);
+        }
+        if (System.nanoTime() > deadlineNanos) {
+            throw new NotElected(
+                    "not served within " + volume.settings().electionTimeout().toSeconds() + " s: "
+                            + volume.status().detail());
+        }
+        if (!grant.believed()) {
+            throw new NotElected("the volume's lock was lost");
+        }
+    }
+
+    private <T> T await(CompletableFuture<T> future) throws NotElected, InterruptedException {
+        while (true) {
+            try {
+                return future.get(50, TimeUnit.MILLISECONDS);
+            } catch (TimeoutException e) {
+                keepGoing();
+            } catch (ExecutionException e) {
+                throw new NotElected(String.valueOf(e.getCause().getMessage()));
+            }
+        }
+    }
+}

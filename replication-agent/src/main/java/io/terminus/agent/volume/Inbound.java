@@ -1,0 +1,153 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.image.NoSpaceException;
+import io.terminus.agent.journal.BadRecordException;
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.RecordKind;
+import io.terminus.agent.volume.RefusedException.Why;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The stream of one writer's term into this replica's journal. One thread feeds it, the link's reader. It ends when a
+ * newer term seals the replica: everything it does happens under the volume's fence, so that after a seal was answered
+ * not one byte of the old term can be published.
+ */
+public final class Inbound {
+
+    /** Everything before these positions; cumulative. */
+    public record Progress(long received, long durable, long applied) {}
+
+    private final Object fence;
+    private final Replica replica;
+    private final long term;
+    private final String writer;
+    private boolean live = true;
+    private @Nullable String ended;
+    private volatile Runnable onProgress = () -> {};
+
+    Inbound(Object fence, Replica replica, long term, String writer) {
+        this.fence = fence;
+        this.replica = replica;
+        this.term = term;
+        this.writer = writer;
+    }
+
+    /** Called, from any thread, when more is durable or applied. */
+    public void onProgress(Runnable listener) {
+        onProgress = listener;
+    }
+
+    void progressMade() {
+        onProgress.run();
+    }
+
+    /** Where the bytes at {@code position} go; at most {@code atMost}, at least one. */
+    public ByteBuffer landing(long position, int atMost) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            if (position != replica.journal().landed()) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE,
+                        "a run at position " + position + " does not follow " + replica.journal().landed());
+            }
+            return replica.journal().landing(position, atMost);
+        }
+    }
+
+    /** That many bytes of the landing were filled: whole records are checked, secured and published. */
+    public void landed(int bytes) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            Journal journal = replica.journal();
+            long before = journal.end();
+            try {
+                long end = journal.publish(bytes);
+                if (end > before) {
+                    secure(replica, before, end);
+                    replica.published();
+                }
+            } catch (BadRecordException e) {
+                throw new RefusedException(Why.BAD_MESSAGE, e.getMessage());
+            } catch (NoSpaceException e) {
+                throw new RefusedException(Why.NO_SPACE, e.getMessage());
+            } catch (IOException e) {
+                replica.fail("the journal cannot be written: " + e.getMessage());
+                throw new RefusedException(Why.FAILED, e.getMessage());
+            }
+        }
+    }
+
+    /** What every message of the writer says besides bytes. */
+    public void told(long committed, long syncUpTo, long floor) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            replica.commit(Math.min(committed, replica.journal().end()));
+            replica.retain(floor);
+        }
+        syncUpTo(syncUpTo);
+    }
+
+    /** The writer waits until this is durable here. What has not come yet is synced when it has. */
+    public void syncUpTo(long position) {
+        long wanted = Math.min(position, replica.journal().end());
+        if (wanted > replica.journal().durable()) {
+            replica.requestSync(wanted);
+        }
+    }
+
+    public Progress progress() {
+        Journal journal = replica.journal();
+        return new Progress(journal.end(), journal.durable(), replica.applied());
+    }
+
+    public long term() {
+        return term;
+    }
+
+    public String writer() {
+        return writer;
+    }
+
+    public @Nullable String endedBecause() {
+        synchronized (fence) {
+            return ended;
+        }
+    }
+
+    /** Under the fence: nothing is taken any more. */
+    void end(String why) {
+        if (live) {
+            live = false;
+            ended = why;
+            replica.journal().dropLanded();
+        }
+        onProgress.run();
+    }
+
+    /** Image space for what the journal holds in [from, to), so that what is acknowledged can be applied. */
+    static void secure(Replica replica, long from, long to) throws IOException {
+        IOException[] failure = new IOException[1];
+        replica.journal().forEach(from, to, r -> {
+            try {
+                if (r.kind() == RecordKind.WRITE || (r.kind() == RecordKind.WRITE_ZEROES && !r.mayPunch())) {
+                    replica.image().secure(r.offset(), r.length());
+                }
+                return true;
+            } catch (IOException e) {
+                failure[0] = e;
+                return false;
+            }
+        });
+        if (failure[0] != null) {
+            throw failure[0];
+        }
+    }
+
+    private void requireLive() throws RefusedException {
+        if (!live) {
+            throw new RefusedException(Why.FENCED, "term " + term + " of " + writer + " is over here: " + ended);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.volume.VolumeConfig.Member;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.ToLongFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Which positions of a term are committed, and who is in sync: PacificA's primary with the lock manager as configuration
+ * manager. Pure; the caller serialises.
+ *
+ * <p>A position is <em>committed</em> when q members of the in-sync set, the writer among them, have it (received or
+ * durable, by the volume's ack level). Positions are cumulative. Three rules make the set safe to change:
+ *
+ * <ul>
+ *   <li>Nothing counts as committed in a term before its TERM record is ({@code floor}), or a record of an older term
+ *       could be acknowledged here and then lose an election (Raft's figure 8).
+ *   <li>From sending a change until its outcome is known, an ack needs q copies in the old <em>and</em> in the new set,
+ *       for either may be the one that elects. A peer that joins is required first, and its change is sent when it holds
+ *       everything acknowledged.
+ *   <li>A removal is sent only when q members of what remains hold everything acknowledged; the recovered tail and the
+ *       TERM record count as acknowledged from the start.
+ * </ul>
+ */
+final class Membership {
+
+    /** A peer further behind than this is not asked to join: every acknowledgement would wait for it to catch up. */
+    static final long JOIN_LAG_BYTES = 1 << 20;
+
+    /** How the writer sees a peer when it thinks about the set. */
+    record Peer(boolean streaming, boolean gone, String bootId) {}
+
+    private record Position(long received, long durable) {
+        static final Position NONE = new Position(-1, -1);
+    }
+
+    private final String self;
+    private final long floor;
+    private final Lineage lineage;
+    private final Map<String, Position> positions = new HashMap<>();
+    private VolumeConfig config;
+
+    /** The set asked for; acks need it too from the moment it stands here. */
+    private @Nullable VolumeConfig wanted;
+
+    private boolean sent;
+    private long joinAt;
+    private long committed;
+    private long durablyCommitted;
+
+    /**
+     * @param committed the highest position known to be committed by earlier terms
+     * @param floor the end of this term's TERM record
+     * @param lineage the writer's own, this term last
+     */
+    Membership(VolumeConfig config, String self, long committed, long floor, Lineage lineage) {
+        this.config = config;
+        this.self = self;
+        this.committed = committed;
+        this.durablyCommitted = committed;
+        this.floor = floor;
+        this.lineage = lineage;
+    }
+
+    VolumeConfig config() {
+        return config;
+    }
+
+    /** The change whose outcome is not known yet, as it was sent. */
+    Optional<VolumeConfig> inFlight() {
+        return sent ? Optional.ofNullable(wanted) : Optional.empty();
+    }
+
+    /** What a member proves to hold. A new connection may prove less than the one before. */
+    void holds(String agent, long received, long durable) {
+        positions.put(agent, new Position(received, durable));
+        committed = Math.max(committed, reached(levelPosition()));
+        durablyCommitted = Math.max(durablyCommitted, reached(Position::durable));
+    }
+
+    /** Everything before this is committed. Never falls. */
+    long committed() {
+        return committed;
+    }
+
+    /** Everything before this is durable in q copies: what FLUSH and FUA wait for. Never falls. */
+    long durablyCommitted() {
+        return durablyCommitted;
+    }
+
+    boolean open() {
+        return committed >= floor;
+    }
+
+    /** Enough members for acknowledgements, by the volume's own floor. */
+    boolean enoughMembers() {
+        return config.inSync().size() >= config.minCopies()
+                && (wanted == null || wanted.inSync().size() >= config.minCopies());
+    }
+
+    /** The next change to send, if one is due. Its set is required by acks from now until the outcome is told. */
+    Optional<VolumeConfig> propose(Map<String, Peer> peers) {
+        if (wanted == null) {
+            wanted = nextSet(peers);
+            joinAt = Math.max(committed, floor);
+            sent = false;
+        }
+        if (wanted == null || sent) {
+            return Optional.empty();
+        }
+        Optional<Member> joining = joining(wanted);
+        if (joining.isPresent()) {
+            String agent = joining.get().agent();
+            Peer peer = peers.get(agent);
+            if (peer == null || !peer.streaming() || !peer.bootId().equals(joining.get().bootId())) {
+                wanted = null; // not sent: nobody else knows of it
+                return Optional.empty();
+            }
+            if (levelPosition().applyAsLong(position(agent)) < joinAt) {
+                return Optional.empty();
+            }
+        }
+        sent = true;
+        return Optional.of(wanted);
+    }
+
+    /** The change in flight is what the lock manager now holds. */
+    void changed() {
+        VolumeConfig outcome = wanted;
+        if (outcome == null) {
+            throw new IllegalStateException("no change of the in-sync set is in flight");
+        }
+        config = outcome;
+        wanted = null;
+        sent = false;
+        recount();
+    }
+
+    /** The change in flight was certainly not stored, and cannot be any more. */
+    void unchanged() {
+        wanted = null;
+        sent = false;
+        recount();
+    }
+
+    private @Nullable VolumeConfig nextSet(Map<String, Peer> peers) {
+        for (Member m : config.inSync()) {
+            Peer peer = peers.get(m.agent());
+            if (!m.agent().equals(self) && (peer == null || peer.gone())) {
+                VolumeConfig next = config.without(m.agent(), committed).withLineage(lineage);
+                if (carries(next)) {
+                    return next;
+                }
+            }
+        }
+        if (config.ackLevel() != AckLevel.LOCAL) {
+            for (Map.Entry<String, Peer> e : peers.entrySet()) {
+                Member as = new Member(e.getKey(), e.getValue().bootId());
+                boolean inAlready = config.inSync().contains(as);
+                if (!inAlready && e.getValue().streaming() && closeEnough(as.agent())) {
+                    return config.withMember(as).withLineage(lineage);
+                }
+            }
+        }
+        return config.lineage().equals(lineage) ? null : config.withLineage(lineage);
+    }
+
+    /** The member that {@code next} has and the present set has not, under that incarnation. */
+    private Optional<Member> joining(VolumeConfig next) {
+        return next.inSync().stream()
+                .filter(m -> !m.agent().equals(self) && !config.inSync().contains(m))
+                .findFirst();
+    }
+
+    private boolean closeEnough(String agent) {
+        long behind = position(self).received() - position(agent).received();
+        return behind <= JOIN_LAG_BYTES || position(agent).received() >= Math.max(committed, floor);
+    }
+
+    /** Do q members of that set hold everything acknowledged, the recovered tail and the TERM record included? */
+    private boolean carries(VolumeConfig next) {
+        return next.inSync().stream().anyMatch(m -> m.agent().equals(self))
+                && quorum(next, levelPosition()) >= Math.max(committed, floor);
+    }
+
+    private void recount() {
+        Position own = position(self);
+        holds(self, own.received(), own.durable());
+    }
+
+    private long reached(ToLongFunction<Position> what) {
+        long all = quorum(config, what);
+        VolumeConfig next = wanted;
+        if (next != null) {
+            all = Math.min(all, quorum(next, what));
+        }
+        return all < floor ? -1 : all;
+    }
+
+    /** The position that q members have, the writer being one of them. */
+    private long quorum(VolumeConfig set, ToLongFunction<Position> what) {
+        int q = set.copiesNeeded();
+        long own = what.applyAsLong(position(self));
+        if (q == 1) {
+            return own;
+        }
+        long[] others = set.inSync().stream()
+                .filter(m -> !m.agent().equals(self))
+                .mapToLong(m -> what.applyAsLong(position(m.agent())))
+                .sorted()
+                .toArray();
+        return others.length < q - 1 ? -1 : Math.min(own, others[others.length - (q - 1)]);
+    }
+
+    private ToLongFunction<Position> levelPosition() {
+        return config.ackLevel() == AckLevel.DURABLE ? Position::durable : Position::received;
+    }
+
+    private Position position(String agent) {
+        return positions.getOrDefault(agent, Position.NONE);
+    }
+
+    @Override
+    public String toString() {
+        return "in sync " + Arrays.toString(config.inSync().stream().map(Member::agent).toArray()) + ", committed "
+                + committed + ", durable " + durablyCommitted + (wanted == null ? "" : ", changing to " + wanted.inSync());
+    }
+}

@@ -1,0 +1,31 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+
+/** How a volume reaches the other agents. */
+public interface PeerNetwork {
+
+    /** A stream of journal runs to one peer; keeps connecting until closed. Any thread may call it. */
+    interface Stream extends AutoCloseable {
+        /** There may be something new to send: send what the socket takes without blocking. */
+        void pump();
+
+        @Override
+        void close();
+    }
+
+    Stream stream(PeerCursor cursor);
+
+    /** Raises the peer's fence; fails if it cannot be reached in time or refuses. */
+    CompletableFuture<Election.Answer> seal(
+            Address peer, UUID volume, long term, long token, long configVersion, Duration deadline);
+
+    /** Copies journal bytes [from, to) of a sealed peer to the end of {@code into}, verified as they land. */
+    void fetch(Address peer, UUID volume, long term, long from, long to, Journal into, Duration deadline)
+            throws IOException;
+}

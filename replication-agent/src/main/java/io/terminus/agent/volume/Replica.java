@@ -1,0 +1,451 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.image.Image;
+import io.terminus.agent.image.NoSpaceException;
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalSpec;
+import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.journal.RecordKind;
+import io.terminus.agent.journal.RecordView;
+import io.terminus.agent.journal.Recovery;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One copy of a volume on this agent's disk: superblock, journal, image, and the two threads that move records from the
+ * one to the other.
+ *
+ * <p>The write-ahead rule, on every replica, the writer's own included: the image is written only from records that are
+ * <em>committed</em> (so an ordinary failover cuts journals and never images) and <em>durable</em> in this journal (so
+ * power loss cannot leave the image ahead of it). {@code sync} fdatasyncs what was published, at once when somebody waits
+ * for it and every {@link #SYNC_PACE_NANOS} otherwise; {@code apply} writes the image behind it. Acknowledgements wait
+ * for neither unless the ack level says so.
+ *
+ * <p>Checkpoint, in this order: sample the applied prefix, sync the image, write the superblock that names the prefix;
+ * only then may the segments before it be reused.
+ *
+ * <p>A failed fdatasync or image write is final: the kernel may have dropped the dirty pages and call the next sync
+ * good. The replica says so in its superblock and stops. A full disk is not final: apply waits for space.
+ */
+final class Replica implements AutoCloseable {
+
+    /** What happens on the replica's threads. Called from them: be quick. */
+    interface Observer {
+        /** More of the journal is durable. */
+        void synced();
+
+        /** More of the image is written. */
+        void applied();
+
+        void failed(String why);
+    }
+
+    private static final Logger LOG = LoggerFactory.getLogger(Replica.class);
+
+    /** How long published bytes may stay unsynced when nobody waits for them. */
+    private static final long SYNC_PACE_NANOS = 50_000_000;
+
+    /** Applied bytes after which the image is synced and the segments behind are given back. */
+    private static final long CHECKPOINT_BYTES = 64L << 20;
+
+    /** Apply in steps of this many journal bytes, so that progress is seen. */
+    private static final long APPLY_STEP_BYTES = 8L << 20;
+
+    private static final long NO_SPACE_RETRY_NANOS = 500_000_000;
+
+    static final String IMAGE_FILE = "image.raw";
+    private static final String JOURNAL_DIR = "journal";
+    private static final String RESCUED_DIR = "rescued";
+
+    private final Path dir;
+    private final Journal journal;
+    private final Image image;
+    private final Overlay overlay;
+    private final Thread syncer;
+    private final Thread applier;
+
+    /** Held while records go into the image and out of the overlay: the overlay is filled for the first time between. */
+    private final ReentrantLock applyLock = new ReentrantLock();
+
+    private Superblock superblock;
+    private volatile Observer observer = new Observer() {
+        @Override
+        public void synced() {}
+
+        @Override
+        public void applied() {}
+
+        @Override
+        public void failed(String why) {}
+    };
+    private volatile long committed;
+    private volatile long applied;
+    private volatile long checkpoint;
+    private volatile long syncDemand;
+    private volatile long retainFrom = Long.MAX_VALUE;
+    private volatile boolean showOverlay;
+    private volatile boolean syncerIdle;
+    private volatile boolean applierIdle;
+    private volatile boolean closing;
+    private volatile @Nullable String waitingFor;
+
+    /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
+    static void create(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
+            throws IOException {
+        Files.createDirectories(dir.resolve(JOURNAL_DIR));
+        try (Journal made = Journal.create(dir.resolve(JOURNAL_DIR), spec(config, journalSegments, self), 0);
+                Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes())) {
+            made.sync();
+            image.sync();
+        }
+        new Superblock(config.encode(), 0, 0, 0, 0, new Lineage(java.util.List.of()), 0, bootId, true, false, "")
+                .write(dir);
+    }
+
+    /** Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail. */
+    static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
+            throws IOException {
+        Superblock superblock = Superblock.read(dir);
+        Recovery found = Journal.open(
+                dir.resolve(JOURNAL_DIR),
+                spec(config, journalSegments, self),
+                superblock.checkpoint(),
+                superblock.lineage(),
+                Math.max(superblock.checkpoint(), superblock.committed()));
+        boolean lost = superblock.memoryLost() || (!superblock.clean() && !superblock.bootId().equals(bootId));
+        if (found.verdict() instanceof Recovery.Verdict.Corrupt corrupt) {
+            LOG.error(
+                    "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what follows"
+                            + " has to come from another replica",
+                    config.name(),
+                    corrupt.at(),
+                    corrupt.knownSafe());
+            lost = true;
+        }
+        superblock = superblock.opened(bootId, lost);
+        superblock.write(dir);
+        Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
+        return new Replica(dir, config.name(), superblock, found, image);
+    }
+
+    private Replica(Path dir, String name, Superblock superblock, Recovery found, Image image) {
+        this.dir = dir;
+        this.superblock = superblock;
+        this.journal = found.journal();
+        this.image = image;
+        this.overlay = new Overlay(journal::payload);
+        this.checkpoint = superblock.checkpoint();
+        this.applied = superblock.checkpoint();
+        this.committed = Math.max(superblock.checkpoint(), Math.min(found.committed(), journal.end()));
+        this.syncer = Thread.ofPlatform().name("sync-" + name).daemon().unstarted(this::syncLoop);
+        this.applier = Thread.ofPlatform().name("apply-" + name).daemon().unstarted(this::applyLoop);
+    }
+
+    private static JournalSpec spec(VolumeConfig config, int journalSegments, String self) {
+        return new JournalSpec(config.uuid(), config.segmentBytes(), journalSegments, self);
+    }
+
+    void start(Observer events) {
+        observer = events;
+        if (superblock().failed().isEmpty()) {
+            syncer.start();
+            applier.start();
+        }
+    }
+
+    Path imagePath() {
+        return dir.resolve(IMAGE_FILE);
+    }
+
+    Journal journal() {
+        return journal;
+    }
+
+    Image image() {
+        return image;
+    }
+
+    long committed() {
+        return committed;
+    }
+
+    long applied() {
+        return applied;
+    }
+
+    long checkpoint() {
+        return checkpoint;
+    }
+
+    /** What apply waits for, in words, or null. */
+    @Nullable
+    String waitingFor() {
+        return waitingFor;
+    }
+
+    synchronized Superblock superblock() {
+        return superblock;
+    }
+
+    /** Changes the superblock, durably, before it returns. */
+    synchronized void update(UnaryOperator<Superblock> change) throws IOException {
+        Superblock next = change.apply(superblock);
+        next.write(dir);
+        superblock = next;
+    }
+
+    // ---- journal progress
+
+    /** Bytes were published: they will be synced, by and by. Any thread; cheap. */
+    void published() {
+        if (syncerIdle) {
+            LockSupport.unpark(syncer);
+        }
+    }
+
+    /** Somebody waits until this position is durable. */
+    void requestSync(long position) {
+        if (position > syncDemand) {
+            syncDemand = position;
+        }
+        if (journal.durable() < position) {
+            LockSupport.unpark(syncer);
+        }
+    }
+
+    /** Everything before this position is committed. One caller at a time. */
+    void commit(long position) {
+        if (position <= committed) {
+            return;
+        }
+        if (showOverlay) {
+            journal.forEach(committed, position, this::show);
+        }
+        committed = position;
+        if (applierIdle) {
+            LockSupport.unpark(applier);
+        }
+    }
+
+    /** From now on {@link #read} is asked: what is committed and not applied is shown. */
+    void serveReads() {
+        applyLock.lock();
+        try {
+            overlay.clear();
+            journal.forEach(applied, committed, this::show);
+            showOverlay = true;
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    void stopReads() {
+        showOverlay = false;
+        overlay.clear();
+    }
+
+    /** The committed state at {@code offset}. */
+    void read(long offset, java.nio.ByteBuffer into) throws IOException {
+        overlay.read(offset, into, image::read);
+    }
+
+    /** Segments from this position on are kept for peers. */
+    void retain(long from) {
+        retainFrom = from;
+    }
+
+    private boolean show(RecordView r) {
+        RecordKind kind = r.kind();
+        if (kind == RecordKind.WRITE || kind == RecordKind.WRITE_ZEROES) {
+            overlay.add(r.offset(), r.length(), r.position(), kind == RecordKind.WRITE_ZEROES);
+        }
+        return true;
+    }
+
+    /** Cuts the journal back to {@code position}, which lies at or after everything applied; what goes is kept in a file. */
+    @Nullable
+    Path cut(long position) throws IOException {
+        if (position < applied) {
+            throw new IllegalStateException(
+                    "journal to be cut at " + position + ", but the image has everything before " + applied);
+        }
+        if (position >= journal.end()) {
+            return null;
+        }
+        Files.createDirectories(dir.resolve(RESCUED_DIR));
+        long term = journal.lineage().lastTerm();
+        Path file = dir.resolve(RESCUED_DIR).resolve("term-" + term + "-from-" + position + "-to-" + journal.end() + ".records");
+        journal.cut(position, file);
+        committed = Math.min(committed, position);
+        return file;
+    }
+
+    // ---- the two threads
+
+    private void syncLoop() {
+        long last = System.nanoTime() - SYNC_PACE_NANOS;
+        while (!closing) {
+            if (journal.durable() >= journal.end()) {
+                syncerIdle = true;
+                if (journal.durable() >= journal.end() && !closing) {
+                    LockSupport.park(this);
+                }
+                syncerIdle = false;
+                continue;
+            }
+            long rest = last + SYNC_PACE_NANOS - System.nanoTime();
+            if (syncDemand <= journal.durable() && rest > 0) {
+                LockSupport.parkNanos(this, rest);
+                continue;
+            }
+            last = System.nanoTime();
+            try {
+                journal.sync();
+            } catch (IOException e) {
+                fail("fdatasync of the journal failed: " + e.getMessage());
+                return;
+            }
+            observer.synced();
+            if (applierIdle) {
+                LockSupport.unpark(applier);
+            }
+        }
+    }
+
+    private void applyLoop() {
+        while (!closing) {
+            try {
+                long target = applicable();
+                if (target > applied) {
+                    applyTo(target);
+                } else if (applied - checkpoint >= CHECKPOINT_BYTES) {
+                    checkpointNow();
+                } else {
+                    applierIdle = true;
+                    if (applicable() <= applied && !closing) {
+                        LockSupport.park(this);
+                    }
+                    applierIdle = false;
+                }
+                if (applied - checkpoint >= CHECKPOINT_BYTES) {
+                    checkpointNow();
+                }
+            } catch (NoSpaceException e) {
+                waitingFor = "space for the image: " + e.getMessage();
+                LockSupport.parkNanos(this, NO_SPACE_RETRY_NANOS);
+            } catch (IOException e) {
+                fail("writing the image failed: " + e.getMessage());
+                return;
+            }
+        }
+    }
+
+    private long applicable() {
+        return Math.min(committed, journal.durable());
+    }
+
+    private void applyTo(long target) throws IOException {
+        applyLock.lock();
+        try {
+            long from = applied;
+            long step = Math.min(target, from + APPLY_STEP_BYTES);
+            IOException[] failure = new IOException[1];
+            long[] reached = {from};
+            journal.forEach(from, target, r -> {
+                try {
+                    apply(r);
+                } catch (IOException e) {
+                    failure[0] = e;
+                    return false;
+                }
+                reached[0] = r.end();
+                return r.end() < step;
+            });
+            if (showOverlay) {
+                journal.forEach(from, reached[0], r -> {
+                    overlay.applied(r.offset(), r.length(), r.position());
+                    return true;
+                });
+            }
+            applied = reached[0];
+            if (failure[0] != null) {
+                throw failure[0];
+            }
+            waitingFor = null;
+        } finally {
+            applyLock.unlock();
+        }
+        observer.applied();
+    }
+
+    private void apply(RecordView r) throws IOException {
+        switch (r.kind()) {
+            case WRITE -> image.write(r.payload(), r.offset());
+            case WRITE_ZEROES -> image.zero(r.offset(), r.length(), r.mayPunch());
+            case TERM, PAD -> {}
+        }
+    }
+
+    /** Applier's thread, or after it has ended. */
+    private void checkpointNow() throws IOException {
+        long position = applied;
+        Lineage there = journal.lineage().before(position);
+        image.sync();
+        update(s -> s.checkpointed(position, there, Math.max(position, committed)));
+        checkpoint = position;
+        journal.release(Math.min(position, retainFrom));
+    }
+
+    /** Gives back what neither this replica nor a peer needs any more. */
+    void releaseSegments() {
+        journal.release(Math.min(checkpoint, retainFrom));
+    }
+
+    void fail(String why) {
+        LOG.error("replica in {} stops for good: {}", dir, why);
+        try {
+            update(s -> s.failedBecause(why));
+        } catch (IOException e) {
+            LOG.error("the superblock in {} cannot be marked failed: {}", dir, e.getMessage());
+        }
+        observer.failed(why);
+    }
+
+    /** Applies what may be applied, takes a checkpoint, and closes. */
+    @Override
+    public void close() {
+        closing = true;
+        LockSupport.unpark(syncer);
+        LockSupport.unpark(applier);
+        try {
+            if (syncer.isAlive()) {
+                syncer.join();
+            }
+            if (applier.isAlive()) {
+                applier.join();
+            }
+            if (superblock().failed().isEmpty()) {
+                journal.sync();
+                while (applicable() > applied) {
+                    applyTo(applicable());
+                }
+                checkpointNow();
+                update(Superblock::closedCleanly);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (IOException e) {
+            LOG.warn("replica in {}: not closed in good order, the next start replays: {}", dir, e.getMessage());
+        } finally {
+            journal.close();
+            image.close();
+        }
+    }
+}

@@ -1,0 +1,16 @@
+package io.terminus.agent.volume;
+
+/**
+ * Points on the write path at which a test may stop the process. Production uses {@link #NONE}; an agent started with
+ * {@code agent.test-hooks-dir} stops itself with SIGSTOP when a file of the point's name appears there.
+ */
+public interface TestHooks {
+
+    TestHooks NONE = new TestHooks() {};
+
+    /** The guard was asked at admission and the record is in the journal; nothing of it is sent yet. */
+    default void beforeSend() {}
+
+    /** The guard was asked for the last time; the replies are not sent yet. */
+    default void beforeReply() {}
+}

@@ -1,0 +1,793 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.image.NoSpaceException;
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.volume.RefusedException.Why;
+import io.terminus.agent.volume.VolumeAuthority.Block;
+import io.terminus.agent.volume.VolumeAuthority.Grant;
+import io.terminus.agent.volume.VolumeConfig.Member;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One volume on this agent: its replica, and what the agent is for it at the moment.
+ *
+ * <pre>
+ *   REPLICA --(last writer, or automatic failover)--> STANDBY --(granted)--> CANDIDATE --(TERM committed)--> WRITER
+ *      ^------(lock lost, fenced, handed over, election not won in time)------------------------------------------'
+ * </pre>
+ *
+ * <p>Two kinds of things happen: those that must be in order with journal bytes (seals, streams, terms) happen under
+ * {@code fence}; those that talk to the lock manager happen on the volume's own thread, which never waits for a network.
+ * An election waits for many things, and has a thread of its own.
+ */
+public final class Volume implements AutoCloseable, Writer.Owner {
+
+    /** What an agent gives all its volumes. */
+    public record Settings(
+            String agent,
+            String bootId,
+            int journalSegments,
+            Duration peerTimeout,
+            Duration electionTimeout,
+            Duration drainTimeout,
+            TestHooks hooks) {}
+
+    /** The volume is not served by this agent now. */
+    public static final class NotServedException extends Exception {
+        NotServedException(String message) {
+            super(message);
+        }
+    }
+
+    /** One replica, as this agent sees it. Positions are -1 where they are not known. */
+    public record ReplicaStatus(
+            String agent,
+            @Nullable Path image,
+            boolean inSync,
+            boolean connected,
+            long received,
+            long durable,
+            long applied,
+            String detail) {}
+
+    public record Status(
+            VolumeConfig config,
+            long configVersion,
+            Role role,
+            String detail,
+            long committed,
+            long token,
+            List<ReplicaStatus> replicas) {}
+
+    private static final Logger LOG = LoggerFactory.getLogger(Volume.class);
+    private static final long TICK_MILLIS = 100;
+    private static final long RETRY_MILLIS = 1_000;
+
+    private final Settings settings;
+    private final Path dir;
+    private final Replica replica;
+    private final VolumeAuthority authority;
+    private final PeerNetwork network;
+    private final ScheduledExecutorService thread;
+
+    /** Orders everything that may append to the journal, or ends somebody's right to. */
+    private final Object fence = new Object();
+
+    private @Nullable Inbound inbound;
+    private volatile @Nullable Writer writer;
+    private volatile Role role = Role.REPLICA;
+    private volatile String detail = "starting";
+    private volatile VolumeConfig config;
+    private volatile long configVersion;
+    private volatile @Nullable Grant grant;
+    private volatile VolumeAuthority.@Nullable Waiting waiting;
+    private volatile @Nullable ElectionRun election;
+    private volatile @Nullable Promotion promotion;
+    private volatile boolean closing;
+
+    /** An operator's word that this agent is to write. */
+    record Promotion(boolean force, boolean acceptDataLoss) {}
+
+    static Volume open(
+            Path dir, VolumeConfig config, Settings settings, VolumeAuthority authority, PeerNetwork network)
+            throws IOException {
+        Replica replica = Replica.open(dir, config, settings.journalSegments(), settings.agent(), settings.bootId());
+        return new Volume(dir, config, replica, settings, authority, network);
+    }
+
+    private Volume(
+            Path dir,
+            VolumeConfig config,
+            Replica replica,
+            Settings settings,
+            VolumeAuthority authority,
+            PeerNetwork network) {
+        this.dir = dir;
+        this.config = config;
+        this.configVersion = replica.superblock().configVersion();
+        this.replica = replica;
+        this.settings = settings;
+        this.authority = authority;
+        this.network = network;
+        this.thread = Executors.newSingleThreadScheduledExecutor(
+                Thread.ofPlatform().name("volume-" + config.name()).daemon().factory());
+    }
+
+    void start() {
+        replica.start(new Replica.Observer() {
+            @Override
+            public void synced() {
+                progressed();
+            }
+
+            @Override
+            public void applied() {
+                progressed();
+            }
+
+            @Override
+            public void failed(String why) {
+                replicaFailed(why);
+            }
+        });
+        String failed = replica.superblock().failed();
+        if (!failed.isEmpty()) {
+            role = Role.FAILED;
+            detail = failed;
+            return;
+        }
+        thread.execute(this::decide);
+        thread.scheduleWithFixedDelay(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    // ---- clients
+
+    public String name() {
+        return config.name();
+    }
+
+    public VolumeConfig config() {
+        return config;
+    }
+
+    public boolean serving() {
+        Writer w = writer;
+        return w != null && w.serving();
+    }
+
+    public VolumeClient attach(ClientReplies replies) throws NotServedException {
+        Writer w = writer;
+        if (w == null || !w.serving()) {
+            throw new NotServedException("volume " + name() + " is not served by agent " + settings.agent()
+                    + "; its writer is " + config.writer());
+        }
+        return w.attach(replies);
+    }
+
+    // ---- what peers ask
+
+    /** A writer wants to feed this replica. */
+    public Inbound accept(PeerCursor.Greeting hello) throws RefusedException {
+        synchronized (fence) {
+            requireWorking();
+            raiseFence(hello.term(), hello.token(), hello.writer());
+            if (hello.segmentBytes() != config.segmentBytes() || hello.sizeBytes() != config.sizeBytes()) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE,
+                        "this replica of " + name() + " has " + config.sizeBytes() + " bytes in segments of "
+                                + config.segmentBytes() + ", not " + hello.sizeBytes() + " in " + hello.segmentBytes());
+            }
+            Journal journal = replica.journal();
+            long common = journal.lineage().commonEnd(hello.lineage(), journal.end(), hello.end());
+            if (common < replica.applied()) {
+                String why = "the image holds writes up to position " + replica.applied()
+                        + " that the volume has lost after position " + common + ": it has to be rebuilt";
+                detail = why;
+                throw new RefusedException(Why.DIVERGED, why);
+            }
+            if (common < hello.oldest()) {
+                String why = "the journal here ends at " + common + ", and " + hello.writer() + " has only what follows "
+                        + hello.oldest() + ": this replica has to be rebuilt";
+                detail = why;
+                throw new RefusedException(Why.NEEDS_COPY, why);
+            }
+            try {
+                Path rescued = replica.cut(common);
+                if (rescued != null) {
+                    LOG.warn(
+                            "volume {}: records past the end of their term were never acknowledged and are now in {}",
+                            name(),
+                            rescued);
+                }
+                Inbound.secure(replica, replica.applied(), journal.end());
+                remember(hello.config(), hello.configVersion());
+            } catch (NoSpaceException e) {
+                throw new RefusedException(Why.NO_SPACE, e.getMessage());
+            } catch (IOException e) {
+                replica.fail("journal or superblock cannot be written: " + e.getMessage());
+                throw new RefusedException(Why.FAILED, e.getMessage());
+            }
+            if (inbound != null) {
+                inbound.end("a new stream took its place");
+            }
+            inbound = new Inbound(fence, replica, hello.term(), hello.writer());
+            detail = "fed by " + hello.writer() + " in term " + hello.term();
+            return inbound;
+        }
+    }
+
+    /** The writer tells of a newer value block. */
+    public void told(byte[] newer, long version) throws RefusedException {
+        try {
+            synchronized (fence) {
+                remember(newer, version);
+            }
+        } catch (IOException e) {
+            replica.fail("the superblock cannot be written: " + e.getMessage());
+            throw new RefusedException(Why.FAILED, e.getMessage());
+        }
+        thread.execute(this::decide);
+    }
+
+    /**
+     * Raises the fence to {@code term}, durably, and then tells what this replica has. After the answer nothing of an
+     * older term is taken here, and an older writer here has stopped.
+     */
+    public Election.Answer seal(long term, long token, long seenVersion, String candidate) throws RefusedException {
+        synchronized (fence) {
+            requireWorking();
+            if (seenVersion < configVersion) {
+                throw new RefusedException(
+                        Why.OTHER_CONFIG,
+                        "agent " + settings.agent() + " has seen version " + configVersion + " of the value block, "
+                                + candidate + " acts on version " + seenVersion);
+            }
+            raiseFence(term, token, candidate);
+            return answer();
+        }
+    }
+
+    /** The journal, for a candidate that collects the tail under this term's seal. */
+    public Journal supply(long term) throws RefusedException {
+        synchronized (fence) {
+            requireWorking();
+            if (replica.superblock().sealedTerm() != term) {
+                throw new RefusedException(
+                        Why.FENCED,
+                        "sealed by term " + replica.superblock().sealedTerm() + ", not by " + term);
+            }
+            return replica.journal();
+        }
+    }
+
+    public String bootId() {
+        return settings.bootId();
+    }
+
+    private Election.Answer answer() {
+        Journal journal = replica.journal();
+        return new Election.Answer(
+                settings.agent(),
+                journal.lineage(),
+                journal.oldest(),
+                journal.end(),
+                journal.durable(),
+                replica.committed(),
+                replica.applied(),
+                replica.superblock().memoryLost());
+    }
+
+    private void requireWorking() throws RefusedException {
+        if (role == Role.FAILED) {
+            throw new RefusedException(Why.FAILED, "the replica at " + settings.agent() + " has failed: " + detail);
+        }
+        if (closing) {
+            throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
+        }
+    }
+
+    /** Under the fence. Equal terms pass: a writer connects again, a candidate asks again. */
+    private void raiseFence(long term, long token, String by) throws RefusedException {
+        Superblock now = replica.superblock();
+        if (term < now.sealedTerm()) {
+            throw new RefusedException(
+                    Why.FENCED, "agent " + settings.agent() + " answers to term " + now.sealedTerm() + ", not to " + term);
+        }
+        if (term == now.sealedTerm()) {
+            return;
+        }
+        if (inbound != null) {
+            inbound.end("term " + term + " of " + by + " began");
+            inbound = null;
+        }
+        Writer w = writer;
+        if (w != null && w.term() < term) {
+            w.stop("sealed by " + by + " for term " + term);
+        }
+        try {
+            replica.update(s -> s.sealedBy(term, token));
+        } catch (IOException e) {
+            replica.fail("the fence cannot be made durable: " + e.getMessage());
+            throw new RefusedException(Why.FAILED, e.getMessage());
+        }
+    }
+
+    /** Keeps the newest value block seen. A member under this incarnation has all its memory. */
+    private void remember(byte[] encoded, long version) throws IOException {
+        if (version <= configVersion) {
+            return;
+        }
+        VolumeConfig newer;
+        try {
+            newer = VolumeConfig.decode(encoded);
+        } catch (VolumeConfig.UnreadableConfigException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+        boolean vouched = newer.inSync().contains(new Member(settings.agent(), settings.bootId()));
+        replica.update(s -> {
+            Superblock next = s.withConfig(encoded, version);
+            return vouched ? next.withMemoryLost(false) : next;
+        });
+        config = newer;
+        configVersion = version;
+    }
+
+    // ---- who is to write: on the volume's thread
+
+    private void tick() {
+        try {
+            Writer w = writer;
+            if (w != null) {
+                w.steward();
+            }
+        } catch (RuntimeException e) {
+            LOG.error("volume {}: our own bug; the writer stops", name(), e);
+            Writer w = writer;
+            if (w != null) {
+                w.stop("internal error: " + e);
+            }
+        }
+    }
+
+    /** Looks at the value block and takes up what it asks of this agent. */
+    private void decide() {
+        if (closing || role != Role.REPLICA || election != null || waiting != null) {
+            return;
+        }
+        authority.read().whenComplete((block, failure) -> onThread(() -> {
+            if (failure != null) {
+                detail = "waiting for the lock manager: " + failure.getMessage();
+                later(this::decide);
+            } else {
+                decide(block);
+            }
+        }));
+    }
+
+    private void decide(Block block) {
+        VolumeConfig current = block.config();
+        if (closing || role != Role.REPLICA || election != null || waiting != null) {
+            return;
+        }
+        if (current == null) {
+            detail = "the lock manager knows nothing of this volume (yet)";
+            later(this::decide);
+            return;
+        }
+        if (!current.uuid().equals(config.uuid())) {
+            detail = "the lock manager's volume " + name() + " is another one: " + current.uuid() + ", here is "
+                    + config.uuid();
+            return;
+        }
+        if (block.version() < configVersion) {
+            detail = "the lock manager's value block went back from version " + configVersion + " to "
+                    + block.version() + ": no election until an operator has looked";
+            later(this::decide);
+            return;
+        }
+        try {
+            synchronized (fence) {
+                remember(current.encode(), block.version());
+            }
+        } catch (IOException e) {
+            replica.fail("the superblock cannot be written: " + e.getMessage());
+            return;
+        }
+        if (current.member(settings.agent()).isEmpty()) {
+            detail = "not in sync: waits for " + current.writer();
+        } else if (current.writer().equals(settings.agent()) || current.failover() == Failover.AUTOMATIC) {
+            waitForLock(true, Duration.ZERO);
+        } else {
+            detail = "in sync, written by " + current.writer();
+        }
+    }
+
+    private void waitForLock(boolean standby, Duration wait) {
+        role = Role.STANDBY;
+        detail = "waiting for the volume's lock";
+        VolumeAuthority.Waiting w = authority.lock(standby, wait, new VolumeAuthority.HolderEvents() {
+            @Override
+            public void recalled() {
+                onThread(Volume.this::handOver);
+            }
+
+            @Override
+            public void lost(String why) {
+                lockLost(why);
+            }
+        });
+        waiting = w;
+        w.granted().whenComplete((granted, failure) -> onThread(() -> {
+            if (waiting != w) {
+                if (granted != null) {
+                    granted.release();
+                }
+                return;
+            }
+            waiting = null;
+            if (failure != null) {
+                role = Role.REPLICA;
+                detail = "no lock: " + failure.getMessage();
+                promotion = null;
+                later(this::decide);
+            } else {
+                elect(granted);
+            }
+        }));
+    }
+
+    private void elect(Grant granted) {
+        grant = granted;
+        role = Role.CANDIDATE;
+        detail = "granted the lock, reading the value block";
+        ElectionRun run = new ElectionRun(this, granted, promotion);
+        election = run;
+        Thread.ofVirtual().name("election-" + name()).start(() -> {
+            String lostBecause = run.run();
+            onThread(() -> electionOver(run, lostBecause));
+        });
+    }
+
+    /** {@code why} is null if the volume is served. */
+    private void electionOver(ElectionRun run, @Nullable String why) {
+        if (election != run) {
+            return;
+        }
+        election = null;
+        promotion = null;
+        Writer w = writer;
+        if (why == null && w != null && !w.isStopped()) {
+            role = Role.WRITER;
+            detail = "serving in term " + w.term();
+            LOG.info("volume {}: {} serves in term {}", name(), settings.agent(), w.term());
+            return;
+        }
+        LOG.info("volume {}: election not won: {}", name(), why);
+        if (w != null) {
+            w.stop(why == null ? "the term ended" : why);
+        }
+        stepDown(why == null ? "the term ended" : why);
+    }
+
+    private void stepDown(String why) {
+        Grant g = grant;
+        grant = null;
+        if (g != null) {
+            g.release();
+        }
+        if (role != Role.FAILED) {
+            role = Role.REPLICA;
+            detail = why;
+            later(this::decide);
+        }
+    }
+
+    /** Somebody needs the lock. */
+    private void handOver() {
+        ElectionRun run = election;
+        if (run != null) {
+            run.abandon("the lock was recalled");
+            return;
+        }
+        Writer w = writer;
+        if (w == null || w.isStopped()) {
+            stepDown("the lock was recalled");
+            return;
+        }
+        detail = "handing over: waiting until everything is committed";
+        Thread.ofVirtual().name("hand-over-" + name()).start(() -> {
+            w.drain(settings.drainTimeout());
+            w.stop("handed over");
+        });
+    }
+
+    /** From the lock client's thread: when this returns, nothing is served under the lost grant. */
+    private void lockLost(String why) {
+        ElectionRun run = election;
+        if (run != null) {
+            run.abandon("the lock was lost: " + why);
+        }
+        Writer w = writer;
+        if (w != null) {
+            w.stop("the volume's lock was lost: " + why);
+        }
+    }
+
+    @Override
+    public void writerStopped(Writer stopped, String why) {
+        onThread(() -> {
+            if (writer == stopped) {
+                writer = null;
+                if (election == null) {
+                    stepDown(why);
+                }
+            }
+        });
+    }
+
+    @Override
+    public void configChanged(VolumeConfig newer, long version) {
+        try {
+            synchronized (fence) {
+                remember(newer.encode(), version);
+            }
+        } catch (IOException e) {
+            replica.fail("the superblock cannot be written: " + e.getMessage());
+        }
+    }
+
+    /** Puts a term's writer in place, unless a newer term has been answered to meanwhile. */
+    void open(VolumeConfig taken, long version, Grant granted) throws IOException, RefusedException {
+        synchronized (fence) {
+            requireWorking();
+            if (replica.superblock().sealedTerm() != taken.term()) {
+                throw new RefusedException(
+                        Why.FENCED,
+                        "sealed by term " + replica.superblock().sealedTerm() + " before term " + taken.term() + " opened");
+            }
+            Writer w = new Writer(
+                    replica,
+                    taken,
+                    version,
+                    granted,
+                    settings.agent(),
+                    network,
+                    settings.peerTimeout(),
+                    settings.hooks(),
+                    this);
+            writer = w;
+            w.start();
+        }
+    }
+
+    private void replicaFailed(String why) {
+        role = Role.FAILED;
+        detail = why;
+        Writer w = writer;
+        if (w != null) {
+            w.stop(why);
+        }
+        // Not under the fence: the failing thread may hold it.
+        onThread(() -> {
+            synchronized (fence) {
+                if (inbound != null) {
+                    inbound.end(why);
+                    inbound = null;
+                }
+            }
+            stepDown(why);
+        });
+    }
+
+    private void progressed() {
+        Writer w = writer;
+        if (w != null) {
+            w.advance();
+        }
+        Inbound in = inbound;
+        if (in != null) {
+            in.progressMade();
+        }
+    }
+
+    // ---- what operators ask
+
+    /**
+     * Makes this agent the writer; returns when it serves.
+     *
+     * @param progress hears what is being waited for
+     */
+    public void promote(boolean force, boolean acceptDataLoss, Duration timeout, Consumer<String> progress)
+            throws RefusedException, InterruptedException {
+        synchronized (fence) {
+            requireWorking();
+        }
+        if (serving()) {
+            return;
+        }
+        thread.execute(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout));
+        long until = System.nanoTime() + timeout.toNanos();
+        boolean revoked = false;
+        String last = "";
+        while (!serving()) {
+            String now = role == Role.STANDBY && config.member(settings.agent()).isPresent()
+                    ? "waiting for " + config.writer() + (force ? " to lose the lock" : " to hand over")
+                    : detail;
+            if (!now.equals(last)) {
+                progress.accept(now);
+                last = now;
+            }
+            if (force && !revoked && role == Role.STANDBY) {
+                revoked = true;
+                authority.revokeHolder().whenComplete((what, failure) -> progress.accept(
+                        failure == null ? what : "the lock manager does not revoke: " + failure.getMessage()));
+            }
+            if (promotion == null && role == Role.REPLICA && !last.isEmpty() && election == null && waiting == null) {
+                throw new RefusedException(Why.NOT_READY, "not promoted: " + detail);
+            }
+            if (role == Role.FAILED) {
+                throw new RefusedException(Why.FAILED, detail);
+            }
+            if (System.nanoTime() > until) {
+                throw new RefusedException(Why.NOT_READY, "not promoted within " + timeout + ": " + detail);
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    private void beginPromotion(Promotion asked, Duration timeout) {
+        if (role == Role.WRITER || role == Role.CANDIDATE) {
+            return;
+        }
+        VolumeAuthority.Waiting w = waiting;
+        waiting = null;
+        if (w != null) {
+            w.cancel();
+        }
+        promotion = asked;
+        waitForLock(false, timeout);
+    }
+
+    public Status status() {
+        VolumeConfig c = config;
+        Writer w = writer;
+        Grant g = grant;
+        Journal journal = replica.journal();
+        List<ReplicaStatus> replicas = new ArrayList<>();
+        String waitsFor = replica.waitingFor();
+        replicas.add(new ReplicaStatus(
+                settings.agent(),
+                replica.imagePath(),
+                c.member(settings.agent()).isPresent(),
+                true,
+                journal.end(),
+                journal.durable(),
+                replica.applied(),
+                waitsFor == null ? "" : waitsFor));
+        if (w != null) {
+            for (PeerCursor p : w.cursors()) {
+                String agent = p.address().agent();
+                String trouble = p.trouble();
+                replicas.add(new ReplicaStatus(
+                        agent,
+                        null,
+                        c.member(agent).isPresent(),
+                        p.streaming(),
+                        p.received(),
+                        p.durable(),
+                        p.applied(),
+                        trouble == null ? "" : trouble));
+            }
+        }
+        String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : detail;
+        return new Status(c, configVersion, role, words, replica.committed(), g == null ? 0 : g.token(), replicas);
+    }
+
+    /** Hands over in good order: everything committed and, where peers follow, applied; then closes the replica. */
+    @Override
+    public void close() {
+        Writer w = writer;
+        if (w != null && w.serving()) {
+            w.drain(settings.drainTimeout());
+        }
+        closing = true;
+        ElectionRun run = election;
+        if (run != null) {
+            run.abandon("the agent is stopping");
+        }
+        VolumeAuthority.Waiting wait = waiting;
+        if (wait != null) {
+            wait.cancel();
+        }
+        if (w != null) {
+            w.stop("the agent is stopping");
+        }
+        synchronized (fence) {
+            if (inbound != null) {
+                inbound.end("the agent is stopping");
+                inbound = null;
+            }
+        }
+        Grant g = grant;
+        if (g != null) {
+            g.release();
+        }
+        thread.shutdown();
+        replica.close();
+    }
+
+    // ---- for the election
+
+    Settings settings() {
+        return settings;
+    }
+
+    VolumeAuthority authority() {
+        return authority;
+    }
+
+    PeerNetwork network() {
+        return network;
+    }
+
+    Replica replica() {
+        return replica;
+    }
+
+    long configVersion() {
+        return configVersion;
+    }
+
+    boolean closing() {
+        return closing;
+    }
+
+    void say(String what) {
+        detail = what;
+    }
+
+    @Nullable
+    Writer writer() {
+        return writer;
+    }
+
+    void taken(VolumeConfig newer, long version) throws IOException {
+        synchronized (fence) {
+            remember(newer.encode(), version);
+        }
+    }
+
+    Path dir() {
+        return dir;
+    }
+
+    private void later(Runnable what) {
+        if (!closing) {
+            try {
+                thread.schedule(what, RETRY_MILLIS, TimeUnit.MILLISECONDS);
+            } catch (RejectedExecutionException e) {
+                LOG.debug("volume {} is closed", name());
+            }
+        }
+    }
+
+    private void onThread(Runnable what) {
+        try {
+            thread.execute(what);
+        } catch (RejectedExecutionException e) {
+            LOG.debug("volume {} is closed", name());
+        }
+    }
+}

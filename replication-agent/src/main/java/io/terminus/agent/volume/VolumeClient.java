@@ -1,0 +1,178 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.image.NoSpaceException;
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.volume.ClientReplies.Failure;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One client's requests to a writer, in the order in which they came. Writes, zeroes, flushes and reads are called by
+ * one thread, the client's; replies leave from whichever thread finds that a request is done.
+ *
+ * <p>A write is captured before the call returns and answered when it is committed; with FUA, and for a flush, when that
+ * position is durable in q copies. The number of open requests is bounded by the caller.
+ */
+public final class VolumeClient implements AutoCloseable {
+
+    /** The outcome is unknown: the connection is to be dropped without a reply. */
+    public static final class LostGrantException extends Exception {
+        LostGrantException(String message) {
+            super(message);
+        }
+    }
+
+    private record Open(long position, long cookie) {}
+
+    private final Writer writer;
+    private final ClientReplies replies;
+    private final ArrayDeque<Open> untilCommitted = new ArrayDeque<>();
+    private final ArrayDeque<Open> untilDurable = new ArrayDeque<>();
+    private volatile boolean capturing;
+    private long durableWanted;
+
+    VolumeClient(Writer writer, ClientReplies replies) {
+        this.writer = writer;
+        this.replies = replies;
+    }
+
+    public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
+        capture(cookie, fua, journal -> {
+            writer.secure(offset, payload.remaining());
+            long at = offset;
+            long end = 0;
+            int limit = payload.limit();
+            while (payload.position() < limit) {
+                int length = Math.min(limit - payload.position(), journal.maxPayload());
+                payload.limit(payload.position() + length);
+                end = journal.write(at, payload, fua ? Journal.FLAG_FUA : 0, writer.token(), writer.committed());
+                payload.limit(limit);
+                at += length;
+            }
+            return end;
+        });
+    }
+
+    public void zero(long cookie, long offset, long length, boolean fua, boolean mayPunch) {
+        capture(cookie, fua, journal -> {
+            if (!mayPunch) {
+                writer.secure(offset, length);
+            }
+            int flags = (fua ? Journal.FLAG_FUA : 0) | (mayPunch ? Journal.FLAG_MAY_PUNCH : 0);
+            return journal.zeroes(offset, length, flags, writer.token(), writer.committed());
+        });
+    }
+
+    /** Answered when everything published by now is durable in q copies, whoever wrote it. */
+    public void flush(long cookie) {
+        capture(cookie, true, Journal::end);
+    }
+
+    /** The committed state. The guard is asked after the data was taken. */
+    public void read(long offset, ByteBuffer into) throws IOException, LostGrantException {
+        writer.read(offset, into);
+        if (!writer.believes()) {
+            throw new LostGrantException("the volume's lock is not known to be held any more");
+        }
+    }
+
+    /** The caller has handed over all it had at hand: it is forwarded now. */
+    public void endOfBatch() {
+        long sync = durableWanted;
+        durableWanted = 0;
+        writer.forward(sync);
+        complete();
+    }
+
+    /** The client is gone; what it had open goes on, unanswered. */
+    @Override
+    public void close() {
+        writer.detach(this);
+    }
+
+    private interface Capture {
+        long into(Journal journal) throws IOException;
+    }
+
+    private void capture(long cookie, boolean durable, Capture what) {
+        capturing = true;
+        try {
+            if (!writer.admits()) {
+                replies.failed(cookie, Failure.SHUTDOWN);
+                return;
+            }
+            long end = what.into(writer.journal());
+            boolean waitsForSync = durable || writer.allDurable();
+            synchronized (this) {
+                (waitsForSync ? untilDurable : untilCommitted).add(new Open(end, cookie));
+            }
+            if (waitsForSync) {
+                durableWanted = Math.max(durableWanted, end);
+            }
+        } catch (NoSpaceException e) {
+            replies.failed(cookie, Failure.NO_SPACE);
+        } catch (IOException e) {
+            writer.captureFailed(e);
+            replies.failed(cookie, Failure.IO_ERROR);
+        } finally {
+            capturing = false;
+        }
+    }
+
+    boolean capturing() {
+        return capturing;
+    }
+
+    /** Answers what is done. Any thread. */
+    void complete() {
+        long committed = writer.committed();
+        long durable = writer.durablyCommitted();
+        if (!writer.mayAnswer()) {
+            return;
+        }
+        boolean any;
+        synchronized (this) {
+            any = ready(untilCommitted, committed) || ready(untilDurable, durable);
+            if (any) {
+                // Asked last: the requests count as done at this moment, even if the process sleeps right behind it.
+                if (!writer.believes()) {
+                    untilCommitted.clear();
+                    untilDurable.clear();
+                    replies.disconnect("the volume's lock is not known to be held any more");
+                    return;
+                }
+                answer(untilCommitted, committed);
+                answer(untilDurable, durable);
+            }
+        }
+        if (any) {
+            writer.hooks().beforeReply();
+            replies.flush();
+        }
+    }
+
+    void drop(String why) {
+        synchronized (this) {
+            untilCommitted.clear();
+            untilDurable.clear();
+        }
+        replies.disconnect(why);
+    }
+
+    synchronized boolean idle() {
+        return untilCommitted.isEmpty() && untilDurable.isEmpty();
+    }
+
+    private static boolean ready(ArrayDeque<Open> open, long position) {
+        @Nullable Open first = open.peek();
+        return first != null && first.position() <= position;
+    }
+
+    private void answer(ArrayDeque<Open> open, long position) {
+        while (ready(open, position)) {
+            replies.done(open.remove().cookie());
+        }
+    }
+}

@@ -1,0 +1,232 @@
+package io.terminus.agent.volume;
+
+import com.google.protobuf.InvalidProtocolBufferException;
+import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.journal.TermStart;
+import io.terminus.proto.agent.v1.Absent;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+
+/**
+ * What the volume's value block at the lock manager says: the one authority on who writes and who is in sync. A value;
+ * every change is a new one, and becomes true only by compare-and-set under a live whole-volume grant.
+ *
+ * @param term the newest term taken, 0 before the first election
+ * @param writer the agent that took it; before the first election the agent that is to write first
+ * @param inSync the in-sync set, writer included
+ * @param absent replicas out of sync, with the position at which each left
+ * @param copies copies an acknowledgement needs, writer included; 0 stands for all of the in-sync set
+ * @param minCopies writes wait while the in-sync set is smaller
+ */
+public record VolumeConfig(
+        UUID uuid,
+        String name,
+        long sizeBytes,
+        int segmentBytes,
+        long term,
+        String writer,
+        List<Member> inSync,
+        List<Left> absent,
+        AckLevel ackLevel,
+        int copies,
+        int minCopies,
+        Lineage lineage,
+        Failover failover,
+        List<Address> replicas) {
+
+    /** The newest format this version writes and understands. */
+    private static final int FORMAT = 1;
+
+    /** The lock manager takes values up to 4 KiB; older terms than these fall off the lineage kept there. */
+    private static final int LINEAGE_KEPT = 32;
+
+    /** A member of the in-sync set under the kernel boot id with which it joined. */
+    public record Member(String agent, String bootId) {}
+
+    /** A replica that left the in-sync set at this position. */
+    public record Left(String agent, long position) {}
+
+    /** Where a replica's agent is reached: {@code host:port} of the peer protocol and of the control service. */
+    public record Address(String agent, String peer, String control) {}
+
+    /** The block is not one this version can act on. */
+    public static final class UnreadableConfigException extends Exception {
+        UnreadableConfigException(String message) {
+            super(message);
+        }
+    }
+
+    public VolumeConfig {
+        inSync = List.copyOf(inSync);
+        absent = List.copyOf(absent);
+        replicas = List.copyOf(replicas);
+        if (inSync.isEmpty()) {
+            throw new IllegalArgumentException("volume " + name + ": the in-sync set is empty");
+        }
+        if (copies < 0 || copies > replicas.size()) {
+            throw new IllegalArgumentException(
+                    "volume " + name + ": copies " + copies + " is not within 0.." + replicas.size());
+        }
+    }
+
+    /** The copies q that an acknowledgement needs in this set. A set smaller than the copies asked for needs all of it. */
+    public int copiesNeeded() {
+        return copies == 0 ? inSync.size() : Math.min(copies, inSync.size());
+    }
+
+    public Optional<Member> member(String agent) {
+        return inSync.stream().filter(m -> m.agent().equals(agent)).findFirst();
+    }
+
+    public Optional<Address> address(String agent) {
+        return replicas.stream().filter(r -> r.agent().equals(agent)).findFirst();
+    }
+
+    /** The next term, taken by {@code candidate}; the in-sync set stays as it is. */
+    public VolumeConfig takenBy(String candidate) {
+        return with(term + 1, candidate, inSync, absent, lineage);
+    }
+
+    public VolumeConfig withLineage(Lineage newer) {
+        return with(term, writer, inSync, absent, newer);
+    }
+
+    public VolumeConfig without(String agent, long position) {
+        List<Left> left = new ArrayList<>(absent);
+        left.removeIf(l -> l.agent().equals(agent));
+        left.add(new Left(agent, position));
+        return with(term, writer, inSync.stream().filter(m -> !m.agent().equals(agent)).toList(), left, lineage);
+    }
+
+    /** Adds a member, or renews its incarnation. */
+    public VolumeConfig withMember(Member member) {
+        List<Member> members = new ArrayList<>(inSync);
+        members.removeIf(m -> m.agent().equals(member.agent()));
+        members.add(member);
+        List<Left> left = absent.stream()
+                .filter(l -> !l.agent().equals(member.agent()))
+                .toList();
+        return with(term, writer, members, left, lineage);
+    }
+
+    /** The forced way: only this member is left. */
+    public VolumeConfig onlyMember(Member survivor, long position) {
+        VolumeConfig next = withMember(survivor);
+        for (Member m : next.inSync()) {
+            if (!m.agent().equals(survivor.agent())) {
+                next = next.without(m.agent(), position);
+            }
+        }
+        return next;
+    }
+
+    private VolumeConfig with(
+            long newTerm, String newWriter, List<Member> newInSync, List<Left> newAbsent, Lineage newLineage) {
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                newTerm,
+                newWriter,
+                newInSync,
+                newAbsent,
+                ackLevel,
+                copies,
+                minCopies,
+                newLineage,
+                failover,
+                replicas);
+    }
+
+    public byte[] encode() {
+        return toProto().toByteArray();
+    }
+
+    public io.terminus.proto.agent.v1.VolumeConfig toProto() {
+        var b = io.terminus.proto.agent.v1.VolumeConfig.newBuilder()
+                .setFormat(FORMAT)
+                .setUuid(uuid.toString())
+                .setName(name)
+                .setSizeBytes(sizeBytes)
+                .setSegmentBytes(segmentBytes)
+                .setTerm(term)
+                .setWriter(writer)
+                .setAckLevel(
+                        switch (ackLevel) {
+                            case LOCAL -> io.terminus.proto.agent.v1.AckLevel.LOCAL;
+                            case RECEIVED -> io.terminus.proto.agent.v1.AckLevel.RECEIVED;
+                            case DURABLE -> io.terminus.proto.agent.v1.AckLevel.DURABLE;
+                        })
+                .setCopies(copies)
+                .setMinCopies(minCopies)
+                .setFailover(
+                        switch (failover) {
+                            case MANUAL -> io.terminus.proto.agent.v1.Failover.MANUAL;
+                            case AUTOMATIC -> io.terminus.proto.agent.v1.Failover.AUTOMATIC;
+                        });
+        inSync.forEach(m -> b.addInSyncBuilder().setAgent(m.agent()).setBootId(m.bootId()));
+        absent.forEach(l -> b.addAbsentBuilder().setAgent(l.agent()).setLeftAtPosition(l.position()));
+        replicas.forEach(r ->
+                b.addReplicasBuilder().setAgent(r.agent()).setPeer(r.peer()).setControl(r.control()));
+        List<TermStart> terms = lineage.terms();
+        terms.subList(Math.max(0, terms.size() - LINEAGE_KEPT), terms.size()).forEach(t -> b.addLineageBuilder()
+                .setTerm(t.term())
+                .setOrigin(t.origin())
+                .setFirstPosition(t.firstPosition()));
+        return b.build();
+    }
+
+    public static VolumeConfig decode(byte[] value) throws UnreadableConfigException {
+        try {
+            return fromProto(io.terminus.proto.agent.v1.VolumeConfig.parseFrom(value));
+        } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
+            throw new UnreadableConfigException("the value block is not a volume configuration: " + e.getMessage());
+        }
+    }
+
+    public static VolumeConfig fromProto(io.terminus.proto.agent.v1.VolumeConfig p) throws UnreadableConfigException {
+        if (p.getFormat() != FORMAT) {
+            throw new UnreadableConfigException("volume configuration of format " + p.getFormat()
+                    + "; this version reads format " + FORMAT + " only");
+        }
+        return new VolumeConfig(
+                UUID.fromString(p.getUuid()),
+                p.getName(),
+                p.getSizeBytes(),
+                p.getSegmentBytes(),
+                p.getTerm(),
+                p.getWriter(),
+                p.getInSyncList().stream()
+                        .map(m -> new Member(m.getAgent(), m.getBootId()))
+                        .toList(),
+                p.getAbsentList().stream().map(VolumeConfig::left).toList(),
+                switch (p.getAckLevel()) {
+                    case LOCAL -> AckLevel.LOCAL;
+                    case RECEIVED -> AckLevel.RECEIVED;
+                    case DURABLE -> AckLevel.DURABLE;
+                    case ACK_LEVEL_UNSPECIFIED, UNRECOGNIZED ->
+                        throw new UnreadableConfigException("unknown ack level " + p.getAckLevelValue());
+                },
+                p.getCopies(),
+                p.getMinCopies(),
+                new Lineage(p.getLineageList().stream()
+                        .map(t -> new TermStart(t.getTerm(), t.getOrigin(), t.getFirstPosition()))
+                        .toList()),
+                switch (p.getFailover()) {
+                    case MANUAL -> Failover.MANUAL;
+                    case AUTOMATIC -> Failover.AUTOMATIC;
+                    case FAILOVER_UNSPECIFIED, UNRECOGNIZED ->
+                        throw new UnreadableConfigException("unknown failover mode " + p.getFailoverValue());
+                },
+                p.getReplicasList().stream()
+                        .map(r -> new Address(r.getAgent(), r.getPeer(), r.getControl()))
+                        .toList());
+    }
+
+    private static Left left(Absent a) {
+        return new Left(a.getAgent(), a.getLeftAtPosition());
+    }
+}

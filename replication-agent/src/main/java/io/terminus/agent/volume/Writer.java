@@ -1,0 +1,438 @@
+package io.terminus.agent.volume;
+
+import com.google.errorprone.annotations.concurrent.GuardedBy;
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.volume.VolumeAuthority.Grant;
+import io.terminus.agent.volume.VolumeAuthority.Put;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One term of one writer: takes clients' requests into the journal, feeds the peers, answers what is committed, keeps the
+ * in-sync set true. Begins with the TERM record and ends with {@link #stop}; it is never opened again.
+ *
+ * <p>Threads: clients' readers capture and forward; the peers' streams report progress and thereby answer clients; the
+ * volume's own thread looks after the members ({@link #steward}). {@code membership} is the one shared decision, behind
+ * one short lock.
+ */
+final class Writer {
+
+    /** Captured and not yet applied, at most: bounds the overlay, and what a restart has to replay. */
+    static final long UNAPPLIED_LIMIT_BYTES = 256L << 20;
+
+    private static final Logger LOG = LoggerFactory.getLogger(Writer.class);
+
+    /** What the volume has to know about its writer. */
+    interface Owner {
+        /** The term is over. Called once, from any thread. */
+        void writerStopped(Writer writer, String why);
+
+        /** A newer value block is in force. */
+        void configChanged(VolumeConfig config, long version);
+    }
+
+    private final Replica replica;
+    private final Grant grant;
+    private final String self;
+    private final PeerNetwork network;
+    private final TestHooks hooks;
+    private final Owner owner;
+    private final long peerTimeoutNanos;
+    private final long term;
+    private final long floor;
+    private final AckLevel ackLevel;
+    private final List<PeerCursor> cursors;
+    private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
+    private final List<VolumeClient> clients = new CopyOnWriteArrayList<>();
+    private final AtomicBoolean stopped = new AtomicBoolean();
+
+    @GuardedBy("this")
+    private final Membership membership;
+
+    private volatile long configVersion;
+    private volatile VolumeConfig config;
+    private volatile boolean open;
+    private volatile boolean draining;
+    private volatile boolean enoughMembers;
+    private volatile boolean alone;
+    private volatile boolean putInFlight;
+    private volatile long durablyCommitted;
+    private volatile long syncDemand;
+    private volatile long retainFrom;
+
+    /** Appends the TERM record. The recovered tail before it counts as acknowledged from now on. */
+    Writer(
+            Replica replica,
+            VolumeConfig config,
+            long configVersion,
+            Grant grant,
+            String self,
+            PeerNetwork network,
+            Duration peerTimeout,
+            TestHooks hooks,
+            Owner owner)
+            throws IOException {
+        this.replica = replica;
+        this.config = config;
+        this.configVersion = configVersion;
+        this.grant = grant;
+        this.self = self;
+        this.network = network;
+        this.hooks = hooks;
+        this.owner = owner;
+        this.peerTimeoutNanos = peerTimeout.toNanos();
+        this.term = config.term();
+        this.ackLevel = config.ackLevel();
+        Journal journal = replica.journal();
+        journal.openTerm(term, self, grant.token(), replica.committed());
+        this.floor = journal.end();
+        this.membership = new Membership(config, self, replica.committed(), floor, journal.lineage());
+        this.retainFrom = replica.checkpoint();
+        long now = System.nanoTime();
+        this.cursors = config.replicas().stream()
+                .filter(a -> !a.agent().equals(self))
+                .map(a -> new PeerCursor(this, a, now))
+                .toList();
+    }
+
+    void start() {
+        replica.serveReads();
+        replica.requestSync(floor);
+        cursors.forEach(c -> streams.add(network.stream(c)));
+        advance();
+    }
+
+    // ---- clients
+
+    VolumeClient attach(ClientReplies replies) {
+        VolumeClient client = new VolumeClient(this, replies);
+        clients.add(client);
+        return client;
+    }
+
+    void detach(VolumeClient client) {
+        clients.remove(client);
+    }
+
+    /** May a request be taken? Asked before it is captured; waits while too much is not applied yet. */
+    boolean admits() {
+        while (replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES && !stopped.get() && !draining) {
+            replica.requestSync(replica.journal().end());
+            LockSupport.parkNanos(this, 200_000);
+        }
+        return open && !draining && !stopped.get() && grant.believed();
+    }
+
+    boolean believes() {
+        return grant.believed() && !stopped.get();
+    }
+
+    /** The volume's own floor of members is kept: what is committed may be answered. */
+    boolean mayAnswer() {
+        return open && enoughMembers;
+    }
+
+    boolean allDurable() {
+        return ackLevel == AckLevel.DURABLE;
+    }
+
+    void secure(long offset, long length) throws IOException {
+        replica.image().secure(offset, length);
+    }
+
+    void read(long offset, ByteBuffer into) throws IOException {
+        replica.read(offset, into);
+    }
+
+    /** What one read of a client's socket brought is in the journal: off it goes. */
+    void forward(long syncUpTo) {
+        hooks.beforeSend();
+        if (syncUpTo > 0) {
+            demandSync(syncUpTo);
+        }
+        replica.published();
+        for (PeerNetwork.Stream s : streams) {
+            s.pump();
+        }
+        if (alone) {
+            advance();
+        }
+    }
+
+    private void demandSync(long position) {
+        if (position > syncDemand) {
+            syncDemand = position;
+        }
+        replica.requestSync(position);
+    }
+
+    void captureFailed(IOException e) {
+        stop("the journal takes no more writes: " + e.getMessage());
+    }
+
+    TestHooks hooks() {
+        return hooks;
+    }
+
+    // ---- progress
+
+    void peerProgressed(PeerCursor cursor) {
+        synchronized (this) {
+            membership.holds(cursor.address().agent(), cursor.received(), cursor.durable());
+        }
+        advance();
+    }
+
+    /** Looks what is committed by now, and answers it. Any thread. */
+    void advance() {
+        boolean moved;
+        synchronized (this) {
+            Journal journal = replica.journal();
+            membership.holds(self, journal.end(), journal.durable());
+            moved = membership.committed() > replica.committed() || membership.durablyCommitted() > durablyCommitted;
+            replica.commit(membership.committed());
+            durablyCommitted = membership.durablyCommitted();
+            boolean enough = membership.enoughMembers();
+            moved |= enough != enoughMembers;
+            enoughMembers = enough;
+            alone = membership.config().copiesNeeded() == 1 || membership.inFlight().isPresent();
+            if (!open && membership.open() && !stopped.get()) {
+                open = true;
+            }
+        }
+        if (moved) {
+            clients.forEach(VolumeClient::complete);
+        }
+    }
+
+    // ---- the set and the peers, from the volume's thread
+
+    /** To be called every 100 ms or so. */
+    void steward() {
+        if (stopped.get()) {
+            return;
+        }
+        if (!grant.believed()) {
+            stop("the lease of the volume's lock is not known to be alive");
+            return;
+        }
+        advance();
+        Optional<VolumeConfig> change = Optional.empty();
+        if (!putInFlight) {
+            synchronized (this) {
+                change = membership.propose(peersNow());
+                if (change.isEmpty()) {
+                    change = membership.inFlight(); // asked before, and its outcome is still unknown
+                }
+            }
+        }
+        change.ifPresent(this::put);
+        keepSegments();
+        streams.forEach(PeerNetwork.Stream::pump);
+    }
+
+    private Map<String, Membership.Peer> peersNow() {
+        long now = System.nanoTime();
+        Map<String, Membership.Peer> peers = new HashMap<>();
+        for (PeerCursor c : cursors) {
+            boolean silent = now - c.heardAtNanos() > peerTimeoutNanos;
+            peers.put(
+                    c.address().agent(),
+                    new Membership.Peer(c.streaming() && !silent, silent || c.needsCopy(), c.bootId()));
+        }
+        return peers;
+    }
+
+    private void put(VolumeConfig change) {
+        LOG.info("volume {}: in-sync set to become {}", config.name(), change.inSync());
+        putInFlight = true;
+        grant.put(configVersion, change).whenComplete((outcome, failure) -> {
+            try {
+                Put known = failure == null ? outcome : new Put.Unknown(String.valueOf(failure.getMessage()));
+                switch (known) {
+                    case Put.Stored stored -> stored(change, stored.version());
+                    case Put.Mismatch mismatch -> {
+                        VolumeConfig current = mismatch.current().config();
+                        if (current != null && Arrays.equals(current.encode(), change.encode())) {
+                            stored(change, mismatch.current().version());
+                        } else {
+                            stop("somebody else changed the volume's value block: it is at version "
+                                    + mismatch.current().version());
+                        }
+                    }
+                    case Put.Refused refused -> stop("the lock manager refuses the value block: " + refused.why());
+                    case Put.Unknown unknown ->
+                        LOG.info(
+                                "volume {}: outcome of a change of the in-sync set is unknown, asking again: {}",
+                                config.name(),
+                                unknown.why());
+                }
+            } finally {
+                putInFlight = false;
+            }
+        });
+    }
+
+    private void stored(VolumeConfig change, long version) {
+        synchronized (this) {
+            membership.changed();
+            config = change;
+            configVersion = version;
+        }
+        LOG.info("volume {}: in-sync set is {} (version {})", config.name(), change.inSync(), version);
+        owner.configChanged(change, version);
+        advance();
+    }
+
+    /** Keeps what connected peers need; what absent ones need, while the journal's budget lasts. */
+    private void keepSegments() {
+        Journal journal = replica.journal();
+        long need = replica.checkpoint();
+        long wish = need;
+        for (PeerCursor c : cursors) {
+            if (c.needsCopy()) {
+                continue;
+            }
+            if (c.streaming()) {
+                need = Math.min(need, c.durable());
+                wish = Math.min(wish, c.durable());
+            } else {
+                wish = Math.min(wish, Math.max(c.durable(), 0));
+            }
+        }
+        long room = journal.budgetBytes() - 2L * config.segmentBytes();
+        retainFrom = Math.max(Math.min(need, journal.end() - room), wish);
+        replica.retain(retainFrom);
+        replica.releaseSegments();
+    }
+
+    PeerCursor.Greeting greeting() {
+        VolumeConfig now = config;
+        Journal journal = replica.journal();
+        return new PeerCursor.Greeting(
+                now.uuid(),
+                term,
+                grant.token(),
+                self,
+                now.sizeBytes(),
+                now.segmentBytes(),
+                journal.lineage(),
+                journal.oldest(),
+                journal.end(),
+                configVersion,
+                now.encode());
+    }
+
+    // ---- the end
+
+    /** A newer writer has sealed one of the peers: this one is over, whatever its lease says. */
+    void fenced(String why) {
+        stop("fenced: " + why);
+    }
+
+    /** Nothing is captured, sent or answered after this. Any thread, idempotent. */
+    void stop(String why) {
+        if (!stopped.compareAndSet(false, true)) {
+            return;
+        }
+        LOG.info("volume {}: term {} ends here: {}", config.name(), term, why);
+        open = false;
+        clients.forEach(c -> c.drop(why));
+        streams.forEach(PeerNetwork.Stream::close);
+        replica.stopReads();
+        owner.writerStopped(this, why);
+    }
+
+    /**
+     * Takes no more requests, and waits until all that was captured is committed, durable in q copies, and applied at the
+     * peers that follow. Gives up at the deadline: what is open then is unknown to its clients.
+     */
+    void drain(Duration deadline) {
+        draining = true;
+        long until = System.nanoTime() + deadline.toNanos();
+        while (clients.stream().anyMatch(VolumeClient::capturing) && System.nanoTime() < until) {
+            LockSupport.parkNanos(1_000_000);
+        }
+        demandSync(replica.journal().end());
+        while (!drained() && !stopped.get() && System.nanoTime() < until) {
+            streams.forEach(PeerNetwork.Stream::pump);
+            advance();
+            LockSupport.parkNanos(2_000_000);
+        }
+    }
+
+    private boolean drained() {
+        long end = replica.journal().end();
+        return durablyCommitted >= end
+                && replica.applied() >= end
+                && clients.stream().allMatch(VolumeClient::idle)
+                && cursors.stream().allMatch(c -> !c.streaming() || c.applied() >= end);
+    }
+
+    // ---- what it is at
+
+    Journal journal() {
+        return replica.journal();
+    }
+
+    long term() {
+        return term;
+    }
+
+    long token() {
+        return grant.token();
+    }
+
+    boolean serving() {
+        return open && !stopped.get();
+    }
+
+    boolean isStopped() {
+        return stopped.get();
+    }
+
+    long committed() {
+        return replica.committed();
+    }
+
+    long durablyCommitted() {
+        return durablyCommitted;
+    }
+
+    long syncDemand() {
+        return syncDemand;
+    }
+
+    long floor() {
+        return retainFrom;
+    }
+
+    long configVersion() {
+        return configVersion;
+    }
+
+    VolumeConfig config() {
+        return config;
+    }
+
+    List<PeerCursor> cursors() {
+        return cursors;
+    }
+
+    /** What a writer that does not serve yet is waiting for. */
+    synchronized String waitingFor() {
+        return "the TERM record of term " + term + " to be committed: " + membership;
+    }
+}
