@@ -1,2 +1,3 @@
+/** The process: configuration, life cycle, wiring. */
 @org.jspecify.annotations.NullMarked
 package io.terminus.agent.app;

@@ -81,6 +81,7 @@ public final class PeerServer implements AutoCloseable {
         private @Nullable Inbound inbound;
         private @Nullable Supply supply;
         private boolean answerDue;
+        private long syncAfterRun;
 
         /** Guards {@code ack} and what was acknowledged last: the sync and apply threads acknowledge too. */
         private final Object ackLock = new Object();
@@ -154,8 +155,6 @@ public final class PeerServer implements AutoCloseable {
             syncAfterRun = syncUpTo;
         }
 
-        private long syncAfterRun;
-
         @Override
         ByteBuffer land(long position, int atMost) throws RefusedException {
             return stream().landing(position, atMost);
@@ -183,9 +182,9 @@ public final class PeerServer implements AutoCloseable {
             if (in == null) {
                 return;
             }
-            String over = in.endedBecause();
+            RefusedException over = in.endedBecause();
             if (over != null) {
-                tell(new RefusedException(Why.FENCED, over));
+                tell(over);
             } else {
                 acknowledge(in, false);
             }

@@ -3,6 +3,8 @@ package io.terminus.agent.volume;
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.BadRecordException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalException;
+import io.terminus.agent.journal.JournalNoSpaceException;
 import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
@@ -23,8 +25,7 @@ public final class Inbound {
     private final Replica replica;
     private final long term;
     private final String writer;
-    private boolean live = true;
-    private @Nullable String ended;
+    private @Nullable RefusedException ended;
     private volatile Runnable onProgress = () -> {};
 
     Inbound(Object fence, Replica replica, long term, String writer) {
@@ -47,12 +48,19 @@ public final class Inbound {
     public ByteBuffer landing(long position, int atMost) throws RefusedException {
         synchronized (fence) {
             requireLive();
-            if (position != replica.journal().landed()) {
+            if (position != replica.journal().landed() && position != replica.journal().end()) {
                 throw new RefusedException(
                         Why.BAD_MESSAGE,
                         "a run at position " + position + " does not follow " + replica.journal().landed());
             }
-            return replica.journal().landing(position, atMost);
+            try {
+                return replica.journal().landing(position, atMost);
+            } catch (JournalNoSpaceException e) {
+                throw new RefusedException(Why.NO_SPACE, String.valueOf(e.getMessage()));
+            } catch (JournalException e) {
+                replica.fail("the journal cannot be written: " + e.getMessage());
+                throw new RefusedException(Why.FAILED, String.valueOf(e.getMessage()));
+            }
         }
     }
 
@@ -110,44 +118,36 @@ public final class Inbound {
         return writer;
     }
 
-    public @Nullable String endedBecause() {
+    /** Why nothing is taken any more, or null. */
+    public @Nullable RefusedException endedBecause() {
         synchronized (fence) {
             return ended;
         }
     }
 
     /** Under the fence: nothing is taken any more. */
-    void end(String why) {
-        if (live) {
-            live = false;
-            ended = why;
-            replica.journal().dropLanded();
+    void end(Why why, String message) {
+        if (ended == null) {
+            ended = new RefusedException(why, "term " + term + " of " + writer + " ends here: " + message);
         }
         onProgress.run();
     }
 
     /** Image space for what the journal holds in [from, to), so that what is acknowledged can be applied. */
     static void secure(Replica replica, long from, long to) throws IOException {
-        IOException[] failure = new IOException[1];
         replica.journal().forEach(from, to, r -> {
-            try {
-                if (r.kind() == RecordKind.WRITE || (r.kind() == RecordKind.WRITE_ZEROES && !r.mayPunch())) {
-                    replica.image().secure(r.offset(), r.length());
-                }
-                return true;
-            } catch (IOException e) {
-                failure[0] = e;
-                return false;
+            boolean punches = r.kind() == RecordKind.WRITE_ZEROES && (r.flags() & Journal.MAY_PUNCH) != 0;
+            if (!punches && r.length() > 0) {
+                replica.image().secure(r.offset(), r.length());
             }
+            return true;
         });
-        if (failure[0] != null) {
-            throw failure[0];
-        }
     }
 
     private void requireLive() throws RefusedException {
-        if (!live) {
-            throw new RefusedException(Why.FENCED, "term " + term + " of " + writer + " is over here: " + ended);
+        RefusedException over = ended;
+        if (over != null) {
+            throw over;
         }
     }
 }

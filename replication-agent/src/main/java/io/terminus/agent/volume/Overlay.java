@@ -23,7 +23,7 @@ final class Overlay {
 
     /** Where the payload of the record at a journal position is. */
     interface Payloads {
-        ByteBuffer payload(long position);
+        ByteBuffer payload(long position) throws IOException;
     }
 
     /** What the image has to fill. */
@@ -97,7 +97,7 @@ final class Overlay {
     }
 
     /** Copies what is here; returns what is not, or null if nothing is here. */
-    private @Nullable List<Gap> take(long offset, ByteBuffer into) {
+    private @Nullable List<Gap> take(long offset, ByteBuffer into) throws IOException {
         lock.readLock().lock();
         try {
             long end = offset + into.remaining();

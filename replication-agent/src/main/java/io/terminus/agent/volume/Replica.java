@@ -68,6 +68,7 @@ final class Replica implements AutoCloseable {
     private final Journal journal;
     private final Image image;
     private final Overlay overlay;
+    private final long budgetBytes;
     private final Thread syncer;
     private final Thread applier;
 
@@ -99,53 +100,66 @@ final class Replica implements AutoCloseable {
     /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
     static void create(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
-        Files.createDirectories(dir.resolve(JOURNAL_DIR));
+        Files.createDirectories(dir);
         try (Journal made = Journal.create(dir.resolve(JOURNAL_DIR), spec(config, journalSegments, self), 0);
                 Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes())) {
             made.sync();
             image.sync();
         }
-        new Superblock(config.encode(), 0, 0, 0, 0, new Lineage(java.util.List.of()), 0, bootId, true, false, "")
-                .write(dir);
+        new Superblock(config.encode(), 0, 0, 0, 0, 0, Lineage.EMPTY, 0, bootId, true, false, "").write(dir);
     }
 
     /** Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail. */
     static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
         Superblock superblock = Superblock.read(dir);
-        Recovery found = Journal.open(
+        Journal journal = Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
+                superblock.oldest(),
                 superblock.checkpoint(),
                 superblock.lineage(),
                 Math.max(superblock.checkpoint(), superblock.committed()));
+        Recovery found = journal.recovery();
         boolean lost = superblock.memoryLost() || (!superblock.clean() && !superblock.bootId().equals(bootId));
-        if (found.verdict() instanceof Recovery.Verdict.Corrupt corrupt) {
-            LOG.error(
-                    "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what follows"
-                            + " has to come from another replica",
-                    config.name(),
-                    corrupt.at(),
-                    corrupt.knownSafe());
-            lost = true;
+        switch (found.verdict()) {
+            case Recovery.Clean clean -> {}
+            case Recovery.TornTail torn ->
+                LOG.info("volume {}: the journal ends at {}; what was begun behind it was not acknowledged alone",
+                        config.name(), torn.at());
+            case Recovery.Corrupt corrupt -> {
+                LOG.error(
+                        "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what"
+                                + " follows has to come from another replica",
+                        config.name(),
+                        corrupt.at(),
+                        corrupt.knownSafe());
+                lost = true;
+            }
         }
         superblock = superblock.opened(bootId, lost);
         superblock.write(dir);
         Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
-        return new Replica(dir, config.name(), superblock, found, image);
+        return new Replica(dir, config, journalSegments, superblock, journal, image);
     }
 
-    private Replica(Path dir, String name, Superblock superblock, Recovery found, Image image) {
+    private Replica(
+            Path dir, VolumeConfig config, int journalSegments, Superblock superblock, Journal journal, Image image) {
         this.dir = dir;
         this.superblock = superblock;
-        this.journal = found.journal();
+        this.journal = journal;
+        this.budgetBytes = (long) journalSegments * config.segmentBytes();
         this.image = image;
         this.overlay = new Overlay(journal::payload);
         this.checkpoint = superblock.checkpoint();
         this.applied = superblock.checkpoint();
-        this.committed = Math.max(superblock.checkpoint(), Math.min(found.committed(), journal.end()));
-        this.syncer = Thread.ofPlatform().name("sync-" + name).daemon().unstarted(this::syncLoop);
-        this.applier = Thread.ofPlatform().name("apply-" + name).daemon().unstarted(this::applyLoop);
+        this.committed = Math.max(
+                superblock.checkpoint(),
+                Math.min(Math.max(superblock.committed(), journal.recovery().committed()), journal.end()));
+        this.syncer =
+                Thread.ofPlatform().name("sync-" + config.name()).daemon().unstarted(this::syncLoop);
+        this.applier =
+                Thread.ofPlatform().name("apply-" + config.name()).daemon().unstarted(this::applyLoop);
     }
 
     private static JournalSpec spec(VolumeConfig config, int journalSegments, String self) {
@@ -170,6 +184,11 @@ final class Replica implements AutoCloseable {
 
     Image image() {
         return image;
+    }
+
+    /** Journal bytes this replica may hold at most. */
+    long budgetBytes() {
+        return budgetBytes;
     }
 
     long committed() {
@@ -226,7 +245,7 @@ final class Replica implements AutoCloseable {
             return;
         }
         if (showOverlay) {
-            journal.forEach(committed, position, this::show);
+            show(committed, position);
         }
         committed = position;
         if (applierIdle) {
@@ -239,7 +258,7 @@ final class Replica implements AutoCloseable {
         applyLock.lock();
         try {
             overlay.clear();
-            journal.forEach(applied, committed, this::show);
+            show(applied, committed);
             showOverlay = true;
         } finally {
             applyLock.unlock();
@@ -261,30 +280,40 @@ final class Replica implements AutoCloseable {
         retainFrom = from;
     }
 
-    private boolean show(RecordView r) {
-        RecordKind kind = r.kind();
-        if (kind == RecordKind.WRITE || kind == RecordKind.WRITE_ZEROES) {
-            overlay.add(r.offset(), r.length(), r.position(), kind == RecordKind.WRITE_ZEROES);
+    private void show(long from, long to) {
+        try {
+            journal.forEach(from, to, r -> {
+                if (r.kind() == RecordKind.WRITE || r.kind() == RecordKind.WRITE_ZEROES) {
+                    overlay.add(r.offset(), r.length(), r.position(), r.kind() == RecordKind.WRITE_ZEROES);
+                }
+                return true;
+            });
+        } catch (IOException e) {
+            fail("the journal cannot be read: " + e.getMessage());
         }
-        return true;
     }
 
-    /** Cuts the journal back to {@code position}, which lies at or after everything applied; what goes is kept in a file. */
+    /**
+     * Cuts the journal back to {@code position}, which lies at or after everything applied; what goes is kept in a file.
+     *
+     * @return the file, or null if nothing had to go
+     */
     @Nullable
     Path cut(long position) throws IOException {
         if (position < applied) {
             throw new IllegalStateException(
                     "journal to be cut at " + position + ", but the image has everything before " + applied);
         }
-        if (position >= journal.end()) {
-            return null;
-        }
         Files.createDirectories(dir.resolve(RESCUED_DIR));
-        long term = journal.lineage().lastTerm();
-        Path file = dir.resolve(RESCUED_DIR).resolve("term-" + term + "-from-" + position + "-to-" + journal.end() + ".records");
-        journal.cut(position, file);
+        String name = "term-" + journal.lineage().lastTerm() + "-from-" + position;
+        Path file = dir.resolve(RESCUED_DIR).resolve(name + ".records");
+        for (int i = 2; Files.exists(file); i++) {
+            file = dir.resolve(RESCUED_DIR).resolve(name + "-" + i + ".records");
+        }
+        boolean published = position < journal.end();
+        long saved = journal.cut(position, file);
         committed = Math.min(committed, position);
-        return file;
+        return saved > 0 && published ? file : null;
     }
 
     // ---- the two threads
@@ -356,29 +385,23 @@ final class Replica implements AutoCloseable {
         try {
             long from = applied;
             long step = Math.min(target, from + APPLY_STEP_BYTES);
-            IOException[] failure = new IOException[1];
             long[] reached = {from};
-            journal.forEach(from, target, r -> {
-                try {
+            try {
+                journal.forEach(from, target, r -> {
                     apply(r);
-                } catch (IOException e) {
-                    failure[0] = e;
-                    return false;
-                }
-                reached[0] = r.end();
-                return r.end() < step;
-            });
-            if (showOverlay) {
-                journal.forEach(from, reached[0], r -> {
-                    overlay.applied(r.offset(), r.length(), r.position());
-                    return true;
+                    reached[0] = r.endPosition();
+                    return reached[0] < step;
                 });
+                waitingFor = null;
+            } finally {
+                if (showOverlay) {
+                    journal.forEach(from, reached[0], r -> {
+                        overlay.applied(r.offset(), r.length(), r.position());
+                        return true;
+                    });
+                }
+                applied = reached[0];
             }
-            applied = reached[0];
-            if (failure[0] != null) {
-                throw failure[0];
-            }
-            waitingFor = null;
         } finally {
             applyLock.unlock();
         }
@@ -388,7 +411,7 @@ final class Replica implements AutoCloseable {
     private void apply(RecordView r) throws IOException {
         switch (r.kind()) {
             case WRITE -> image.write(r.payload(), r.offset());
-            case WRITE_ZEROES -> image.zero(r.offset(), r.length(), r.mayPunch());
+            case WRITE_ZEROES -> image.zero(r.offset(), r.length(), (r.flags() & Journal.MAY_PUNCH) != 0);
             case TERM, PAD -> {}
         }
     }
@@ -396,16 +419,17 @@ final class Replica implements AutoCloseable {
     /** Applier's thread, or after it has ended. */
     private void checkpointNow() throws IOException {
         long position = applied;
-        Lineage there = journal.lineage().before(position);
+        Lineage there = journal.lineage().upTo(position);
         image.sync();
-        update(s -> s.checkpointed(position, there, Math.max(position, committed)));
+        long kept = Math.max(journal.oldest(), Math.min(position, retainFrom));
+        update(s -> s.checkpointed(position, kept, there, Math.max(position, committed)));
         checkpoint = position;
-        journal.release(Math.min(position, retainFrom));
+        journal.release(kept);
     }
 
     /** Gives back what neither this replica nor a peer needs any more. */
     void releaseSegments() {
-        journal.release(Math.min(checkpoint, retainFrom));
+        journal.release(Math.max(journal.oldest(), Math.min(checkpoint, retainFrom)));
     }
 
     void fail(String why) {
@@ -444,8 +468,12 @@ final class Replica implements AutoCloseable {
         } catch (IOException e) {
             LOG.warn("replica in {}: not closed in good order, the next start replays: {}", dir, e.getMessage());
         } finally {
-            journal.close();
-            image.close();
+            try {
+                journal.close();
+                image.close();
+            } catch (IOException e) {
+                LOG.warn("replica in {}: {}", dir, e.getMessage());
+            }
         }
     }
 }

@@ -33,6 +33,7 @@ import java.util.zip.CRC32C;
  *     the lock manager went back in time
  * @param sealedTerm the fence: records, seals and acks of lower terms are refused
  * @param checkpoint everything before this journal position is in the image and durable there
+ * @param oldest the journal may be read from here on, for peers that are behind
  * @param lineage which term owns which positions, as of the checkpoint
  * @param committed the highest position known to be committed
  * @param bootId kernel boot id under which the journal was last open
@@ -46,6 +47,7 @@ record Superblock(
         long sealedTerm,
         long sealedToken,
         long checkpoint,
+        long oldest,
         Lineage lineage,
         long committed,
         String bootId,
@@ -87,6 +89,7 @@ record Superblock(
             long sealedTerm = in.readLong();
             long sealedToken = in.readLong();
             long checkpoint = in.readLong();
+            long oldest = in.readLong();
             List<TermStart> terms = new ArrayList<>();
             for (int n = in.readInt(); n > 0; n--) {
                 terms.add(new TermStart(in.readLong(), in.readUTF(), in.readLong()));
@@ -97,6 +100,7 @@ record Superblock(
                     sealedTerm,
                     sealedToken,
                     checkpoint,
+                    oldest,
                     new Lineage(terms),
                     in.readLong(),
                     in.readUTF(),
@@ -115,8 +119,9 @@ record Superblock(
             out.writeLong(sealedTerm);
             out.writeLong(sealedToken);
             out.writeLong(checkpoint);
-            out.writeInt(lineage.terms().size());
-            for (TermStart t : lineage.terms()) {
+            out.writeLong(oldest);
+            out.writeInt(lineage.starts().size());
+            for (TermStart t : lineage.starts()) {
                 out.writeLong(t.term());
                 out.writeUTF(t.origin());
                 out.writeLong(t.firstPosition());
@@ -147,42 +152,42 @@ record Superblock(
 
     Superblock withConfig(byte[] newer, long version) {
         return new Superblock(
-                newer, version, sealedTerm, sealedToken, checkpoint, lineage, committed, bootId, clean, memoryLost,
+                newer, version, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, clean, memoryLost,
                 failed);
     }
 
     Superblock sealedBy(long term, long token) {
         return new Superblock(
-                config, configVersion, term, token, checkpoint, lineage, committed, bootId, clean, memoryLost, failed);
+                config, configVersion, term, token, checkpoint, oldest, lineage, committed, bootId, clean, memoryLost, failed);
     }
 
-    Superblock checkpointed(long position, Lineage lineageThere, long committedKnown) {
+    Superblock checkpointed(long position, long oldestKept, Lineage lineageThere, long committedKnown) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, position, lineageThere, committedKnown, bootId, clean,
+                config, configVersion, sealedTerm, sealedToken, position, oldestKept, lineageThere, committedKnown, bootId, clean,
                 memoryLost, failed);
     }
 
     Superblock opened(String nowBootId, boolean lost) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, lineage, committed, nowBootId, false, lost,
+                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, nowBootId, false, lost,
                 failed);
     }
 
     Superblock closedCleanly() {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, lineage, committed, bootId, true,
+                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, true,
                 memoryLost, failed);
     }
 
     Superblock withMemoryLost(boolean lost) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, lineage, committed, bootId, clean, lost,
+                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, clean, lost,
                 failed);
     }
 
     Superblock failedBecause(String why) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, lineage, committed, bootId, false,
+                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, false,
                 memoryLost, why);
     }
 

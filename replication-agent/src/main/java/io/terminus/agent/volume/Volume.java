@@ -11,10 +11,12 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -38,11 +40,17 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     public record Settings(
             String agent,
             String bootId,
-            int journalSegments,
+            long journalBudgetBytes,
             Duration peerTimeout,
             Duration electionTimeout,
             Duration drainTimeout,
-            TestHooks hooks) {}
+            TestHooks hooks) {
+
+        /** The budget in segments; a journal needs three to go round: written, made ready, being applied. */
+        int segments(VolumeConfig config) {
+            return (int) Math.max(3, journalBudgetBytes / config.segmentBytes());
+        }
+    }
 
     /** The volume is not served by this agent now. */
     public static final class NotServedException extends Exception {
@@ -76,7 +84,6 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private static final long RETRY_MILLIS = 1_000;
 
     private final Settings settings;
-    private final Path dir;
     private final Replica replica;
     private final VolumeAuthority authority;
     private final PeerNetwork network;
@@ -103,18 +110,16 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     static Volume open(
             Path dir, VolumeConfig config, Settings settings, VolumeAuthority authority, PeerNetwork network)
             throws IOException {
-        Replica replica = Replica.open(dir, config, settings.journalSegments(), settings.agent(), settings.bootId());
-        return new Volume(dir, config, replica, settings, authority, network);
+        Replica replica = Replica.open(dir, config, settings.segments(config), settings.agent(), settings.bootId());
+        return new Volume(config, replica, settings, authority, network);
     }
 
     private Volume(
-            Path dir,
             VolumeConfig config,
             Replica replica,
             Settings settings,
             VolumeAuthority authority,
             PeerNetwork network) {
-        this.dir = dir;
         this.config = config;
         this.configVersion = replica.superblock().configVersion();
         this.replica = replica;
@@ -220,7 +225,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 throw new RefusedException(Why.FAILED, e.getMessage());
             }
             if (inbound != null) {
-                inbound.end("a new stream took its place");
+                inbound.end(Why.NOT_READY, "a new stream took its place");
             }
             inbound = new Inbound(fence, replica, hello.term(), hello.writer());
             detail = "fed by " + hello.writer() + " in term " + hello.term();
@@ -272,6 +277,15 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /** Has any value block ever named this replica? If not, it is what an unfinished creation left behind. */
+    boolean everInUse() {
+        return configVersion > 0;
+    }
+
+    public Path imagePath() {
+        return replica.imagePath();
+    }
+
     public String bootId() {
         return settings.bootId();
     }
@@ -309,13 +323,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         if (inbound != null) {
-            inbound.end("term " + term + " of " + by + " began");
+            inbound.end(Why.FENCED, "term " + term + " of " + by + " began");
             inbound = null;
         }
         Writer w = writer;
         if (w != null && w.term() < term) {
             w.stop("sealed by " + by + " for term " + term);
         }
+        replica.journal().closeTerm(); // captures under way become part of the answer, later ones are refused
         try {
             replica.update(s -> s.sealedBy(term, token));
         } catch (IOException e) {
@@ -583,7 +598,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         onThread(() -> {
             synchronized (fence) {
                 if (inbound != null) {
-                    inbound.end(why);
+                    inbound.end(Why.FAILED, why);
                     inbound = null;
                 }
             }
@@ -617,6 +632,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (serving()) {
             return;
         }
+        requireMember(acceptDataLoss);
         thread.execute(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout));
         long until = System.nanoTime() + timeout.toNanos();
         boolean revoked = false;
@@ -644,6 +660,22 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 throw new RefusedException(Why.NOT_READY, "not promoted within " + timeout + ": " + detail);
             }
             Thread.sleep(20);
+        }
+    }
+
+    /** Asked before anybody is disturbed: an election that cannot be won would only stop the writer. */
+    private void requireMember(boolean acceptDataLoss) throws RefusedException, InterruptedException {
+        try {
+            VolumeConfig now = authority.read().get(10, TimeUnit.SECONDS).config();
+            if (now != null && now.member(settings.agent()).isEmpty() && !acceptDataLoss) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        settings.agent() + " is not in sync with " + name() + ": the in-sync set is "
+                                + now.inSync().stream().map(Member::agent).toList()
+                                + ". What it misses is given up only with --accept-data-loss");
+            }
+        } catch (ExecutionException | TimeoutException e) {
+            throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
         }
     }
 
@@ -716,7 +748,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         synchronized (fence) {
             if (inbound != null) {
-                inbound.end("the agent is stopping");
+                inbound.end(Why.NOT_READY, "the agent is stopping");
                 inbound = null;
             }
         }
@@ -767,10 +799,6 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         synchronized (fence) {
             remember(newer.encode(), version);
         }
-    }
-
-    Path dir() {
-        return dir;
     }
 
     private void later(Runnable what) {

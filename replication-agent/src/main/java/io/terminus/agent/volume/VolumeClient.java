@@ -2,6 +2,8 @@ package io.terminus.agent.volume;
 
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalNoSpaceException;
+import io.terminus.agent.journal.TermClosedException;
 import io.terminus.agent.volume.ClientReplies.Failure;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -45,9 +47,9 @@ public final class VolumeClient implements AutoCloseable {
             long end = 0;
             int limit = payload.limit();
             while (payload.position() < limit) {
-                int length = Math.min(limit - payload.position(), journal.maxPayload());
+                int length = Math.min(limit - payload.position(), journal.maxPayloadBytes());
                 payload.limit(payload.position() + length);
-                end = journal.write(at, payload, fua ? Journal.FLAG_FUA : 0, writer.token(), writer.committed());
+                end = journal.write(at, payload, fua ? Journal.FUA : 0, writer.token(), writer.committed());
                 payload.limit(limit);
                 at += length;
             }
@@ -60,7 +62,7 @@ public final class VolumeClient implements AutoCloseable {
             if (!mayPunch) {
                 writer.secure(offset, length);
             }
-            int flags = (fua ? Journal.FLAG_FUA : 0) | (mayPunch ? Journal.FLAG_MAY_PUNCH : 0);
+            int flags = (fua ? Journal.FUA : 0) | (mayPunch ? Journal.MAY_PUNCH : 0);
             return journal.zeroes(offset, length, flags, writer.token(), writer.committed());
         });
     }
@@ -111,8 +113,10 @@ public final class VolumeClient implements AutoCloseable {
             if (waitsForSync) {
                 durableWanted = Math.max(durableWanted, end);
             }
-        } catch (NoSpaceException e) {
+        } catch (NoSpaceException | JournalNoSpaceException e) {
             replies.failed(cookie, Failure.NO_SPACE);
+        } catch (TermClosedException e) {
+            replies.failed(cookie, Failure.SHUTDOWN);
         } catch (IOException e) {
             writer.captureFailed(e);
             replies.failed(cookie, Failure.IO_ERROR);

@@ -171,7 +171,7 @@ public record VolumeConfig(
         absent.forEach(l -> b.addAbsentBuilder().setAgent(l.agent()).setLeftAtPosition(l.position()));
         replicas.forEach(r ->
                 b.addReplicasBuilder().setAgent(r.agent()).setPeer(r.peer()).setControl(r.control()));
-        List<TermStart> terms = lineage.terms();
+        List<TermStart> terms = lineage.starts();
         terms.subList(Math.max(0, terms.size() - LINEAGE_KEPT), terms.size()).forEach(t -> b.addLineageBuilder()
                 .setTerm(t.term())
                 .setOrigin(t.origin())

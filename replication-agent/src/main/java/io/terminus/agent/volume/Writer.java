@@ -96,8 +96,7 @@ final class Writer {
         this.term = config.term();
         this.ackLevel = config.ackLevel();
         Journal journal = replica.journal();
-        journal.openTerm(term, self, grant.token(), replica.committed());
-        this.floor = journal.end();
+        this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
         this.membership = new Membership(config, self, replica.committed(), floor, journal.lineage());
         this.retainFrom = replica.checkpoint();
         long now = System.nanoTime();
@@ -312,8 +311,10 @@ final class Writer {
                 wish = Math.min(wish, Math.max(c.durable(), 0));
             }
         }
-        long room = journal.budgetBytes() - 2L * config.segmentBytes();
-        retainFrom = Math.max(Math.min(need, journal.end() - room), wish);
+        // Beyond the budget an absent peer's records go, by whole segments: one is being written, one is made ready.
+        long room = replica.budgetBytes() - 2L * config.segmentBytes();
+        long mustGo = Math.max(0, journal.end() - room) / config.segmentBytes() * config.segmentBytes();
+        retainFrom = Math.max(journal.oldest(), Math.min(need, Math.max(wish, mustGo)));
         replica.retain(retainFrom);
         replica.releaseSegments();
     }

@@ -1,0 +1,204 @@
+package io.terminus.agent.admin;
+
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
+import io.terminus.agent.peer.GrpcPeerNetwork;
+import io.terminus.agent.volume.AckLevel;
+import io.terminus.agent.volume.Failover;
+import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.Volume;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.agent.volume.Volumes;
+import io.terminus.proto.agent.v1.AgentControlGrpc;
+import io.terminus.proto.agent.v1.AgentInfo;
+import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.GetAgentRequest;
+import io.terminus.proto.agent.v1.GetVolumeRequest;
+import io.terminus.proto.agent.v1.ListVolumesRequest;
+import io.terminus.proto.agent.v1.ListVolumesResponse;
+import io.terminus.proto.agent.v1.PromoteProgress;
+import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.ReplicaStatus;
+import io.terminus.proto.agent.v1.VolumeStatus;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+
+/** The control service of an agent, for the command line and for people with a generic client. */
+public final class AgentControlService extends AgentControlGrpc.AgentControlImplBase {
+
+    private static final Duration DEFAULT_PROMOTE_TIMEOUT = Duration.ofSeconds(60);
+    private static final Duration MAX_PROMOTE_TIMEOUT = Duration.ofHours(1);
+
+    private final Volumes volumes;
+    private final Endpoints endpoints;
+    private final VolumeCreation creation;
+
+    public AgentControlService(Volumes volumes, GrpcPeerNetwork network, Endpoints endpoints) {
+        this.volumes = volumes;
+        this.endpoints = endpoints;
+        this.creation = new VolumeCreation(
+                volumes, network, new Address(volumes.agent(), endpoints.peer(), endpoints.control()));
+    }
+
+    @Override
+    public void getAgent(GetAgentRequest request, StreamObserver<AgentInfo> answer) {
+        String version = AgentControlService.class.getPackage().getImplementationVersion();
+        answer.onNext(AgentInfo.newBuilder()
+                .setAgent(volumes.agent())
+                .setVersion(version == null ? "development" : version)
+                .setNbdEndpoint(endpoints.nbd())
+                .setPeerEndpoint(endpoints.peer())
+                .setLockManager(endpoints.lockManager())
+                .setLockManagerReachable(endpoints.lockManagerReachable().getAsBoolean())
+                .build());
+        answer.onCompleted();
+    }
+
+    @Override
+    public void createVolume(CreateVolumeRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            List<Address> peers = r.getPeersList().stream()
+                    .map(p -> new Address(p.getAgent(), p.getPeer(), p.getControl()))
+                    .toList();
+            return status(creation.create(new VolumeCreation.Request(
+                    r.getName(),
+                    r.getSizeBytes(),
+                    switch (r.getAckLevel()) {
+                        case LOCAL -> AckLevel.LOCAL;
+                        case RECEIVED, ACK_LEVEL_UNSPECIFIED -> AckLevel.RECEIVED;
+                        case DURABLE -> AckLevel.DURABLE;
+                        case UNRECOGNIZED ->
+                            throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
+                    },
+                    r.getCopies(),
+                    Math.max(1, r.getMinCopies()),
+                    switch (r.getFailover()) {
+                        case MANUAL, FAILOVER_UNSPECIFIED -> Failover.MANUAL;
+                        case AUTOMATIC -> Failover.AUTOMATIC;
+                        case UNRECOGNIZED ->
+                            throw new IllegalArgumentException("unknown failover mode " + r.getFailoverValue());
+                    },
+                    peers,
+                    r.getSegmentBytes())));
+        });
+    }
+
+    @Override
+    public void listVolumes(ListVolumesRequest request, StreamObserver<ListVolumesResponse> answer) {
+        call(answer, () -> ListVolumesResponse.newBuilder()
+                .addAllVolumes(volumes.all().stream().map(this::status).toList())
+                .build());
+    }
+
+    @Override
+    public void getVolume(GetVolumeRequest request, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> status(find(request.getName())));
+    }
+
+    @Override
+    public void promote(PromoteRequest request, StreamObserver<PromoteProgress> answer) {
+        call(answer, () -> {
+            Volume volume = find(request.getName());
+            Duration timeout = request.getTimeoutMillis() == 0
+                    ? DEFAULT_PROMOTE_TIMEOUT
+                    : Duration.ofMillis(request.getTimeoutMillis());
+            if (timeout.isNegative() || timeout.compareTo(MAX_PROMOTE_TIMEOUT) > 0) {
+                throw new IllegalArgumentException("timeout_millis " + request.getTimeoutMillis() + " is not within 0 and "
+                        + MAX_PROMOTE_TIMEOUT.toMillis());
+            }
+            volume.promote(request.getForce(), request.getAcceptDataLoss(), timeout, what -> {
+                synchronized (answer) {
+                    answer.onNext(PromoteProgress.newBuilder().setMessage(what).build());
+                }
+            });
+            return PromoteProgress.newBuilder()
+                    .setMessage("served by " + volumes.agent())
+                    .setServed(status(volume))
+                    .build();
+        });
+    }
+
+    private interface Action<T> {
+        T run() throws RefusedException, IOException, InterruptedException;
+    }
+
+    private static <T> void call(StreamObserver<T> answer, Action<T> action) {
+        Status failure;
+        try {
+            T result = action.run();
+            synchronized (answer) {
+                answer.onNext(result);
+                answer.onCompleted();
+            }
+            return;
+        } catch (RefusedException e) {
+            failure = status(e.why()).withDescription(e.getMessage());
+        } catch (IllegalArgumentException e) {
+            failure = Status.INVALID_ARGUMENT.withDescription(e.getMessage());
+        } catch (IOException e) {
+            failure = Status.INTERNAL.withDescription(e.getMessage());
+        } catch (InterruptedException e) {
+            failure = Status.CANCELLED.withDescription("the agent is stopping");
+        }
+        synchronized (answer) {
+            answer.onError(failure.asRuntimeException());
+        }
+    }
+
+    /** The one place where reasons become gRPC codes. */
+    static Status status(RefusedException.Why why) {
+        return switch (why) {
+            case UNKNOWN_VOLUME -> Status.NOT_FOUND;
+            case OTHER_SHAPE, BAD_MESSAGE -> Status.INVALID_ARGUMENT;
+            case FENCED, OTHER_CONFIG -> Status.ABORTED;
+            case NEEDS_COPY, DIVERGED, FAILED -> Status.FAILED_PRECONDITION;
+            case NO_SPACE -> Status.RESOURCE_EXHAUSTED;
+            case NOT_READY -> Status.UNAVAILABLE;
+        };
+    }
+
+    private Volume find(String name) throws RefusedException {
+        Volume v = volumes.byName(name);
+        if (v == null) {
+            throw new RefusedException(
+                    RefusedException.Why.UNKNOWN_VOLUME,
+                    "agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+        }
+        return v;
+    }
+
+    VolumeStatus status(Volume volume) {
+        Volume.Status s = volume.status();
+        VolumeStatus.Builder b = VolumeStatus.newBuilder()
+                .setName(s.config().name())
+                .setUuid(s.config().uuid().toString())
+                .setSizeBytes(s.config().sizeBytes())
+                .setAckLevel(io.terminus.proto.agent.v1.AckLevel.valueOf(
+                        s.config().ackLevel().name()))
+                .setTerm(s.config().term())
+                .setWriter(s.config().writer())
+                .setRole(io.terminus.proto.agent.v1.Role.valueOf(s.role().name()))
+                .setDetail(s.detail())
+                .setCommitted(s.committed())
+                .setConfigVersion(s.configVersion())
+                .setLockToken(s.token());
+        if (volume.serving()) {
+            b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
+        }
+        long end = s.replicas().getFirst().received();
+        for (Volume.ReplicaStatus r : s.replicas()) {
+            b.addReplicas(ReplicaStatus.newBuilder()
+                    .setAgent(r.agent())
+                    .setImage(r.image() == null ? "" : r.image().toString())
+                    .setInSync(r.inSync())
+                    .setConnected(r.connected())
+                    .setReceived(r.received())
+                    .setDurable(r.durable())
+                    .setApplied(r.applied())
+                    .setLagBytes(r.received() < 0 ? end : Math.max(0, end - r.received()))
+                    .setDetail(r.detail()));
+        }
+        return b.build();
+    }
+}

@@ -1,0 +1,128 @@
+package io.terminus.agent.app;
+
+import io.terminus.agent.admin.AgentControlService;
+import io.terminus.agent.admin.AgentController;
+import io.terminus.agent.admin.Endpoints;
+import io.terminus.agent.lock.LockManagerLink;
+import io.terminus.agent.peer.GrpcPeerNetwork;
+import io.terminus.agent.volume.TestHooks;
+import io.terminus.agent.volume.Volume;
+import io.terminus.agent.volume.Volumes;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.context.properties.bind.BindException;
+import org.springframework.boot.web.server.PortInUseException;
+import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.Import;
+
+/** The replication agent's process. Ends with 1 if it cannot start; one sentence on standard error says why. */
+@Configuration(proxyBeanMethods = false)
+@EnableAutoConfiguration
+@EnableConfigurationProperties(AgentProperties.class)
+@Import(AgentController.class)
+public class AgentApplication {
+
+    private static final int EXIT_REFUSED = 1;
+    private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
+
+    public static void main(String[] args) {
+        try {
+            run(args);
+        } catch (Throwable e) {
+            String sentence = sentence(e);
+            if (sentence != null) {
+                System.err.println("agent: " + sentence);
+            } else {
+                e.printStackTrace();
+            }
+            System.exit(EXIT_REFUSED);
+        }
+    }
+
+    static ConfigurableApplicationContext run(String... args) {
+        return new SpringApplication(AgentApplication.class).run(args);
+    }
+
+    @Bean(destroyMethod = "")
+    DataDirectory dataDirectory(AgentProperties p) {
+        return DataDirectory.open(p.dataDir(), p.name());
+    }
+
+    @Bean(destroyMethod = "")
+    LockManagerLink lockManagerLink(AgentProperties p, DataDirectory directory) {
+        return new LockManagerLink(
+                p.lockManager(), p.name(), p.leaseTtl(), directory.path().resolve("session"));
+    }
+
+    @Bean(destroyMethod = "")
+    GrpcPeerNetwork peerNetwork() {
+        return new GrpcPeerNetwork();
+    }
+
+    @Bean(destroyMethod = "")
+    Volumes volumes(AgentProperties p, DataDirectory directory, LockManagerLink locks, GrpcPeerNetwork network)
+            throws IOException {
+        Path hooks = p.testHooksDir();
+        Volume.Settings settings = new Volume.Settings(
+                p.name(),
+                Files.readString(BOOT_ID).strip(),
+                (long) p.journalBudgetMib() << 20,
+                p.peerTimeout(),
+                p.electionTimeout(),
+                p.drainTimeout(),
+                hooks == null ? TestHooks.NONE : new StopFiles(hooks));
+        return new Volumes(directory.path(), settings, locks::volume, network);
+    }
+
+    @Bean
+    AgentControlService agentControlService(
+            AgentProperties p, Volumes volumes, GrpcPeerNetwork network, LockManagerLink locks) {
+        return new AgentControlService(
+                volumes,
+                network,
+                new Endpoints(
+                        p.advertiseHost() + ":" + p.nbdPort(),
+                        p.advertiseHost() + ":" + p.peerPort(),
+                        p.advertiseHost() + ":" + p.grpcPort(),
+                        p.lockManager(),
+                        locks::reachable));
+    }
+
+    @Bean
+    AgentServers agentServers(
+            AgentProperties p,
+            DataDirectory directory,
+            LockManagerLink locks,
+            GrpcPeerNetwork network,
+            Volumes volumes,
+            AgentControlService control) {
+        return new AgentServers(p, directory, locks, network, volumes, control);
+    }
+
+    /** What the operator is to be told; null if it is not known what is wrong, and the whole trace is wanted. */
+    static @Nullable String sentence(Throwable failure) {
+        for (Throwable e = failure; e != null; e = e.getCause()) {
+            if (e instanceof StartRefusedException) {
+                return e.getMessage();
+            }
+            if (e instanceof PortInUseException inUse) {
+                return "HTTP cannot listen on port " + inUse.getPort() + ": Address already in use (set server.port)";
+            }
+            if (e instanceof BindException wrong) {
+                Throwable why = wrong;
+                while (why.getCause() != null) {
+                    why = why.getCause();
+                }
+                return "cannot use the setting " + wrong.getName() + ": " + why.getMessage();
+            }
+        }
+        return null;
+    }
+}

@@ -1,0 +1,64 @@
+package io.terminus.agent.app;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+
+/**
+ * Settable as {@code --agent.name=...} on the command line, {@code AGENT_NAME} in the environment, or in a file.
+ *
+ * @param name unique among the agents of one lock manager; value blocks and journals carry it, so it never changes
+ * @param dataDir belongs to this process alone
+ * @param bindAddress for every port; nothing here is authenticated or encrypted
+ * @param advertiseHost how other agents and clients reach this host
+ * @param lockManager host:port of the lock manager's gRPC
+ * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked
+ * @param peerTimeout a peer unheard for so long leaves the in-sync set
+ * @param electionTimeout an election that is not won by then starts over
+ * @param drainTimeout how long a hand-over, or a stop, waits for peers
+ * @param journalBudgetMib journal bytes a volume may hold, in MiB: what peers that are away can catch up from
+ * @param testHooksDir for tests only: see TestHooks
+ */
+@ConfigurationProperties("agent")
+public record AgentProperties(
+        String name,
+        @DefaultValue(".terminus/agent") Path dataDir,
+        @DefaultValue("127.0.0.1") String bindAddress,
+        @DefaultValue("localhost") String advertiseHost,
+        @DefaultValue("10813") int grpcPort,
+        @DefaultValue("10815") int peerPort,
+        @DefaultValue("10809") int nbdPort,
+        @DefaultValue("localhost:10811") String lockManager,
+        @DefaultValue("6s") Duration leaseTtl,
+        @DefaultValue("2s") Duration peerTimeout,
+        @DefaultValue("20s") Duration electionTimeout,
+        @DefaultValue("20s") Duration drainTimeout,
+        @DefaultValue("4096") int journalBudgetMib,
+        @Nullable Path testHooksDir) {
+
+    private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}");
+
+    public AgentProperties {
+        require(
+                NAME.matcher(name).matches(),
+                "agent.name of \"" + name + "\" breaks the rule 1 to 64 characters of [A-Za-z0-9._-]");
+        port("agent.grpc-port", grpcPort);
+        port("agent.peer-port", peerPort);
+        port("agent.nbd-port", nbdPort);
+        require(journalBudgetMib >= 4, "agent.journal-budget-mib of " + journalBudgetMib + " is less than 4");
+        require(lockManager.indexOf(':') > 0, "agent.lock-manager of \"" + lockManager + "\" is not host:port");
+    }
+
+    private static void port(String key, int port) {
+        require(port >= 0 && port <= 65535, key + " of " + port + " breaks the rule 0 to 65535");
+    }
+
+    private static void require(boolean holds, String message) {
+        if (!holds) {
+            throw new IllegalArgumentException(message);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+package io.terminus.agent.app;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+
+/**
+ * The agent's directory, locked for this process: whoever had it before is dead. {@code agent} names the format and the
+ * agent it belongs to.
+ */
+final class DataDirectory implements AutoCloseable {
+
+    private static final String FORMAT = "terminus-agent 1";
+
+    private final Path dir;
+    private final FileChannel channel;
+    private final FileLock lock;
+
+    private DataDirectory(Path dir, FileChannel channel, FileLock lock) {
+        this.dir = dir;
+        this.channel = channel;
+        this.lock = lock;
+    }
+
+    static DataDirectory open(Path dir, String agent) {
+        try {
+            Files.createDirectories(dir);
+            FileChannel channel = FileChannel.open(
+                    dir.resolve("agent.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            FileLock lock;
+            try {
+                lock = channel.tryLock();
+            } catch (OverlappingFileLockException e) {
+                lock = null;
+            }
+            if (lock == null) {
+                channel.close();
+                throw new StartRefusedException("data directory " + dir + " is in use by another agent process");
+            }
+            Path version = dir.resolve("agent");
+            String mine = FORMAT + " " + agent;
+            if (!Files.exists(version)) {
+                Files.writeString(version, mine + "\n");
+            }
+            String found = Files.readString(version).strip();
+            if (!found.equals(mine)) {
+                channel.close();
+                throw new StartRefusedException("data directory " + dir + " is of \"" + found
+                        + "\" (format, version, agent), this process is \"" + mine + "\"");
+            }
+            return new DataDirectory(dir, channel, lock);
+        } catch (IOException e) {
+            throw new StartRefusedException("data directory " + dir + " cannot be used: " + e, e);
+        }
+    }
+
+    Path path() {
+        return dir;
+    }
+
+    @Override
+    public void close() throws IOException {
+        lock.release();
+        channel.close();
+    }
+}

@@ -1,0 +1,138 @@
+package io.terminus.agent.app;
+
+import io.terminus.agent.nbd.ClientSession;
+import io.terminus.agent.nbd.DeviceException;
+import io.terminus.agent.nbd.Export;
+import io.terminus.agent.nbd.Exports;
+import io.terminus.agent.nbd.Failure;
+import io.terminus.agent.nbd.Replies;
+import io.terminus.agent.volume.ClientReplies;
+import io.terminus.agent.volume.Volume;
+import io.terminus.agent.volume.Volume.NotServedException;
+import io.terminus.agent.volume.VolumeClient;
+import io.terminus.agent.volume.VolumeClient.LostGrantException;
+import io.terminus.agent.volume.Volumes;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.List;
+
+/** Volumes as NBD exports: a volume is listed while this agent is its writer. */
+record VolumeExports(Volumes volumes) implements Exports {
+
+    @Override
+    public List<Export> list() {
+        return volumes.all().stream()
+                .filter(Volume::serving)
+                .<Export>map(VolumeExport::new)
+                .toList();
+    }
+
+    @Override
+    public Lookup find(String name) {
+        Volume volume = volumes.byName(name);
+        if (name.isEmpty()) {
+            List<Export> all = list();
+            return all.size() == 1 ? new Lookup.Found(all.getFirst()) : new Lookup.Unknown();
+        }
+        if (volume == null) {
+            return new Lookup.Unknown();
+        }
+        if (!volume.serving()) {
+            Volume.Status s = volume.status();
+            return new Lookup.Unavailable("volume " + name + " is not served by agent " + volumes.agent()
+                    + ", its writer is " + s.config().writer() + "; here: " + s.detail());
+        }
+        return new Lookup.Found(new VolumeExport(volume));
+    }
+
+    private record VolumeExport(Volume volume) implements Export {
+        @Override
+        public String name() {
+            return volume.name();
+        }
+
+        @Override
+        public String description() {
+            return "replicated volume, term " + volume.config().term() + ", "
+                    + volume.config().replicas().size() + " replicas";
+        }
+
+        @Override
+        public long sizeBytes() {
+            return volume.config().sizeBytes();
+        }
+
+        @Override
+        public ClientSession attach(Replies replies) throws DeviceException {
+            try {
+                return new Session(volume.attach(new ToClient(replies)));
+            } catch (NotServedException e) {
+                throw DeviceException.failed(Failure.SHUTDOWN, String.valueOf(e.getMessage()));
+            }
+        }
+    }
+
+    private record ToClient(Replies replies) implements ClientReplies {
+        @Override
+        public void done(long cookie) {
+            replies.done(cookie);
+        }
+
+        @Override
+        public void failed(long cookie, ClientReplies.Failure why) {
+            replies.failed(cookie, switch (why) {
+                case NO_SPACE -> Failure.NO_SPACE;
+                case IO_ERROR -> Failure.IO_ERROR;
+                case SHUTDOWN -> Failure.SHUTDOWN;
+            });
+        }
+
+        @Override
+        public void flush() {
+            replies.flush();
+        }
+
+        @Override
+        public void disconnect(String why) {
+            replies.disconnect(why);
+        }
+    }
+
+    private record Session(VolumeClient client) implements ClientSession {
+        @Override
+        public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
+            client.write(cookie, offset, payload, fua);
+        }
+
+        @Override
+        public void zero(long cookie, long offset, long lengthBytes, boolean fua, boolean mayPunch) {
+            client.zero(cookie, offset, lengthBytes, fua, mayPunch);
+        }
+
+        @Override
+        public void flush(long cookie) {
+            client.flush(cookie);
+        }
+
+        @Override
+        public void read(long offset, ByteBuffer into) throws DeviceException {
+            try {
+                client.read(offset, into);
+            } catch (LostGrantException e) {
+                throw DeviceException.unanswerable(String.valueOf(e.getMessage()));
+            } catch (IOException e) {
+                throw DeviceException.failed(Failure.IO_ERROR, String.valueOf(e.getMessage()));
+            }
+        }
+
+        @Override
+        public void endOfBatch() {
+            client.endOfBatch();
+        }
+
+        @Override
+        public void close() {
+            client.close();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+package io.terminus.agent.peer;
+
+import io.github.resilience4j.circuitbreaker.CallNotPermittedException;
+import io.github.resilience4j.circuitbreaker.CircuitBreaker;
+import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
+import io.grpc.ManagedChannel;
+import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.stub.StreamObserver;
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.volume.Election.Answer;
+import io.terminus.agent.volume.PeerCursor;
+import io.terminus.agent.volume.PeerNetwork;
+import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.RefusedException.Why;
+import io.terminus.agent.volume.VolumeConfig;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.proto.agent.v1.CreateReplicaRequest;
+import io.terminus.proto.agent.v1.CreateReplicaResponse;
+import io.terminus.proto.agent.v1.PeerControlGrpc;
+import io.terminus.proto.agent.v1.SealRequest;
+import io.terminus.proto.agent.v1.SealResponse;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * The other agents: journal bytes over the peer protocol, seals over gRPC, on connections of their own so that neither
+ * waits behind the other. A peer that keeps failing is left alone for a moment by its circuit breaker.
+ */
+public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
+
+    private record Control(ManagedChannel channel, CircuitBreaker breaker) {}
+
+    private static final CircuitBreakerConfig BREAKER = CircuitBreakerConfig.custom()
+            .slidingWindowSize(10)
+            .minimumNumberOfCalls(5)
+            .failureRateThreshold(80)
+            .waitDurationInOpenState(Duration.ofSeconds(1))
+            .ignoreExceptions(RefusedException.class)
+            .build();
+
+    private final Map<String, Control> controls = new ConcurrentHashMap<>();
+
+    @Override
+    public Stream stream(PeerCursor cursor) {
+        return new PeerStream(cursor);
+    }
+
+    @Override
+    public CompletableFuture<Answer> seal(
+            Address peer, UUID volume, long term, long token, long configVersion, Duration deadline) {
+        Control c = control(peer);
+        CompletableFuture<Answer> answer = new CompletableFuture<>();
+        stub(c, deadline)
+                .seal(
+                        SealRequest.newBuilder()
+                                .setVolumeUuid(volume.toString())
+                                .setTerm(term)
+                                .setToken(token)
+                                .setConfigVersion(configVersion)
+                                .build(),
+                        new One<SealResponse>(r -> {
+                            if (r.getRefused()) {
+                                answer.completeExceptionally(new RefusedException(Why.FENCED, r.getDetail()));
+                            } else {
+                                answer.complete(new Answer(
+                                        r.getAgent(),
+                                        Messages.lineage(r.getLineageList()),
+                                        r.getOldest(),
+                                        r.getReceived(),
+                                        r.getDurable(),
+                                        r.getCommitted(),
+                                        r.getApplied(),
+                                        r.getMemoryLost()));
+                            }
+                        }, answer));
+        return guarded(c, answer);
+    }
+
+    /** Has the peer make an empty replica; answers with its boot id. */
+    public CompletableFuture<String> createReplica(Address peer, VolumeConfig config, Duration deadline) {
+        Control c = control(peer);
+        CompletableFuture<String> bootId = new CompletableFuture<>();
+        stub(c, deadline)
+                .createReplica(
+                        CreateReplicaRequest.newBuilder()
+                                .setConfig(config.toProto())
+                                .build(),
+                        new One<CreateReplicaResponse>(r -> bootId.complete(r.getBootId()), bootId));
+        return bootId;
+    }
+
+    @Override
+    public void fetch(Address peer, UUID volume, long term, long from, long to, Journal into, Duration deadline)
+            throws IOException {
+        TailFetch.fetch(Addresses.parse(peer.peer()), volume, term, from, to, into, deadline);
+    }
+
+    @Override
+    public void close() {
+        controls.values().forEach(c -> c.channel().shutdownNow());
+    }
+
+    private Control control(Address peer) {
+        return controls.computeIfAbsent(
+                peer.control(),
+                target -> new Control(
+                        NettyChannelBuilder.forTarget(target).usePlaintext().build(),
+                        CircuitBreaker.of(target, BREAKER)));
+    }
+
+    private static PeerControlGrpc.PeerControlStub stub(Control c, Duration deadline) {
+        // gRPC's own back-off grows to minutes: a peer that is back is to be heard at once.
+        c.channel().resetConnectBackoff();
+        return PeerControlGrpc.newStub(c.channel())
+                .withWaitForReady()
+                .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS);
+    }
+
+    private static <T> CompletableFuture<T> guarded(Control c, CompletableFuture<T> call) {
+        try {
+            return c.breaker().executeCompletionStage(() -> call).toCompletableFuture();
+        } catch (CallNotPermittedException e) {
+            return CompletableFuture.failedFuture(e);
+        }
+    }
+
+    private record One<T>(java.util.function.Consumer<T> then, CompletableFuture<?> orFail)
+            implements StreamObserver<T> {
+        @Override
+        public void onNext(T value) {
+            try {
+                then.accept(value);
+            } catch (RuntimeException e) {
+                orFail.completeExceptionally(e);
+            }
+        }
+
+        @Override
+        public void onError(Throwable t) {
+            orFail.completeExceptionally(t);
+        }
+
+        @Override
+        public void onCompleted() {
+            orFail.completeExceptionally(new IOException("the peer ended the call without an answer"));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+package io.terminus.agent.peer;
+
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
+import io.terminus.agent.volume.Election.Answer;
+import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.Volume;
+import io.terminus.agent.volume.VolumeConfig;
+import io.terminus.agent.volume.Volumes;
+import io.terminus.proto.agent.v1.CreateReplicaRequest;
+import io.terminus.proto.agent.v1.CreateReplicaResponse;
+import io.terminus.proto.agent.v1.PeerControlGrpc;
+import io.terminus.proto.agent.v1.SealRequest;
+import io.terminus.proto.agent.v1.SealResponse;
+import java.io.IOException;
+import java.util.UUID;
+
+/** What other agents ask of this one's replicas, besides journal bytes. */
+public final class PeerControlService extends PeerControlGrpc.PeerControlImplBase {
+
+    private final Volumes volumes;
+
+    public PeerControlService(Volumes volumes) {
+        this.volumes = volumes;
+    }
+
+    @Override
+    public void seal(SealRequest request, StreamObserver<SealResponse> answer) {
+        SealResponse.Builder response =
+                SealResponse.newBuilder().setAgent(volumes.agent()).setBootId(volumes.bootId());
+        try {
+            Volume volume = volumes.byUuid(UUID.fromString(request.getVolumeUuid()));
+            if (volume == null) {
+                answer.onError(Status.NOT_FOUND
+                        .withDescription(
+                                "agent " + volumes.agent() + " has no replica of volume " + request.getVolumeUuid())
+                        .asRuntimeException());
+                return;
+            }
+            Answer a = volume.seal(
+                    request.getTerm(), request.getToken(), request.getConfigVersion(), request.getCandidate());
+            response.setSealedTerm(request.getTerm())
+                    .addAllLineage(Messages.lineage(a.lineage()))
+                    .setReceived(a.received())
+                    .setDurable(a.durable())
+                    .setCommitted(a.committed())
+                    .setApplied(a.applied())
+                    .setMemoryLost(a.memoryLost())
+                    .setOldest(a.oldest());
+        } catch (RefusedException e) {
+            response.setRefused(true).setDetail(String.valueOf(e.getMessage()));
+        } catch (IllegalArgumentException e) {
+            answer.onError(Status.INVALID_ARGUMENT
+                    .withDescription("volume_uuid \"" + request.getVolumeUuid() + "\" is no UUID")
+                    .asRuntimeException());
+            return;
+        }
+        answer.onNext(response.build());
+        answer.onCompleted();
+    }
+
+    @Override
+    public void createReplica(CreateReplicaRequest request, StreamObserver<CreateReplicaResponse> answer) {
+        try {
+            Volume volume = volumes.create(VolumeConfig.fromProto(request.getConfig()));
+            answer.onNext(CreateReplicaResponse.newBuilder()
+                    .setBootId(volumes.bootId())
+                    .setImage(volume.imagePath().toString())
+                    .build());
+            answer.onCompleted();
+        } catch (RefusedException e) {
+            answer.onError(Status.FAILED_PRECONDITION
+                    .withDescription(e.getMessage())
+                    .asRuntimeException());
+        } catch (VolumeConfig.UnreadableConfigException | IllegalArgumentException e) {
+            answer.onError(
+                    Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());
+        } catch (IOException e) {
+            answer.onError(Status.RESOURCE_EXHAUSTED
+                    .withDescription("agent " + volumes.agent() + " cannot make a replica: " + e.getMessage())
+                    .asRuntimeException());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+package io.terminus.agent.volume;
+
+import io.terminus.agent.volume.RefusedException.Why;
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The volumes that have a replica on this agent: one directory each, {@code volumes/NAME}. */
+public final class Volumes implements AutoCloseable {
+
+    public static final long MIN_SIZE_BYTES = 4_096;
+    public static final long MAX_SIZE_BYTES = 1L << 46;
+
+    private static final Logger LOG = LoggerFactory.getLogger(Volumes.class);
+    private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,127}");
+
+    private final Path dir;
+    private final Volume.Settings settings;
+    private final Function<String, VolumeAuthority> authorities;
+    private final PeerNetwork network;
+    private final Map<String, Volume> byName = new ConcurrentHashMap<>();
+    private volatile boolean closed;
+
+    public Volumes(
+            Path dataDir,
+            Volume.Settings settings,
+            Function<String, VolumeAuthority> authorities,
+            PeerNetwork network) {
+        this.dir = dataDir.resolve("volumes");
+        this.settings = settings;
+        this.authorities = authorities;
+        this.network = network;
+    }
+
+    /** Opens every replica there is. One that cannot be opened is left alone and said so; the others are served. */
+    public void openAll() throws IOException {
+        Files.createDirectories(dir);
+        try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
+            for (Path d : dirs) {
+                try {
+                    VolumeConfig config = VolumeConfig.decode(Superblock.read(d).config());
+                    start(d, config);
+                } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
+                    LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);
+                }
+            }
+        }
+    }
+
+    /** Makes an empty replica for a volume that is being created. Doing it again is no error. */
+    public synchronized Volume create(VolumeConfig config) throws RefusedException, IOException {
+        requireShape(config.name(), config.sizeBytes());
+        Volume there = byName.get(config.name());
+        if (there != null) {
+            if (there.config().uuid().equals(config.uuid())) {
+                return there;
+            }
+            if (there.everInUse()) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE,
+                        "agent " + settings.agent() + " has a replica of another volume " + config.name() + ", "
+                                + there.config().uuid());
+            }
+            byName.remove(config.name());
+            there.close();
+            deleteUnused(dir.resolve(config.name()));
+        }
+        if (closed) {
+            throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
+        }
+        Path d = dir.resolve(config.name());
+        deleteUnused(d);
+        Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
+        return start(d, config);
+    }
+
+    /** Refuses a name or a size that no volume may have. */
+    public static void requireShape(String name, long sizeBytes) throws RefusedException {
+        if (!NAME.matcher(name).matches()) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "\"" + name + "\" is no volume name: 1 to 128 characters of [A-Za-z0-9._-], the first one of"
+                            + " [A-Za-z0-9_]");
+        }
+        if (sizeBytes < MIN_SIZE_BYTES || sizeBytes > MAX_SIZE_BYTES || sizeBytes % MIN_SIZE_BYTES != 0) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "a volume of " + sizeBytes + " bytes: a multiple of " + MIN_SIZE_BYTES + " from " + MIN_SIZE_BYTES
+                            + " to " + MAX_SIZE_BYTES + " is allowed");
+        }
+    }
+
+    public @Nullable Volume byName(String name) {
+        return byName.get(name);
+    }
+
+    public @Nullable Volume byUuid(UUID uuid) {
+        return byName.values().stream()
+                .filter(v -> v.config().uuid().equals(uuid))
+                .findFirst()
+                .orElse(null);
+    }
+
+    public Collection<Volume> all() {
+        return byName.values();
+    }
+
+    public String agent() {
+        return settings.agent();
+    }
+
+    public String bootId() {
+        return settings.bootId();
+    }
+
+    public VolumeAuthority authority(String name) {
+        return authorities.apply(name);
+    }
+
+    /** Hands over or drains every volume, all at once, and closes the replicas. */
+    @Override
+    public void close() {
+        closed = true;
+        byName.values().parallelStream().forEach(Volume::close);
+    }
+
+    private Volume start(Path d, VolumeConfig config) throws IOException {
+        Volume v = Volume.open(d, config, settings, authorities.apply(config.name()), network);
+        byName.put(config.name(), v);
+        v.start();
+        return v;
+    }
+
+    /** What is left of a creation that did not get as far as the value block. */
+    private static void deleteUnused(Path d) throws IOException {
+        if (!Files.exists(d)) {
+            return;
+        }
+        try (var files = Files.walk(d)) {
+            for (Path p : files.sorted(java.util.Comparator.reverseOrder()).toList()) {
+                Files.delete(p);
+            }
+        }
+    }
+}
