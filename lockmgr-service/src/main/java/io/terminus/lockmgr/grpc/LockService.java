@@ -28,11 +28,10 @@ import io.terminus.proto.lock.v1.ValueBlock;
 import io.terminus.proto.lock.v1.Welcome;
 import java.security.SecureRandom;
 import java.util.HexFormat;
-import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Session streams and unary calls. gRPC's threads parse and queue; everything that decides runs in steps of the loop.
@@ -43,9 +42,12 @@ import org.jspecify.annotations.Nullable;
 public final class LockService extends LockServiceGrpc.LockServiceImplBase {
 
     private static final int MESSAGES_IN_WORK = 4;
+    private static final int SESSION_ID_BYTES = 16;
 
     /** Ids of requests that have none of their own; far above what a client that counts from 1 reaches. */
     private static final long FIRST_CHOSEN_REQUEST_ID = 1L << 62;
+
+    private static final String NO_SESSION = "session_id is empty; OpenSession gives one";
 
     private final LockLoop loop;
     private final SessionDesk desk;
@@ -71,25 +73,24 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
     @Override
     public void openSession(OpenSessionRequest request, StreamObserver<Welcome> out) {
         UnaryCall<Welcome> call = new UnaryCall<>(out);
-        submit(call, turn -> {
-            Opened opened = open(turn, request.getOwner(), request.getTtlMillis());
+        loop.submit(call.step(turn -> {
+            Opening opening = open(turn, request.getOwner(), request.getTtlMillis());
             turn.afterwards(() -> {
-                if (opened.welcome() != null) {
-                    call.reply(opened.welcome());
-                } else {
-                    call.refuse(opened.refusal());
+                switch (opening) {
+                    case Opened opened -> call.reply(opened.welcome());
+                    case NotOpened not -> call.fail(Refusals.toProto(not.reason()), not.message());
                 }
             });
-        });
+        }));
     }
 
     @Override
     public void closeSession(CloseSessionRequest request, StreamObserver<CloseSessionResponse> out) {
         UnaryCall<CloseSessionResponse> call = new UnaryCall<>(out);
-        submit(call, turn -> {
+        loop.submit(call.step(turn -> {
             turn.apply(new Command.CloseSession(request.getSessionId(), "closed by its client"));
             turn.afterwards(() -> call.reply(CloseSessionResponse.getDefaultInstance()));
-        });
+        }));
     }
 
     @Override
@@ -99,34 +100,42 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         UnaryCall<Answer> call = new UnaryCall<>(out);
         AnswerCaller caller = new AnswerCaller(call);
         call.onCancel(() -> loop.submit(turn -> giveUp(turn, sessionId, requestId, caller)));
-        submit(call, turn -> {
+        if (sessionId.isEmpty()) {
+            call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
+            return;
+        }
+        loop.submit(call.step(turn -> {
             if (call.cancelled()) {
                 return;
             }
             desk.expect(sessionId, requestId, caller);
             acquire(turn, sessionId, requestId, request.getAcquire());
-        });
+        }));
     }
 
     @Override
     public void releaseLock(ReleaseLockRequest request, StreamObserver<Answer> out) {
         UnaryCall<Answer> call = new UnaryCall<>(out);
-        submit(call, turn -> {
+        if (request.getSessionId().isEmpty()) {
+            call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
+            return;
+        }
+        loop.submit(call.step(turn -> {
             long requestId = chosenRequestIds.getAndIncrement();
             desk.expect(request.getSessionId(), requestId, new AnswerCaller(call));
             turn.apply(new Command.Release(request.getSessionId(), requestId, request.getLockId()));
-        });
+        }));
     }
 
     @Override
     public void getValueBlock(GetValue request, StreamObserver<ValueBlock> out) {
         UnaryCall<ValueBlock> call = new UnaryCall<>(out);
-        submit(call, turn -> turn.afterwards(() -> call.reply(Wire.value(turn.table(), request.getVolume()))));
+        loop.submit(call.step(
+                turn -> turn.afterwards(() -> call.reply(Wire.value(turn.table(), request.getVolume())))));
     }
 
     /** The client's half of a session stream. gRPC calls it from one thread at a time. */
     private final class Inbound implements StreamObserver<ClientMessage> {
-        private final ServerCallStreamObserver<ServerMessage> call;
         private final SessionStream stream;
         private boolean first = true;
 
@@ -134,7 +143,6 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         private String sessionId = "";
 
         Inbound(ServerCallStreamObserver<ServerMessage> call) {
-            this.call = call;
             this.stream = new SessionStream(call, outboundLimit);
             call.disableAutoRequest();
             call.setOnReadyHandler(stream::drain);
@@ -148,11 +156,13 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
                 return;
             }
             if (first && !message.hasAttach()) {
-                stream.end(Status.INVALID_ARGUMENT.withDescription("the first message of a session stream must be Attach"));
+                stream.end(Refusals.status(
+                        Reason.INVALID_ARGUMENT, "the first message of a session stream must be Attach"));
                 return;
             }
             if (!first && message.hasAttach()) {
-                stream.end(Status.INVALID_ARGUMENT.withDescription("Attach comes once, as the first message of a stream"));
+                stream.end(Refusals.status(
+                        Reason.INVALID_ARGUMENT, "Attach comes once, as the first message of a stream"));
                 return;
             }
             first = false;
@@ -165,7 +175,9 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
 
                 @Override
                 public void refused() {
-                    stream.end(Status.UNAVAILABLE.withDescription("the lock manager is stopping"));
+                    stream.abort(Status.UNAVAILABLE
+                            .withDescription("the lock manager is stopping")
+                            .asRuntimeException());
                 }
             });
         }
@@ -181,7 +193,10 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         }
 
         private void take(ClientMessage message, Turn turn) {
-            if (message.hasAttach() && !attach(turn, message.getAttach())) {
+            if (message.hasAttach()) {
+                attach(turn, message.getAttach());
+            }
+            if (!desk.speaksFor(sessionId, stream)) {
                 return;
             }
             // A client acknowledges before it asks for more, wherever in the message the acknowledgement stands.
@@ -200,25 +215,22 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
             }
         }
 
-        /** Returns false if the stream has been ended instead. */
-        private boolean attach(Turn turn, Attach attach) {
-            Opened opened = attach.getSessionId().isEmpty()
+        private void attach(Turn turn, Attach attach) {
+            Opening opening = attach.getSessionId().isEmpty()
                     ? open(turn, attach.getOwner(), attach.getTtlMillis())
                     : reattach(turn, attach.getSessionId());
-            Welcome welcome = opened.welcome();
-            if (welcome == null) {
-                turn.afterwards(() -> stream.end(Refusals.code(Refusals.toProto(opened.refusal().reason()))
-                        .toStatus()
-                        .withDescription(opened.refusal().reason() + ": "
-                                + opened.refusal().message())));
-                return false;
+            switch (opening) {
+                case NotOpened not -> turn.afterwards(() -> stream.end(Refusals.status(not.reason(), not.message())));
+                case Opened opened -> {
+                    sessionId = opened.welcome().getSessionId();
+                    desk.claim(sessionId, stream);
+                    turn.afterwards(() -> desk.attach(sessionId, stream, opened.welcome()));
+                    // What was said on an older stream may have been lost with it.
+                    for (Notice event : turn.table().unansweredEvents(sessionId)) {
+                        turn.afterwards(() -> desk.deliver(event, turn.table(), turn.nowNanos()));
+                    }
+                }
             }
-            sessionId = welcome.getSessionId();
-            turn.afterwards(() -> desk.attach(sessionId, stream, welcome));
-            for (Notice.Lost lost : losses(turn.table(), sessionId)) {
-                turn.afterwards(() -> desk.deliver(lost, turn.table(), turn.nowNanos()));
-            }
-            return true;
         }
 
         private void leave(boolean complete) {
@@ -236,8 +248,8 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         switch (operation.getKindCase()) {
             case ACQUIRE -> acquire(turn, sessionId, id, operation.getAcquire());
             case CANCEL ->
-                turn.apply(new Command.Cancel(
-                        sessionId, id, operation.getCancel().getAcquireRequestId()));
+                turn.apply(
+                        new Command.Cancel(sessionId, id, operation.getCancel().getAcquireRequestId()));
             case RELEASE ->
                 turn.apply(new Command.Release(
                         sessionId, id, operation.getRelease().getLockId()));
@@ -307,11 +319,15 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
 
     /** The caller of a unary acquire has gone: nobody would ever release what it is granted. */
     private void giveUp(Turn turn, String sessionId, long requestId, AnswerCaller caller) {
-        if (!desk.expects(sessionId, requestId, caller)) {
-            return;
+        SessionDesk.Caller expected = desk.expected(sessionId, requestId);
+        if (expected != null && !expected.equals(caller)) {
+            return; // the same request came again by another call
         }
-        desk.forget(sessionId, requestId);
+        if (expected != null) {
+            desk.expect(sessionId, requestId, SessionDesk.NOBODY);
+        }
         long cancelId = chosenRequestIds.getAndIncrement();
+        desk.expect(sessionId, cancelId, SessionDesk.NOBODY);
         turn.apply(new Command.Cancel(sessionId, cancelId, requestId));
     }
 
@@ -319,26 +335,42 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         turn.afterwards(() -> desk.answer(sessionId, Wire.refusal(requestId, reason, message)));
     }
 
-    /** Either a welcome or a refusal. */
-    private record Opened(@Nullable Welcome welcome, Notice.Refused refusal) {}
+    private sealed interface Opening {}
 
-    private static final Notice.Refused NOT_REFUSED = new Notice.Refused("", 0, Reason.INVALID_ARGUMENT, "", "");
+    private record Opened(Welcome welcome) implements Opening {}
 
-    private Opened open(Turn turn, String owner, long ttlMillis) {
-        byte[] id = new byte[16];
+    private record NotOpened(Reason reason, String message) implements Opening {}
+
+    private Opening open(Turn turn, String owner, long ttlMillis) {
+        byte[] id = new byte[SESSION_ID_BYTES];
         random.nextBytes(id);
         String sessionId = HexFormat.of().formatHex(id);
         LockTable.Decision decision = turn.apply(new Command.OpenSession(sessionId, owner, Wire.nanos(ttlMillis)));
         for (Notice notice : decision.notices()) {
             if (notice instanceof Notice.Refused refused) {
-                return new Opened(null, refused);
+                return new NotOpened(refused.reason(), refused.message());
             }
         }
-        for (Change change : decision.changes()) {
-            if (change instanceof Change.SessionOpened opened) {
-                return new Opened(welcome(turn.table(), sessionId, opened.ttlNanos()).build(), NOT_REFUSED);
-            }
+        return reattach(turn, sessionId);
+    }
+
+    private static Opening reattach(Turn turn, String sessionId) {
+        LockTable table = turn.table();
+        Optional<LockTable.SessionView> session = table.session(sessionId);
+        if (session.isEmpty()) {
+            return new NotOpened(
+                    Reason.UNKNOWN_SESSION,
+                    "session '" + sessionId + "' is not known: it has ended, and what it held is released");
         }
-        throw new IllegalStateException("session " + sessionId + " was neither opened nor refused: " + decision);
+        long ttlNanos = session.get().ttlNanos();
+        Welcome.Builder welcome = Welcome.newBuilder()
+                .setSessionId(sessionId)
+                .setTtlMillis(TimeUnit.NANOSECONDS.toMillis(ttlNanos))
+                .setMarginMillis(TimeUnit.NANOSECONDS.toMillis(LockTable.marginNanos(ttlNanos)))
+                .setEpoch(table.epoch());
+        for (Notice.Granted granted : table.heldBy(sessionId)) {
+            welcome.addHeld(Wire.granted(granted));
+        }
+        return new Opened(welcome.build());
     }
 }

@@ -52,7 +52,10 @@ final class Refusals {
     static StatusRuntimeException status(io.terminus.proto.lock.v1.Reason reason, String message) {
         Metadata trailers = new Metadata();
         trailers.put(REASON, reason.name());
-        return code(reason).toStatus().withDescription(reason.name() + ": " + message).asRuntimeException(trailers);
+        return code(reason)
+                .toStatus()
+                .withDescription(reason.name() + ": " + message)
+                .asRuntimeException(trailers);
     }
 
     static StatusRuntimeException status(Reason reason, String message) {

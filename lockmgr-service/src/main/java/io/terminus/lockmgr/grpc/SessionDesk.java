@@ -23,7 +23,12 @@ import org.jspecify.annotations.Nullable;
  */
 public final class SessionDesk {
 
+    /** Whose operations count: the stream that attached last, from the step in which it did. */
+    private final Map<String, SessionStream> claims = new HashMap<>();
+
+    /** Who hears: the same, from the moment when its welcome is said. */
     private final Map<String, SessionStream> streams = new HashMap<>();
+
     private final Map<String, Map<Long, Caller>> callers = new HashMap<>();
     private final Set<SessionStream> touched = new LinkedHashSet<>();
 
@@ -34,6 +39,15 @@ public final class SessionDesk {
         /** No answer will come. */
         void failed(Reason reason, String message);
     }
+
+    /** Waits for an answer so that nobody else gets it. */
+    static final Caller NOBODY = new Caller() {
+        @Override
+        public void answered(Answer answer) {}
+
+        @Override
+        public void failed(Reason reason, String message) {}
+    };
 
     /** Takes one notice; streams get it at {@link #endOfTurn}. */
     public void deliver(Notice notice, LockTable table, long nowNanos) {
@@ -83,9 +97,10 @@ public final class SessionDesk {
     /** Ends every stream and call. Sessions live on in the table. */
     public void close(Reason reason, String why) {
         for (SessionStream stream : streams.values()) {
-            stream.end(Status.UNAVAILABLE.withDescription(why));
+            stream.end(Status.UNAVAILABLE.withDescription(why).asRuntimeException());
         }
         streams.clear();
+        claims.clear();
         touched.clear();
         for (Map<Long, Caller> ofSession : callers.values()) {
             ofSession.values().forEach(caller -> caller.failed(reason, why));
@@ -97,12 +112,26 @@ public final class SessionDesk {
         return streams.containsKey(sessionId);
     }
 
+    /**
+     * From this step on only this stream may speak for the session. A renewal that comes late out of an older stream would
+     * be answered on the newer one, where its sequence means another, later renewal.
+     */
+    void claim(String sessionId, SessionStream stream) {
+        claims.put(sessionId, stream);
+    }
+
+    boolean speaksFor(String sessionId, SessionStream stream) {
+        return claims.get(sessionId) == stream;
+    }
+
     /** From now on the stream hears what the session is told; another one before it is ended. */
     void attach(String sessionId, SessionStream stream, Welcome welcome) {
         SessionStream before = streams.put(sessionId, stream);
         if (before != null) {
             touched.remove(before);
-            before.end(Status.ABORTED.withDescription("another stream attached to session " + sessionId));
+            before.end(Status.ABORTED
+                    .withDescription("another stream attached to session " + sessionId)
+                    .asRuntimeException());
         }
         if (stream.over()) {
             streams.remove(sessionId);
@@ -114,6 +143,7 @@ public final class SessionDesk {
 
     void detach(String sessionId, SessionStream stream) {
         streams.remove(sessionId, stream);
+        claims.remove(sessionId, stream);
         touched.remove(stream);
     }
 
@@ -139,8 +169,7 @@ public final class SessionDesk {
     }
 
     /** Returns the caller that waited; null if it has its answer. */
-    @Nullable
-    Caller forget(String sessionId, long requestId) {
+    private @Nullable Caller forget(String sessionId, long requestId) {
         Map<Long, Caller> ofSession = callers.get(sessionId);
         if (ofSession == null) {
             return null;
@@ -152,9 +181,10 @@ public final class SessionDesk {
         return caller;
     }
 
-    boolean expects(String sessionId, long requestId, Caller caller) {
+    @Nullable
+    Caller expected(String sessionId, long requestId) {
         Map<Long, Caller> ofSession = callers.get(sessionId);
-        return ofSession != null && ofSession.get(requestId) == caller;
+        return ofSession == null ? null : ofSession.get(requestId);
     }
 
     private @Nullable SessionStream stream(String sessionId) {
@@ -172,10 +202,11 @@ public final class SessionDesk {
 
     private void end(String sessionId, String why) {
         String sentence = "session " + sessionId + " is over: " + why;
+        claims.remove(sessionId);
         SessionStream stream = streams.remove(sessionId);
         if (stream != null) {
             touched.remove(stream);
-            stream.end(Refusals.code(Reason.UNKNOWN_SESSION).toStatus().withDescription(sentence));
+            stream.end(Refusals.status(Reason.UNKNOWN_SESSION, sentence));
         }
         Map<Long, Caller> waiting = callers.remove(sessionId);
         if (waiting != null) {

@@ -1,6 +1,7 @@
 package io.terminus.lockmgr.grpc;
 
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Event;
@@ -88,7 +89,7 @@ final class SessionStream {
     }
 
     /** Says all that waits, then ends the stream. */
-    void end(Status status) {
+    void end(StatusRuntimeException status) {
         cut();
         synchronized (this) {
             while (!over && !queue.isEmpty()) {
@@ -96,6 +97,11 @@ final class SessionStream {
             }
             stop(status);
         }
+    }
+
+    /** Ends the stream without what still waits. Any thread. */
+    synchronized void abort(StatusRuntimeException status) {
+        stop(status);
     }
 
     /** The client has gone, or has said all it had to say. */
@@ -154,8 +160,10 @@ final class SessionStream {
             }
             if (queuedItems > limit && queue.size() > 1) {
                 queue.clear();
-                stop(Status.RESOURCE_EXHAUSTED.withDescription("the client left more than " + limit
-                        + " answers and events unread; the session lives on, attach to it again"));
+                stop(Status.RESOURCE_EXHAUSTED
+                        .withDescription("the client left more than " + limit
+                                + " answers and events unread; the session lives on, attach to it again")
+                        .asRuntimeException());
             }
         }
     }
@@ -166,11 +174,11 @@ final class SessionStream {
         out.onNext(message.message());
     }
 
-    private void stop(Status status) {
+    private void stop(StatusRuntimeException status) {
         if (!over) {
             over = true;
             queue.clear();
-            out.onError(status.asRuntimeException());
+            out.onError(status);
         }
     }
 }

@@ -80,6 +80,18 @@ final class Wire {
                 .build();
     }
 
+    /** Version 0 for a volume that is not known: nothing was ever written there. */
+    static ValueBlock value(LockTable table, String volume) {
+        return table.value(volume)
+                .map(value -> ValueBlock.newBuilder()
+                        .setVolume(value.volume())
+                        .setVolumeUuid(value.volumeUuid())
+                        .setVersion(value.version())
+                        .setValue(UnsafeByteOperations.unsafeWrap(value.value()))
+                        .build())
+                .orElseGet(() -> ValueBlock.newBuilder().setVolume(volume).build());
+    }
+
     static Answer refusal(long requestId, Reason reason, String message) {
         return Answer.newBuilder()
                 .setRequestId(requestId)
