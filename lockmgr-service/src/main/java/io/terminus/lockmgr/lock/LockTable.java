@@ -552,7 +552,9 @@ public final class LockTable {
             if (c.waitNanos() != WAIT_FOR_EVER) {
                 waits.arm(waiter, now + c.waitNanos());
             }
-            recallForNew(waiter);
+            if (!waiter.standby) {
+                recallForNew(waiter);
+            }
         }
     }
 
