@@ -38,6 +38,7 @@ final class BootClock implements LongSupplier {
     }
 
     /** Decided once, with a first reading: a process must never change from one clock to the other. */
+    @SuppressWarnings("restricted") // allowed to this jar by its manifest
     private static @Nullable MethodHandle find() {
         try {
             Linker linker = Linker.nativeLinker();
