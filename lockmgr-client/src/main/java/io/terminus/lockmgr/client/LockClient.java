@@ -169,6 +169,8 @@ public final class LockClient implements AutoCloseable {
     private String lastFailure = "";
     private String sessionToClose = "";
     private boolean stopped;
+    private boolean readyGiven;
+    private boolean readyRefused;
 
     // Seen by all.
     private volatile Status status = new Status(State.CONNECTING, "", 0, 0, 0, "");
@@ -465,6 +467,7 @@ public final class LockClient implements AutoCloseable {
                 case SessionCore.Notice.Attached attached -> {
                     failedAttempts = 0;
                     lastFailure = "";
+                    readyGiven = true;
                     CompletableFuture<String> waiting = ready;
                     callbacks.add(() -> waiting.complete(attached.sessionId()));
                 }
@@ -518,10 +521,12 @@ public final class LockClient implements AutoCloseable {
             state = core.attached() ? State.ATTACHED : State.CONNECTING;
         }
         status = new Status(state, core.sessionId(), core.epoch(), core.heldCount(), core.pendingCount(), lastFailure);
-        CompletableFuture<String> last = ready;
-        if (state == State.CLOSED) {
-            callBack(List.of(() -> last.completeExceptionally(
-                    new LockRefusedException(RefusalReason.CLOSED, "the client is closed"))));
+        if (state == State.CLOSED && !readyRefused) {
+            readyRefused = true;
+            CompletableFuture<String> waiting = ready;
+            LockRefusedException refused = new LockRefusedException(RefusalReason.CLOSED, "the client is closed");
+            ready = CompletableFuture.failedFuture(refused);
+            callBack(List.of(() -> waiting.completeExceptionally(refused)));
         }
     }
 
@@ -544,7 +549,8 @@ public final class LockClient implements AutoCloseable {
     // The stream.
 
     private void scheduleConnect() {
-        if (ready.isDone()) {
+        if (readyGiven) {
+            readyGiven = false;
             ready = new CompletableFuture<>();
         }
         long delayMillis = failedAttempts == 0 ? 0 : backOff.apply(failedAttempts);

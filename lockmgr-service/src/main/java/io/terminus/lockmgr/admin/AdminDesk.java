@@ -1,0 +1,22 @@
+package io.terminus.lockmgr.admin;
+
+import io.terminus.lockmgr.lock.LockTable;
+import java.util.function.Predicate;
+
+/** What the operators' face needs of the thread that owns the table. Any thread may call; all verbs wait for their turn. */
+public interface AdminDesk {
+
+    /** Asks one question of the table at one moment. */
+    <T> T ask(Question<T> question);
+
+    /** Takes a lock from its holder. */
+    void forceRelease(String volume, long lockId);
+
+    /** Ends a session and releases what it holds. Returns false if there is no such session. */
+    boolean closeSession(String sessionId);
+
+    /** Runs on the owner thread: must neither wait nor keep the table. */
+    interface Question<T> {
+        T of(LockTable table, Predicate<String> attached, long nowNanos);
+    }
+}

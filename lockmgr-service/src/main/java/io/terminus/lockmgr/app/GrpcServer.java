@@ -1,0 +1,108 @@
+package io.terminus.lockmgr.app;
+
+import io.grpc.Server;
+import io.grpc.netty.NettyServerBuilder;
+import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.terminus.lockmgr.grpc.LockAdminService;
+import io.terminus.lockmgr.grpc.LockService;
+import io.terminus.lockmgr.grpc.SessionDesk;
+import io.terminus.proto.lock.v1.LockAdminGrpc;
+import io.terminus.proto.lock.v1.LockServiceGrpc;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.context.SmartLifecycle;
+
+/** The gRPC port: both services, health and reflection. Opens when everything behind it is ready. */
+final class GrpcServer implements SmartLifecycle {
+
+    private static final Logger LOG = LoggerFactory.getLogger(GrpcServer.class);
+
+    /** Clients may ask this often whether the connection is alive; gRPC's own limit of 5 minutes would drop them. */
+    private static final long KEEP_ALIVE_SECONDS = 1;
+
+    private static final long STOP_SECONDS = 5;
+
+    private final LockManagerProperties properties;
+    private final LockManager manager;
+    private final SessionDesk desk;
+    private final HealthStatusManager health = new HealthStatusManager();
+    private @Nullable Server server;
+
+    GrpcServer(LockManagerProperties properties, LockManager manager, SessionDesk desk) {
+        this.properties = properties;
+        this.manager = manager;
+        this.desk = desk;
+    }
+
+    @Override
+    public void start() {
+        InetSocketAddress address = new InetSocketAddress(properties.bindAddress(), properties.grpcPort());
+        if (address.isUnresolved()) {
+            throw new StartRefusedException(
+                    "lockmgr.bind-address of '" + properties.bindAddress() + "' is not an address of any host");
+        }
+        health.setStatus(LockServiceGrpc.SERVICE_NAME, SERVING);
+        health.setStatus(LockAdminGrpc.SERVICE_NAME, SERVING);
+        try {
+            Server started = NettyServerBuilder.forAddress(address)
+                    .permitKeepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
+                    .permitKeepAliveWithoutCalls(true)
+                    .addService(new LockService(manager, desk, properties.outboundLimit()))
+                    .addService(new LockAdminService(manager, desk))
+                    .addService(health.getHealthService())
+                    .addService(ProtoReflectionServiceV1.newInstance())
+                    .build()
+                    .start();
+            server = started;
+            LOG.info("gRPC on {}:{}", properties.bindAddress(), started.getPort());
+        } catch (IOException e) {
+            Throwable cause = e.getCause() == null ? e : e.getCause();
+            throw new StartRefusedException(
+                    "gRPC cannot listen on " + properties.bindAddress() + " port " + properties.grpcPort() + ": "
+                            + cause.getMessage() + " (set lockmgr.grpc-port or lockmgr.bind-address)",
+                    e);
+        }
+    }
+
+    /** Clients are told first, by the manager's close; what they ask after that is refused as unavailable. */
+    @Override
+    public void stop() {
+        Server stopping = server;
+        server = null;
+        if (stopping == null) {
+            return;
+        }
+        health.enterTerminalState();
+        manager.close();
+        stopping.shutdown();
+        try {
+            if (!stopping.awaitTermination(STOP_SECONDS, TimeUnit.SECONDS)) {
+                stopping.shutdownNow();
+            }
+        } catch (InterruptedException e) {
+            stopping.shutdownNow();
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @Override
+    public boolean isRunning() {
+        return server != null;
+    }
+
+    int port() {
+        Server running = server;
+        if (running == null) {
+            throw new IllegalStateException("the gRPC server is not running");
+        }
+        return running.getPort();
+    }
+
+    private static final io.grpc.health.v1.HealthCheckResponse.ServingStatus SERVING =
+            io.grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING;
+}

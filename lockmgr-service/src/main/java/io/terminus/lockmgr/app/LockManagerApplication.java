@@ -1,0 +1,149 @@
+package io.terminus.lockmgr.app;
+
+import io.micrometer.core.instrument.MeterRegistry;
+import io.terminus.lockmgr.admin.AdminController;
+import io.terminus.lockmgr.grpc.SessionDesk;
+import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.store.DecisionStore;
+import io.terminus.lockmgr.store.StoreRefusedException;
+import io.terminus.lockmgr.store.StoreSettings;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.context.properties.bind.BindException;
+import org.springframework.boot.web.server.PortInUseException;
+import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.Import;
+
+/**
+ * The lock manager's process. Ends with 1 if it cannot start (one sentence on standard error says why), with
+ * {@value #EXIT_FAILED} if it had to stop because the store failed.
+ */
+@Configuration(proxyBeanMethods = false)
+@EnableAutoConfiguration
+@EnableConfigurationProperties(LockManagerProperties.class)
+@Import(AdminController.class)
+public class LockManagerApplication {
+
+    private static final Logger LOG = LoggerFactory.getLogger(LockManagerApplication.class);
+
+    static final int EXIT_REFUSED = 1;
+    static final int EXIT_FAILED = 3;
+
+    public static void main(String[] args) {
+        try {
+            run(args);
+        } catch (Throwable e) {
+            String sentence = sentence(e);
+            if (sentence != null) {
+                System.err.println("lockmgr: " + sentence);
+            } else {
+                e.printStackTrace();
+            }
+            System.exit(EXIT_REFUSED);
+        }
+    }
+
+    static ConfigurableApplicationContext run(String... args) {
+        return new SpringApplication(LockManagerApplication.class).run(args);
+    }
+
+    @Bean
+    DecisionStore decisionStore(LockManagerProperties properties) {
+        return DecisionStore.open(new StoreSettings(
+                properties.dataDir(),
+                DecisionStore.kernelBootId(),
+                properties.compactAfter().toBytes(),
+                properties.maxLocks(),
+                LockTable.Settings.defaults().maxSessions(),
+                properties.maxTtl().toNanos(),
+                properties.epochAtLeast()));
+    }
+
+    @Bean
+    SessionDesk sessionDesk() {
+        return new SessionDesk();
+    }
+
+    @Bean
+    LockManager lockManager(
+            LockManagerProperties properties, DecisionStore store, SessionDesk desk, MeterRegistry registry) {
+        BootClock clock = new BootClock();
+        LockTable table = table(properties, store, clock.getAsLong());
+        LockManager manager = new LockManager(
+                table,
+                store,
+                desk,
+                clock,
+                new LockMetrics(registry, store),
+                () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start());
+        manager.start();
+        return manager;
+    }
+
+    @Bean
+    GrpcServer grpcServer(LockManagerProperties properties, LockManager manager, SessionDesk desk) {
+        return new GrpcServer(properties, manager, desk);
+    }
+
+    private static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
+        LockTable.Settings settings;
+        try {
+            settings = LockTable.Settings.defaults()
+                    .withTtl(
+                            properties.minTtl().toNanos(),
+                            properties.maxTtl().toNanos(),
+                            properties.defaultTtl().toNanos())
+                    .withRecall(
+                            properties.recallDeadline().toNanos(),
+                            properties.recallCap().toNanos());
+        } catch (IllegalArgumentException e) {
+            throw new StartRefusedException("the lease and recall times cannot be used: " + e.getMessage(), e);
+        }
+        long recoveryTtlNanos = store.recoveryTtlNanos();
+        long recoveryNanos = recoveryTtlNanos == 0 ? 0 : recoveryTtlNanos + LockTable.marginNanos(recoveryTtlNanos);
+        if (recoveryNanos > 0) {
+            LOG.warn(
+                    "grants may have been forgotten by the machine: nothing is granted for {} s",
+                    recoveryNanos / 1_000_000_000L);
+        }
+        LockTable table = new LockTable(settings, store.epoch(), nowNanos, nowNanos + recoveryNanos);
+        try {
+            table.restore(store.restored());
+        } catch (IllegalStateException e) {
+            throw new StartRefusedException("data directory damaged: " + e.getMessage(), e);
+        }
+        LOG.info(
+                "epoch {}, data in {}, {} sessions and {} volumes restored",
+                store.epoch(),
+                properties.dataDir().toAbsolutePath(),
+                table.sessions().size(),
+                table.volumes().size());
+        return table;
+    }
+
+    /** What the operator is to be told; null if it is not known what is wrong, and the whole trace is wanted. */
+    static @Nullable String sentence(Throwable failure) {
+        for (Throwable e = failure; e != null; e = e.getCause()) {
+            if (e instanceof StartRefusedException || e instanceof StoreRefusedException) {
+                return e.getMessage();
+            }
+            if (e instanceof PortInUseException inUse) {
+                return "HTTP cannot listen on port " + inUse.getPort() + ": Address already in use (set server.port)";
+            }
+            if (e instanceof BindException wrong) {
+                Throwable why = wrong;
+                while (why.getCause() != null) {
+                    why = why.getCause();
+                }
+                return "cannot use the setting " + wrong.getName() + ": " + why.getMessage();
+            }
+        }
+        return null;
+    }
+}

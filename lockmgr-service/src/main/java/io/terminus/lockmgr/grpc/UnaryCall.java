@@ -1,0 +1,67 @@
+package io.terminus.lockmgr.grpc;
+
+import io.grpc.Status;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import io.terminus.lockmgr.grpc.LockLoop.Step;
+import io.terminus.lockmgr.grpc.LockLoop.Turn;
+import io.terminus.proto.lock.v1.Reason;
+import java.util.function.Consumer;
+
+/** One reply or one status for one call, whichever comes first; the rest is dropped. Any thread. */
+final class UnaryCall<T> {
+
+    private final ServerCallStreamObserver<T> out;
+    private boolean over; // guarded by this
+
+    UnaryCall(StreamObserver<T> out) {
+        this.out = (ServerCallStreamObserver<T>) out;
+        // Without a handler of its own, a reply to a caller that has gone would throw on the owner thread.
+        this.out.setOnCancelHandler(() -> {});
+    }
+
+    /** To be called before the service method returns. */
+    void onCancel(Runnable handler) {
+        out.setOnCancelHandler(handler);
+    }
+
+    boolean cancelled() {
+        return out.isCancelled();
+    }
+
+    synchronized void reply(T reply) {
+        if (!over) {
+            over = true;
+            out.onNext(reply);
+            out.onCompleted();
+        }
+    }
+
+    void fail(Reason reason, String message) {
+        fail(Refusals.status(reason, message));
+    }
+
+    private synchronized void fail(Throwable status) {
+        if (!over) {
+            over = true;
+            out.onError(status);
+        }
+    }
+
+    /** A step that answers this call, or says that the loop has ended. */
+    Step step(Consumer<Turn> body) {
+        return new Step() {
+            @Override
+            public void run(Turn turn) {
+                body.accept(turn);
+            }
+
+            @Override
+            public void refused() {
+                fail(Status.UNAVAILABLE
+                        .withDescription("the lock manager is stopping")
+                        .asRuntimeException());
+            }
+        };
+    }
+}

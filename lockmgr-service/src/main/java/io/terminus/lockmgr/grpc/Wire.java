@@ -1,0 +1,135 @@
+package io.terminus.lockmgr.grpc;
+
+import com.google.protobuf.UnsafeByteOperations;
+import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.lock.Mode;
+import io.terminus.lockmgr.lock.Notice;
+import io.terminus.lockmgr.lock.Reason;
+import io.terminus.proto.lock.v1.Answer;
+import io.terminus.proto.lock.v1.Done;
+import io.terminus.proto.lock.v1.Event;
+import io.terminus.proto.lock.v1.Granted;
+import io.terminus.proto.lock.v1.Lost;
+import io.terminus.proto.lock.v1.Range;
+import io.terminus.proto.lock.v1.Recall;
+import io.terminus.proto.lock.v1.Refused;
+import io.terminus.proto.lock.v1.ValueBlock;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/** The words of the table as messages, and back. */
+final class Wire {
+
+    private Wire() {}
+
+    static Answer answer(Notice.Answer answer, LockTable table) {
+        Answer.Builder to = Answer.newBuilder().setRequestId(answer.requestId());
+        switch (answer) {
+            case Notice.Granted granted -> to.setGranted(granted(granted));
+            case Notice.Done done -> to.setDone(Done.getDefaultInstance());
+            case Notice.ValueStored stored ->
+                to.setValue(ValueBlock.newBuilder()
+                        .setVolume(stored.volume())
+                        .setVolumeUuid(stored.volumeUuid())
+                        .setVersion(stored.version())
+                        .setValue(UnsafeByteOperations.unsafeWrap(stored.value())));
+            case Notice.Refused refused -> {
+                Refused.Builder why = Refused.newBuilder()
+                        .setReason(Refusals.toProto(refused.reason()))
+                        .setMessage(refused.message());
+                if (refused.reason() == Reason.VERSION_MISMATCH) {
+                    why.setCurrent(value(table, refused.volume()));
+                }
+                to.setRefused(why);
+            }
+        }
+        return to.build();
+    }
+
+    static Granted granted(Notice.Granted granted) {
+        return Granted.newBuilder()
+                .setLockId(granted.lockId())
+                .setVolume(granted.volume())
+                .setVolumeUuid(granted.volumeUuid())
+                .setRequested(range(granted.requestedStart(), granted.requestedEnd()))
+                .setRange(range(granted.start(), granted.end()))
+                .setMode(mode(granted.mode()))
+                .setToken(granted.token())
+                .build();
+    }
+
+    static Event event(Notice.Recall recall, long nowNanos) {
+        // The client has another clock: it is told how long, not until when.
+        long leftNanos = Math.max(0, recall.deadlineNanos() - nowNanos);
+        return Event.newBuilder()
+                .setRecall(Recall.newBuilder()
+                        .setLockId(recall.lockId())
+                        .setNeeded(range(recall.neededStart(), recall.neededEnd()))
+                        .setWanted(mode(recall.wanted()))
+                        .setDeadlineMillis(TimeUnit.NANOSECONDS.toMillis(leftNanos)))
+                .build();
+    }
+
+    static Event event(Notice.Lost lost) {
+        return Event.newBuilder()
+                .setLost(Lost.newBuilder()
+                        .setLockId(lost.lockId())
+                        .setVolume(lost.volume())
+                        .setRange(range(lost.start(), lost.end()))
+                        .setWhy(lost.why()))
+                .build();
+    }
+
+    /** Version 0 for a volume that is not known: nothing was ever written there. */
+    static ValueBlock value(LockTable table, String volume) {
+        return table.value(volume)
+                .map(value -> ValueBlock.newBuilder()
+                        .setVolume(value.volume())
+                        .setVolumeUuid(value.volumeUuid())
+                        .setVersion(value.version())
+                        .setValue(UnsafeByteOperations.unsafeWrap(value.value()))
+                        .build())
+                .orElseGet(() -> ValueBlock.newBuilder().setVolume(volume).build());
+    }
+
+    static Answer refusal(long requestId, Reason reason, String message) {
+        return Answer.newBuilder()
+                .setRequestId(requestId)
+                .setRefused(
+                        Refused.newBuilder().setReason(Refusals.toProto(reason)).setMessage(message))
+                .build();
+    }
+
+    static Range range(long start, long end) {
+        return Range.newBuilder().setStart(start).setEnd(end).build();
+    }
+
+    static io.terminus.proto.lock.v1.Mode mode(Mode mode) {
+        return switch (mode) {
+            case NL -> io.terminus.proto.lock.v1.Mode.MODE_NL;
+            case CR -> io.terminus.proto.lock.v1.Mode.MODE_CR;
+            case CW -> io.terminus.proto.lock.v1.Mode.MODE_CW;
+            case PR -> io.terminus.proto.lock.v1.Mode.MODE_PR;
+            case PW -> io.terminus.proto.lock.v1.Mode.MODE_PW;
+            case EX -> io.terminus.proto.lock.v1.Mode.MODE_EX;
+        };
+    }
+
+    /** Null for what is not a mode. */
+    static @Nullable Mode mode(io.terminus.proto.lock.v1.Mode mode) {
+        return switch (mode) {
+            case MODE_NL -> Mode.NL;
+            case MODE_CR -> Mode.CR;
+            case MODE_CW -> Mode.CW;
+            case MODE_PR -> Mode.PR;
+            case MODE_PW -> Mode.PW;
+            case MODE_EX -> Mode.EX;
+            case MODE_UNSPECIFIED, UNRECOGNIZED -> null;
+        };
+    }
+
+    /** Durations too long for nanoseconds become the longest there is, which the table's own limits then judge. */
+    static long nanos(long millis) {
+        return millis == -1 ? -1 : TimeUnit.MILLISECONDS.toNanos(millis);
+    }
+}

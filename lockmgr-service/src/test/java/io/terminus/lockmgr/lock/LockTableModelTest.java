@@ -1,0 +1,395 @@
+package io.terminus.lockmgr.lock;
+
+import static io.terminus.lockmgr.lock.LockModel.SECOND;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+/**
+ * The table against {@link LockModel}: random commands on a small space, everything compared after every step. Some runs
+ * restart the table from what its changes said, with and without a window of recovery.
+ *
+ * <p>{@code -Dterminus.seed=N -Dterminus.seeds=1} repeats one run, {@code -Dterminus.steps=N} makes runs longer.
+ */
+class LockTableModelTest {
+
+    private static final int SESSIONS = 4;
+    private static final String[] VOLUMES = {"v1", "v2"};
+
+    @Test
+    void theTableAgreesWithAListInEveryStep() {
+        long firstSeed = Long.getLong("terminus.seed", 1);
+        int seeds = Integer.getInteger("terminus.seeds", 200);
+        int steps = Integer.getInteger("terminus.steps", 5_000);
+        Map<String, Integer> seen = new LinkedHashMap<>();
+        for (long seed = firstSeed; seed < firstSeed + seeds; seed++) {
+            Run run = new Run(seed, seen);
+            try {
+                run.steps(steps);
+            } catch (AssertionError | RuntimeException e) {
+                throw new AssertionError(
+                        "failed with -Dterminus.seed=" + seed + " -Dterminus.seeds=1, in step " + run.step + ", after\n"
+                                + String.join("\n", run.lastCommands),
+                        e);
+            }
+        }
+        if (seeds >= 50) {
+            // A random test that never meets a rule says nothing about it.
+            assertThat(seen.keySet())
+                    .contains(
+                            "Granted",
+                            "Done",
+                            "ValueStored",
+                            "Recall",
+                            "Lost",
+                            "RenewalAnswered",
+                            "SessionEnded",
+                            "Refused WOULD_BLOCK",
+                            "Refused DEADLINE",
+                            "Refused CANCELLED",
+                            "Refused DEADLOCK",
+                            "Refused VERSION_MISMATCH",
+                            "Refused NOT_HOLDER",
+                            "Refused RECOVERING",
+                            "Refused UNKNOWN_SESSION",
+                            "Refused UNKNOWN_REQUEST",
+                            "Refused UNKNOWN_LOCK");
+        }
+    }
+
+    private static final class Run {
+        final Random random;
+        final Map<String, Integer> seen;
+        final LockTable.Settings settings;
+        final int space;
+        final boolean mostlyStandby;
+        final List<String> lastCommands = new ArrayList<>();
+        /** What the changes said, as a store keeps it. */
+        final Map<Object, Change> durable = new LinkedHashMap<>();
+
+        LockTable table;
+        LockModel model;
+        long epoch = 1;
+        long now;
+        long request;
+        long lastToken;
+        int step;
+
+        Run(long seed, Map<String, Integer> seen) {
+            this.seen = seen;
+            random = new Random(seed);
+            now = random.nextLong(1L << 60);
+            settings = LockTable.Settings.defaults()
+                    .withTtl(SECOND, 8 * SECOND, 2 * SECOND)
+                    .withRecall(2 * SECOND, 5 * SECOND);
+            space = random.nextBoolean() ? 64 : 12;
+            mostlyStandby = random.nextInt(4) == 0;
+            table = new LockTable(settings, epoch, now);
+            model = new LockModel(settings, epoch, now, now);
+        }
+
+        void steps(int steps) {
+            for (step = 0; step < steps; step++) {
+                if (random.nextInt(1_000) == 0) {
+                    restart();
+                }
+                now += random.nextInt(100) == 0
+                        ? random.nextLong(3 * SECOND)
+                        : random.nextLong(random.nextInt(4) == 0 ? SECOND / 2 : SECOND / 50);
+                Command command = randomCommand();
+                lastCommands.add(command + " at " + now);
+                if (lastCommands.size() > 60) {
+                    lastCommands.removeFirst();
+                }
+                List<Notice> expected = model.apply(command, now);
+                LockTable.Decision decision = table.apply(command, now);
+                compareNotices(decision.notices(), expected);
+                decision.changes().forEach(this::keep);
+                compareState();
+                checkInvariants(decision.notices());
+            }
+        }
+
+        void restart() {
+            epoch++;
+            now += random.nextLong(10 * SECOND);
+            long recoveryEnd = random.nextBoolean() ? now : now + random.nextLong(3 * SECOND);
+            lastCommands.add("restart at " + now);
+            table = new LockTable(settings, epoch, now, recoveryEnd);
+            table.restore(durable.values());
+            model.restart(epoch, now, recoveryEnd);
+        }
+
+        Command randomCommand() {
+            String session = "s" + random.nextInt(SESSIONS);
+            request++;
+            return switch (random.nextInt(26)) {
+                case 0, 1, 2, 3, 4, 5, 6 -> randomAcquire(session, request);
+                case 7 -> randomAcquire(session, Math.max(1, request - random.nextInt(50)));
+                case 8, 9, 10 -> new Command.Release(session, request, someItem(session, true).id);
+                case 11 -> new Command.Cancel(session, request, someItem(session, false).request);
+                case 12, 13 ->
+                    new Command.Promote(
+                            session, request, someItem(session, false).request, 1 + random.nextLong(8 * SECOND));
+                case 14, 15, 16 -> new Command.Renew(session, request);
+                case 17 -> new Command.AckLost(session, request, someItem(session, true).id);
+                case 18 -> new Command.AckLost(session, request, someLost(session).id);
+                case 19 -> new Command.Progress(session, request, someItem(session, true).id, random.nextInt(100));
+                case 20 ->
+                    random.nextInt(4) == 0
+                            ? new Command.ForceRelease(request, randomVolume(), someItem(session, true).id)
+                            : new Command.Tick();
+                case 21 -> randomPut(session);
+                case 22 ->
+                    random.nextInt(10) == 0
+                            ? new Command.CloseSession(session, "test")
+                            : new Command.OpenSession(
+                                    session, "owner-of-" + session, (random.nextInt(4) == 0 ? 2 : 8) * SECOND);
+                default -> new Command.Tick();
+            };
+        }
+
+        Command randomAcquire(String session, long requestId) {
+            long start = random.nextInt(space);
+            long end = start + 1 + random.nextInt((int) Math.min(space - start, 1 + random.nextInt(space)));
+            if (random.nextInt(6) == 0) {
+                start = 0;
+                end = Long.MAX_VALUE;
+            }
+            boolean standby = random.nextInt(10) < (mostlyStandby ? 7 : 2);
+            long waitNanos = switch (random.nextInt(4)) {
+                case 0 -> 0;
+                case 1 -> standby ? -1 : 1 + random.nextLong(SECOND);
+                default -> 1 + random.nextLong(10 * SECOND);
+            };
+            Mode mode = Mode.values()[random.nextInt(6)];
+            String volume = randomVolume();
+            return new Command.Acquire(
+                    session, requestId, volume, "uuid-of-" + volume, start, end, mode, waitNanos, standby);
+        }
+
+        Command randomPut(String session) {
+            LockModel.Item lock = someItem(session, true);
+            String volume = lock.volume.isEmpty() || random.nextInt(5) == 0 ? randomVolume() : lock.volume;
+            LockModel.Value value = model.values.getOrDefault(volume, new LockModel.Value());
+            boolean again = value.version > 0 && random.nextInt(3) == 0;
+            return new Command.PutValue(
+                    again ? value.session : session,
+                    again ? value.request : request,
+                    volume,
+                    lock.id,
+                    random.nextInt(3) == 0 ? value.version + 1 : value.version,
+                    new byte[0]);
+        }
+
+        String randomVolume() {
+            return VOLUMES[random.nextInt(10) < 7 ? 0 : 1];
+        }
+
+        /** Mostly one of the session's, now and then anybody's, or one that is nobody's. */
+        LockModel.Item someItem(String session, boolean held) {
+            boolean anybody = random.nextInt(10) == 0;
+            return pick(model.items.stream()
+                    .filter(i -> i.held == held && (anybody || i.session.equals(session)))
+                    .toList());
+        }
+
+        LockModel.Item someLost(String session) {
+            return pick(model.items.stream()
+                    .filter(i -> i.revoked && i.session.equals(session))
+                    .toList());
+        }
+
+        LockModel.Item pick(List<LockModel.Item> items) {
+            return items.isEmpty() ? new LockModel.Item() : items.get(random.nextInt(items.size()));
+        }
+
+        void keep(Change change) {
+            switch (change) {
+                case Change.SessionOpened opened -> durable.put(opened.sessionId(), opened);
+                case Change.SessionClosed closed -> durable.remove(closed.sessionId());
+                case Change.VolumeCreated created -> durable.put("volume " + created.volume(), created);
+                case Change.LockPut put -> {
+                    durable.remove(put.lockId());
+                    durable.put(put.lockId(), put);
+                }
+                case Change.LockGone gone ->
+                    assertThat(durable.remove(gone.lockId())).isNotNull();
+                case Change.ValuePut put -> durable.put("value " + put.volume(), put);
+            }
+        }
+
+        void compareNotices(List<Notice> actual, List<Notice> expected) {
+            assertThat(comparable(actual)).isEqualTo(comparable(expected));
+            for (Notice notice : actual) {
+                String kind = notice.getClass().getSimpleName()
+                        + (notice instanceof Notice.Refused refused ? " " + refused.reason() : "");
+                seen.merge(kind, 1, Integer::sum);
+            }
+        }
+
+        /** As a sorted list without what the model does not know: texts, names of volumes in refusals, bytes. */
+        static List<String> comparable(List<Notice> notices) {
+            List<String> comparable = new ArrayList<>(notices.size());
+            for (Notice notice : notices) {
+                comparable.add(
+                        switch (notice) {
+                            case Notice.Refused r ->
+                                "Refused " + r.sessionId() + " " + r.requestId() + " " + r.reason();
+                            case Notice.ValueStored v ->
+                                "Stored " + v.sessionId() + " " + v.requestId() + " " + v.volume() + " " + v.version();
+                            case Notice.SessionEnded e -> "Ended " + e.sessionId();
+                            case Notice.Lost l -> "Lost " + l.sessionId() + " " + l.lockId();
+                            default -> notice.toString();
+                        });
+            }
+            comparable.sort(null);
+            return comparable;
+        }
+
+        void compareState() {
+            for (String volume : VOLUMES) {
+                List<LockModel.Item> items = new ArrayList<>();
+                for (LockModel.Item item : model.items) {
+                    if (item.volume.equals(volume)) {
+                        items.add(item);
+                    }
+                }
+                items.sort(Comparator.comparingLong(item -> item.id));
+                List<LockTable.LockView> locks = new ArrayList<>();
+                List<LockTable.WaiterView> waiters = new ArrayList<>();
+                for (LockModel.Item item : items) {
+                    String owner = "owner-of-" + item.session;
+                    if (item.held) {
+                        locks.add(new LockTable.LockView(
+                                item.id,
+                                volume,
+                                item.start,
+                                item.end,
+                                item.mode,
+                                item.id,
+                                item.session,
+                                owner,
+                                item.request,
+                                item.revoked,
+                                item.recalled));
+                    } else {
+                        waiters.add(new LockTable.WaiterView(
+                                item.id,
+                                volume,
+                                item.start,
+                                item.end,
+                                item.mode,
+                                item.session,
+                                owner,
+                                item.request,
+                                item.standby,
+                                model.blockers(item).stream()
+                                        .map(b -> b.id)
+                                        .sorted()
+                                        .toList()));
+                    }
+                }
+                equal(table.locks(volume, 0, 1_000), locks);
+                equal(
+                        table.waiters(volume, 0, 1_000).stream()
+                                .map(Run::withSortedBlockers)
+                                .toList(),
+                        waiters.stream().map(Run::withSortedBlockers).toList());
+            }
+            equal(table.sessions().size(), model.sessions.size());
+            for (Map.Entry<String, LockModel.SessionState> entry : model.sessions.entrySet()) {
+                LockTable.SessionView view = table.session(entry.getKey()).orElseThrow();
+                equal(view.leaseEndNanos(), entry.getValue().leaseEnd);
+            }
+            equal(table.recovering(), model.recovering);
+            if (step % 50 == 0) {
+                List<Change> snapshot = new ArrayList<>();
+                table.forEachDurable(snapshot::add);
+                assertThat(snapshot).containsExactlyInAnyOrderElementsOf(durable.values());
+            }
+        }
+
+        /** Sixteen blockers are shown; where there are more, which ones is not said. */
+        static LockTable.WaiterView withSortedBlockers(LockTable.WaiterView view) {
+            List<Long> blockers = view.blockedBy().size() >= 16
+                    ? List.of()
+                    : view.blockedBy().stream().sorted().toList();
+            return new LockTable.WaiterView(
+                    view.id(),
+                    view.volume(),
+                    view.start(),
+                    view.end(),
+                    view.mode(),
+                    view.sessionId(),
+                    view.owner(),
+                    view.requestId(),
+                    view.standby(),
+                    blockers);
+        }
+
+        /** Plain comparison first: an assertion object for each of millions of comparisons would be most of the run. */
+        static void equal(Object actual, Object expected) {
+            if (!actual.equals(expected)) {
+                assertThat(actual).isEqualTo(expected);
+            }
+        }
+
+        void checkInvariants(List<Notice> notices) {
+            for (Notice notice : notices) {
+                if (notice instanceof Notice.Granted granted && granted.token() != 0) {
+                    boolean again = granted.token() <= lastToken;
+                    if (again) {
+                        // Only an answer to a repeated request may bear an old token.
+                        assertThat(lastCommands.getLast())
+                                .contains("Acquire")
+                                .contains("requestId=" + granted.requestId());
+                    }
+                    lastToken = Math.max(lastToken, granted.token());
+                }
+            }
+            Map<Mode, Integer> standbys = new EnumMap<>(Mode.class);
+            for (String volume : VOLUMES) {
+                List<LockTable.LockView> locks = table.locks(volume, 0, 1_000);
+                for (int i = 0; i < locks.size(); i++) {
+                    for (int j = i + 1; j < locks.size(); j++) {
+                        LockTable.LockView a = locks.get(i);
+                        LockTable.LockView b = locks.get(j);
+                        if (a.start() < b.end()
+                                && b.start() < a.end()
+                                && !a.mode().compatibleWith(b.mode())) {
+                            throw new AssertionError("conflicting locks " + a + " and " + b);
+                        }
+                    }
+                }
+                for (LockTable.WaiterView waiter : table.waiters(volume, 0, 1_000)) {
+                    if (waiter.blockedBy().isEmpty() && !table.recovering()) {
+                        throw new AssertionError("nothing is in the way of " + waiter);
+                    }
+                    if (waiter.standby()) {
+                        standbys.merge(waiter.mode(), 1, Integer::sum);
+                    }
+                }
+                boolean onlyStandbysWait =
+                        table.waiters(volume, 0, 1_000).stream().allMatch(w -> w.standby());
+                for (Notice notice : notices) {
+                    if (onlyStandbysWait
+                            && notice instanceof Notice.Recall recall
+                            && locks.stream().anyMatch(lock -> lock.id() == recall.lockId())) {
+                        throw new AssertionError("recalled for a standby: " + recall);
+                    }
+                }
+            }
+            if (step % 10 == 0 && model.hasCycle()) {
+                throw new AssertionError("sessions wait for each other in a ring");
+            }
+        }
+    }
+}
