@@ -86,9 +86,11 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
 
     @Override
     public void listVolumes(ListVolumesRequest request, StreamObserver<ListVolumesResponse> answer) {
-        call(answer, () -> ListVolumesResponse.newBuilder()
-                .addAllVolumes(volumes.all().stream().map(this::status).toList())
-                .build());
+        call(
+                answer,
+                () -> ListVolumesResponse.newBuilder()
+                        .addAllVolumes(volumes.all().stream().map(this::status).toList())
+                        .build());
     }
 
     @Override
@@ -104,8 +106,8 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                     ? DEFAULT_PROMOTE_TIMEOUT
                     : Duration.ofMillis(request.getTimeoutMillis());
             if (timeout.isNegative() || timeout.compareTo(MAX_PROMOTE_TIMEOUT) > 0) {
-                throw new IllegalArgumentException("timeout_millis " + request.getTimeoutMillis() + " is not within 0 and "
-                        + MAX_PROMOTE_TIMEOUT.toMillis());
+                throw new IllegalArgumentException("timeout_millis " + request.getTimeoutMillis()
+                        + " is not within 0 and " + MAX_PROMOTE_TIMEOUT.toMillis());
             }
             volume.promote(request.getForce(), request.getAcceptDataLoss(), timeout, what -> {
                 synchronized (answer) {

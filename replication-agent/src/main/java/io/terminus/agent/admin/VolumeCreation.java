@@ -22,6 +22,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Creates a volume: empty replicas first, the value block last. A creation that dies half-way has left replicas that no
@@ -137,15 +138,17 @@ final class VolumeCreation {
         Volumes.requireShape(r.name(), r.sizeBytes());
         int replicas = 1 + r.peers().size();
         if (r.peers().stream().anyMatch(p -> p.agent().equals(self.agent()))
-                || r.peers().stream().map(Address::agent).distinct().count() != r.peers().size()) {
-            throw new RefusedException(Why.OTHER_SHAPE, "peers " + r.peers() + ": each is another agent than "
-                    + self.agent() + ", and named once");
+                || r.peers().stream().map(Address::agent).distinct().count()
+                        != r.peers().size()) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "peers " + r.peers() + ": each is another agent than " + self.agent() + ", and named once");
         }
         if (r.copies() < 0 || r.copies() > replicas || r.minCopies() < 1 || r.minCopies() > replicas) {
             throw new RefusedException(
                     Why.OTHER_SHAPE,
-                    "copies " + r.copies() + " and minCopies " + r.minCopies() + " of " + replicas
-                            + " replicas: 0 to " + replicas + " and 1 to " + replicas + " are allowed");
+                    "copies " + r.copies() + " and minCopies " + r.minCopies() + " of " + replicas + " replicas: 0 to "
+                            + replicas + " and 1 to " + replicas + " are allowed");
         }
         int segment = r.segmentBytes();
         if (segment != 0
@@ -159,12 +162,16 @@ final class VolumeCreation {
         }
     }
 
-    private static <T> T await(CompletableFuture<T> future, String what)
-            throws RefusedException, InterruptedException {
+    private static @Nullable String reason(ExecutionException e) {
+        Throwable cause = e.getCause();
+        return cause == null ? e.getMessage() : cause.getMessage();
+    }
+
+    private static <T> T await(CompletableFuture<T> future, String what) throws RefusedException, InterruptedException {
         try {
             return future.get(STEP_TIMEOUT.toSeconds() + 2, TimeUnit.SECONDS);
         } catch (ExecutionException e) {
-            throw new RefusedException(Why.NOT_READY, what + ": " + e.getCause().getMessage());
+            throw new RefusedException(Why.NOT_READY, what + ": " + reason(e));
         } catch (TimeoutException e) {
             future.cancel(false);
             throw new RefusedException(Why.NOT_READY, what + ": no answer within " + STEP_TIMEOUT.toSeconds() + " s");

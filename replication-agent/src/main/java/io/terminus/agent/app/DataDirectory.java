@@ -29,8 +29,8 @@ final class DataDirectory implements AutoCloseable {
     static DataDirectory open(Path dir, String agent) {
         try {
             Files.createDirectories(dir);
-            FileChannel channel = FileChannel.open(
-                    dir.resolve("agent.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+            FileChannel channel =
+                    FileChannel.open(dir.resolve("agent.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
             FileLock lock;
             try {
                 lock = channel.tryLock();

@@ -37,7 +37,10 @@ final class StopFiles implements TestHooks {
         try {
             if (Files.deleteIfExists(file)) {
                 LOG.warn("test hook {}: stopping this process", file.getFileName());
-                new ProcessBuilder("kill", "-STOP", Long.toString(ProcessHandle.current().pid()))
+                new ProcessBuilder(
+                                "kill",
+                                "-STOP",
+                                Long.toString(ProcessHandle.current().pid()))
                         .inheritIO()
                         .start()
                         .waitFor();

@@ -80,11 +80,13 @@ record VolumeExports(Volumes volumes) implements Exports {
 
         @Override
         public void failed(long cookie, ClientReplies.Failure why) {
-            replies.failed(cookie, switch (why) {
-                case NO_SPACE -> Failure.NO_SPACE;
-                case IO_ERROR -> Failure.IO_ERROR;
-                case SHUTDOWN -> Failure.SHUTDOWN;
-            });
+            replies.failed(
+                    cookie,
+                    switch (why) {
+                        case NO_SPACE -> io.terminus.agent.nbd.Failure.NO_SPACE;
+                        case IO_ERROR -> io.terminus.agent.nbd.Failure.IO_ERROR;
+                        case SHUTDOWN -> io.terminus.agent.nbd.Failure.SHUTDOWN;
+                    });
         }
 
         @Override

@@ -33,7 +33,6 @@ final class InFlight {
         freeCount = mostRequests;
     }
 
-
     /** A single request larger than the bound is admitted when it is alone. */
     boolean admits(int payload) {
         return freeCount > 0 && (bytes == 0 || bytes + payload <= mostBytes);

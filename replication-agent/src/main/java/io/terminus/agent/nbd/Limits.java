@@ -11,8 +11,7 @@ import java.time.Duration;
  * @param handshake a client that has not chosen an export by then is disconnected
  * @param shutdown the longest that {@link NbdServer#close} waits for requests in flight
  */
-public record Limits(
-        int connections, int requestsInFlight, long bytesInFlight, Duration handshake, Duration shutdown) {
+public record Limits(int connections, int requestsInFlight, long bytesInFlight, Duration handshake, Duration shutdown) {
 
     public Limits {
         requirePositive("connections", connections);

@@ -61,7 +61,12 @@ enum Frame {
     /** The same in a buffer of the caller's. */
     ByteBuffer begin(ByteBuffer b, int bodyBytes) {
         b.clear();
-        return b.putInt(MAGIC).put(code).put(VERSION).putShort((short) 0).putInt(bodyBytes).putInt(0);
+        return b.putInt(MAGIC)
+                .put(code)
+                .put(VERSION)
+                .putShort((short) 0)
+                .putInt(bodyBytes)
+                .putInt(0);
     }
 
     static ByteBuffer seal(ByteBuffer b) {
@@ -80,7 +85,8 @@ enum Frame {
         }
         if (b.get(at + 5) != VERSION) {
             throw new RefusedException(
-                    Why.BAD_MESSAGE, "peer protocol version " + b.get(at + 5) + "; this agent speaks version " + VERSION);
+                    Why.BAD_MESSAGE,
+                    "peer protocol version " + b.get(at + 5) + "; this agent speaks version " + VERSION);
         }
         int body = b.getInt(at + 8);
         if (body < 0 || body > MAX_BODY_BYTES) {
@@ -104,7 +110,8 @@ enum Frame {
                 ? RUN_BODY_BYTES
                 : frame == STATUS ? STATUS_BODY_BYTES : frame == ACK ? ACK_BODY_BYTES : bodyBytes;
         if (bodyBytes != fixed) {
-            throw new RefusedException(Why.BAD_MESSAGE, frame + " with a body of " + bodyBytes + " bytes, not " + fixed);
+            throw new RefusedException(
+                    Why.BAD_MESSAGE, frame + " with a body of " + bodyBytes + " bytes, not " + fixed);
         }
         return frame;
     }

@@ -61,7 +61,7 @@ abstract class FrameHandler implements DuplexSocket.Handler {
                 staging.flip();
                 takeApart();
                 staging.compact();
-                if (staging != first && staging.position() == 0) {
+                if (staging.capacity() > STAGING_BYTES && staging.position() == 0) {
                     staging = first.clear();
                 }
                 nextLanding();
@@ -93,8 +93,8 @@ abstract class FrameHandler implements DuplexSocket.Handler {
                 return;
             }
             Frame type = Frame.check(staging, staging.position(), body);
-            ByteBuffer b = staging.slice(staging.position() + Frame.HEADER_BYTES, body)
-                    .order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer b =
+                    staging.slice(staging.position() + Frame.HEADER_BYTES, body).order(ByteOrder.LITTLE_ENDIAN);
             staging.position(staging.position() + Frame.HEADER_BYTES + body);
             if (type == Frame.RUN) {
                 runAt = b.getLong();

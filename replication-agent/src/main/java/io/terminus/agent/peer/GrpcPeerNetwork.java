@@ -63,21 +63,23 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                 .setToken(token)
                                 .setConfigVersion(configVersion)
                                 .build(),
-                        new One<SealResponse>(r -> {
-                            if (r.getRefused()) {
-                                answer.completeExceptionally(new RefusedException(Why.FENCED, r.getDetail()));
-                            } else {
-                                answer.complete(new Answer(
-                                        r.getAgent(),
-                                        Messages.lineage(r.getLineageList()),
-                                        r.getOldest(),
-                                        r.getReceived(),
-                                        r.getDurable(),
-                                        r.getCommitted(),
-                                        r.getApplied(),
-                                        r.getMemoryLost()));
-                            }
-                        }, answer));
+                        new One<SealResponse>(
+                                r -> {
+                                    if (r.getRefused()) {
+                                        answer.completeExceptionally(new RefusedException(Why.FENCED, r.getDetail()));
+                                    } else {
+                                        answer.complete(new Answer(
+                                                r.getAgent(),
+                                                Messages.lineage(r.getLineageList()),
+                                                r.getOldest(),
+                                                r.getReceived(),
+                                                r.getDurable(),
+                                                r.getCommitted(),
+                                                r.getApplied(),
+                                                r.getMemoryLost()));
+                                    }
+                                },
+                                answer));
         return guarded(c, answer);
     }
 

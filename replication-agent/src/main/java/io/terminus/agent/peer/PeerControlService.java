@@ -69,9 +69,8 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
                     .build());
             answer.onCompleted();
         } catch (RefusedException e) {
-            answer.onError(Status.FAILED_PRECONDITION
-                    .withDescription(e.getMessage())
-                    .asRuntimeException());
+            answer.onError(
+                    Status.FAILED_PRECONDITION.withDescription(e.getMessage()).asRuntimeException());
         } catch (VolumeConfig.UnreadableConfigException | IllegalArgumentException e) {
             answer.onError(
                     Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());

@@ -75,8 +75,8 @@ public final class PeerServer implements AutoCloseable {
     private final class Link extends FrameHandler {
         private final DuplexSocket s;
         private final Listener.Place place;
-        private final ByteBuffer ack =
-                ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.ACK_BODY_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        private final ByteBuffer ack = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.ACK_BODY_BYTES)
+                .order(ByteOrder.LITTLE_ENDIAN);
         private @Nullable Volume volume;
         private @Nullable Inbound inbound;
         private @Nullable Supply supply;
@@ -138,7 +138,11 @@ public final class PeerServer implements AutoCloseable {
             s.noDeadline();
             Inbound.Progress p = in.progress();
             LOG.info(
-                    "volume {}: {} streams term {} from position {}", v.name(), hello.writer(), hello.term(), p.received());
+                    "volume {}: {} streams term {} from position {}",
+                    v.name(),
+                    hello.writer(),
+                    hello.term(),
+                    p.received());
             s.send(Frame.ACCEPTED.of(Accepted.newBuilder()
                     .setAgent(volumes.agent())
                     .setBootId(v.bootId())
@@ -196,7 +200,8 @@ public final class PeerServer implements AutoCloseable {
                 if (evenIfNothingNew || !p.equals(told)) {
                     told = p;
                     Frame.ACK.begin(ack, Frame.ACK_BODY_BYTES);
-                    s.send(Frame.seal(ack.putLong(p.received()).putLong(p.durable()).putLong(p.applied())));
+                    s.send(Frame.seal(
+                            ack.putLong(p.received()).putLong(p.durable()).putLong(p.applied())));
                 }
             }
         }
@@ -280,7 +285,12 @@ public final class PeerServer implements AutoCloseable {
             while (at < to && s.queuedBytes() == 0) {
                 long end = Math.min(Math.min(to, at + RUN_BYTES), journal.segmentEnd(at));
                 ByteBuffer b = Frame.RUN.begin(Frame.RUN_BODY_BYTES);
-                b.putLong(at).putInt((int) (end - at)).putInt(0).putLong(0).putLong(0).putLong(0);
+                b.putLong(at)
+                        .putInt((int) (end - at))
+                        .putInt(0)
+                        .putLong(0)
+                        .putLong(0)
+                        .putLong(0);
                 s.send(Frame.seal(b));
                 s.send(new JournalRun(journal, at, end));
                 at = end;

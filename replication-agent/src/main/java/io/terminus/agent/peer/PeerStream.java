@@ -132,9 +132,7 @@ final class PeerStream implements PeerNetwork.Stream {
     }
 
     private boolean moreToSend() {
-        return ready
-                && cursor.sentTo() < cursor.journal().end()
-                && cursor.sentTo() - cursor.received() < WINDOW_BYTES;
+        return ready && cursor.sentTo() < cursor.journal().end() && cursor.sentTo() - cursor.received() < WINDOW_BYTES;
     }
 
     private boolean sendRun(DuplexSocket s, Journal journal, long from, long to) {
@@ -230,7 +228,8 @@ final class PeerStream implements PeerNetwork.Stream {
             if (a.getReceived() > cursor.journal().end()) {
                 throw new RefusedException(
                         Why.BAD_MESSAGE,
-                        a.getAgent() + " says it holds everything before " + a.getReceived() + ", but the journal ends at "
+                        a.getAgent() + " says it holds everything before " + a.getReceived()
+                                + ", but the journal ends at "
                                 + cursor.journal().end());
             }
             s.noDeadline();

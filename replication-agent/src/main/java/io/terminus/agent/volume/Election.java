@@ -48,7 +48,8 @@ public final class Election {
          * @param committed the highest position any answer knows to be committed
          * @param loss what may be missing, if the rule could not be kept
          */
-        record Elected(Answer best, long committed, @Nullable String loss) implements Verdict {}
+        record Elected(
+                Answer best, long committed, @Nullable String loss) implements Verdict {}
     }
 
     /** @param acceptDataLoss the operator's word that missing answers are to be done without */
@@ -97,8 +98,7 @@ public final class Election {
                 .max(Comparator.comparingLong((Answer a) -> a.lineage().lastTerm())
                         .thenComparingLong(Answer::received))
                 .orElseThrow();
-        long committed =
-                answers.stream().mapToLong(Answer::committed).max().orElse(0);
+        long committed = answers.stream().mapToLong(Answer::committed).max().orElse(0);
         return new Verdict.Elected(best, committed, loss);
     }
 }

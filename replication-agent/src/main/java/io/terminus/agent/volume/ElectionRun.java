@@ -262,7 +262,8 @@ final class ElectionRun {
             } catch (TimeoutException e) {
                 keepGoing();
             } catch (ExecutionException e) {
-                throw new NotElected(String.valueOf(e.getCause().getMessage()));
+                Throwable cause = e.getCause();
+                throw new NotElected(String.valueOf(cause == null ? e.getMessage() : cause.getMessage()));
             }
         }
     }

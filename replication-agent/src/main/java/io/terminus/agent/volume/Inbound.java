@@ -48,10 +48,12 @@ public final class Inbound {
     public ByteBuffer landing(long position, int atMost) throws RefusedException {
         synchronized (fence) {
             requireLive();
-            if (position != replica.journal().landed() && position != replica.journal().end()) {
+            if (position != replica.journal().landed()
+                    && position != replica.journal().end()) {
                 throw new RefusedException(
                         Why.BAD_MESSAGE,
-                        "a run at position " + position + " does not follow " + replica.journal().landed());
+                        "a run at position " + position + " does not follow "
+                                + replica.journal().landed());
             }
             try {
                 return replica.journal().landing(position, atMost);

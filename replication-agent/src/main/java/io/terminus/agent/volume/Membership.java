@@ -116,7 +116,9 @@ final class Membership {
         if (joining.isPresent()) {
             String agent = joining.get().agent();
             Peer peer = peers.get(agent);
-            if (peer == null || !peer.streaming() || !peer.bootId().equals(joining.get().bootId())) {
+            if (peer == null
+                    || !peer.streaming()
+                    || !peer.bootId().equals(joining.get().bootId())) {
                 wanted = null; // not sent: nobody else knows of it
                 return Optional.empty();
             }
@@ -226,7 +228,8 @@ final class Membership {
 
     @Override
     public String toString() {
-        return "in sync " + Arrays.toString(config.inSync().stream().map(Member::agent).toArray()) + ", committed "
-                + committed + ", durable " + durablyCommitted + (wanted == null ? "" : ", changing to " + wanted.inSync());
+        return "in sync "
+                + Arrays.toString(config.inSync().stream().map(Member::agent).toArray()) + ", committed " + committed
+                + ", durable " + durablyCommitted + (wanted == null ? "" : ", changing to " + wanted.inSync());
     }
 }

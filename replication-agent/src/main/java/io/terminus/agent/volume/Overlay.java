@@ -123,7 +123,8 @@ final class Overlay {
                         target.put((byte) 0);
                     }
                 } else {
-                    target.put(payloads.payload(f.position()).slice((int) (from - f.recordOffset()), (int) (to - from)));
+                    target.put(
+                            payloads.payload(f.position()).slice((int) (from - f.recordOffset()), (int) (to - from)));
                 }
                 at = to;
             }

@@ -96,8 +96,8 @@ public final class PeerCursor {
     }
 
     /** The peer has been sealed by a newer writer: this one is over. */
-    public void fenced(long byTerm) {
-        writer.fenced(address.agent() + " answers to term " + byTerm);
+    public void fenced(String message) {
+        writer.fenced(message);
     }
 
     public long sentTo() {

@@ -1,5 +1,7 @@
 package io.terminus.agent.volume;
 
+import org.jspecify.annotations.Nullable;
+
 /** This agent does not do what was asked; nothing was changed. */
 public final class RefusedException extends Exception {
 
@@ -48,7 +50,7 @@ public final class RefusedException extends Exception {
 
     private final Why why;
 
-    public RefusedException(Why why, String message) {
+    public RefusedException(Why why, @Nullable String message) {
         super(message);
         this.why = why;
     }

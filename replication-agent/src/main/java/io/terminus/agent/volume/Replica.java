@@ -121,12 +121,15 @@ final class Replica implements AutoCloseable {
                 superblock.lineage(),
                 Math.max(superblock.checkpoint(), superblock.committed()));
         Recovery found = journal.recovery();
-        boolean lost = superblock.memoryLost() || (!superblock.clean() && !superblock.bootId().equals(bootId));
+        boolean lost = superblock.memoryLost()
+                || (!superblock.clean() && !superblock.bootId().equals(bootId));
         switch (found.verdict()) {
             case Recovery.Clean clean -> {}
             case Recovery.TornTail torn ->
-                LOG.info("volume {}: the journal ends at {}; what was begun behind it was not acknowledged alone",
-                        config.name(), torn.at());
+                LOG.info(
+                        "volume {}: the journal ends at {}; what was begun behind it was not acknowledged alone",
+                        config.name(),
+                        torn.at());
             case Recovery.Corrupt corrupt -> {
                 LOG.error(
                         "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what"
@@ -156,8 +159,7 @@ final class Replica implements AutoCloseable {
         this.committed = Math.max(
                 superblock.checkpoint(),
                 Math.min(Math.max(superblock.committed(), journal.recovery().committed()), journal.end()));
-        this.syncer =
-                Thread.ofPlatform().name("sync-" + config.name()).daemon().unstarted(this::syncLoop);
+        this.syncer = Thread.ofPlatform().name("sync-" + config.name()).daemon().unstarted(this::syncLoop);
         this.applier =
                 Thread.ofPlatform().name("apply-" + config.name()).daemon().unstarted(this::applyLoop);
     }

@@ -152,43 +152,114 @@ record Superblock(
 
     Superblock withConfig(byte[] newer, long version) {
         return new Superblock(
-                newer, version, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, clean, memoryLost,
+                newer,
+                version,
+                sealedTerm,
+                sealedToken,
+                checkpoint,
+                oldest,
+                lineage,
+                committed,
+                bootId,
+                clean,
+                memoryLost,
                 failed);
     }
 
     Superblock sealedBy(long term, long token) {
         return new Superblock(
-                config, configVersion, term, token, checkpoint, oldest, lineage, committed, bootId, clean, memoryLost, failed);
+                config,
+                configVersion,
+                term,
+                token,
+                checkpoint,
+                oldest,
+                lineage,
+                committed,
+                bootId,
+                clean,
+                memoryLost,
+                failed);
     }
 
     Superblock checkpointed(long position, long oldestKept, Lineage lineageThere, long committedKnown) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, position, oldestKept, lineageThere, committedKnown, bootId, clean,
-                memoryLost, failed);
+                config,
+                configVersion,
+                sealedTerm,
+                sealedToken,
+                position,
+                oldestKept,
+                lineageThere,
+                committedKnown,
+                bootId,
+                clean,
+                memoryLost,
+                failed);
     }
 
     Superblock opened(String nowBootId, boolean lost) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, nowBootId, false, lost,
+                config,
+                configVersion,
+                sealedTerm,
+                sealedToken,
+                checkpoint,
+                oldest,
+                lineage,
+                committed,
+                nowBootId,
+                false,
+                lost,
                 failed);
     }
 
     Superblock closedCleanly() {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, true,
-                memoryLost, failed);
+                config,
+                configVersion,
+                sealedTerm,
+                sealedToken,
+                checkpoint,
+                oldest,
+                lineage,
+                committed,
+                bootId,
+                true,
+                memoryLost,
+                failed);
     }
 
     Superblock withMemoryLost(boolean lost) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, clean, lost,
+                config,
+                configVersion,
+                sealedTerm,
+                sealedToken,
+                checkpoint,
+                oldest,
+                lineage,
+                committed,
+                bootId,
+                clean,
+                lost,
                 failed);
     }
 
     Superblock failedBecause(String why) {
         return new Superblock(
-                config, configVersion, sealedTerm, sealedToken, checkpoint, oldest, lineage, committed, bootId, false,
-                memoryLost, why);
+                config,
+                configVersion,
+                sealedTerm,
+                sealedToken,
+                checkpoint,
+                oldest,
+                lineage,
+                committed,
+                bootId,
+                false,
+                memoryLost,
+                why);
     }
 
     private static int crc(byte[] bytes, int from, int length) {

@@ -107,19 +107,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     /** An operator's word that this agent is to write. */
     record Promotion(boolean force, boolean acceptDataLoss) {}
 
-    static Volume open(
-            Path dir, VolumeConfig config, Settings settings, VolumeAuthority authority, PeerNetwork network)
+    static Volume open(Path dir, VolumeConfig config, Settings settings, VolumeAuthority authority, PeerNetwork network)
             throws IOException {
         Replica replica = Replica.open(dir, config, settings.segments(config), settings.agent(), settings.bootId());
         return new Volume(config, replica, settings, authority, network);
     }
 
     private Volume(
-            VolumeConfig config,
-            Replica replica,
-            Settings settings,
-            VolumeAuthority authority,
-            PeerNetwork network) {
+            VolumeConfig config, Replica replica, Settings settings, VolumeAuthority authority, PeerNetwork network) {
         this.config = config;
         this.configVersion = replica.superblock().configVersion();
         this.replica = replica;
@@ -203,8 +198,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 throw new RefusedException(Why.DIVERGED, why);
             }
             if (common < hello.oldest()) {
-                String why = "the journal here ends at " + common + ", and " + hello.writer() + " has only what follows "
-                        + hello.oldest() + ": this replica has to be rebuilt";
+                String why = "the journal here ends at " + common + ", and " + hello.writer()
+                        + " has only what follows " + hello.oldest() + ": this replica has to be rebuilt";
                 detail = why;
                 throw new RefusedException(Why.NEEDS_COPY, why);
             }
@@ -270,8 +265,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             requireWorking();
             if (replica.superblock().sealedTerm() != term) {
                 throw new RefusedException(
-                        Why.FENCED,
-                        "sealed by term " + replica.superblock().sealedTerm() + ", not by " + term);
+                        Why.FENCED, "sealed by term " + replica.superblock().sealedTerm() + ", not by " + term);
             }
             return replica.journal();
         }
@@ -317,7 +311,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         Superblock now = replica.superblock();
         if (term < now.sealedTerm()) {
             throw new RefusedException(
-                    Why.FENCED, "agent " + settings.agent() + " answers to term " + now.sealedTerm() + ", not to " + term);
+                    Why.FENCED,
+                    "agent " + settings.agent() + " answers to term " + now.sealedTerm() + ", not to " + term);
         }
         if (term == now.sealedTerm()) {
             return;
@@ -381,14 +376,16 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (closing || role != Role.REPLICA || election != null || waiting != null) {
             return;
         }
-        authority.read().whenComplete((block, failure) -> onThread(() -> {
-            if (failure != null) {
-                detail = "waiting for the lock manager: " + failure.getMessage();
-                later(this::decide);
-            } else {
-                decide(block);
-            }
-        }));
+        authority
+                .read()
+                .whenComplete((block, failure) -> onThread(() -> {
+                    if (failure != null) {
+                        detail = "waiting for the lock manager: " + failure.getMessage();
+                        later(this::decide);
+                    } else {
+                        decide(block);
+                    }
+                }));
     }
 
     private void decide(Block block) {
@@ -407,8 +404,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         if (block.version() < configVersion) {
-            detail = "the lock manager's value block went back from version " + configVersion + " to "
-                    + block.version() + ": no election until an operator has looked";
+            detail = "the lock manager's value block went back from version " + configVersion + " to " + block.version()
+                    + ": no election until an operator has looked";
             later(this::decide);
             return;
         }
@@ -444,23 +441,24 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
         });
         waiting = w;
-        w.granted().whenComplete((granted, failure) -> onThread(() -> {
-            if (waiting != w) {
-                if (granted != null) {
-                    granted.release();
-                }
-                return;
-            }
-            waiting = null;
-            if (failure != null) {
-                role = Role.REPLICA;
-                detail = "no lock: " + failure.getMessage();
-                promotion = null;
-                later(this::decide);
-            } else {
-                elect(granted);
-            }
-        }));
+        w.granted()
+                .whenComplete((granted, failure) -> onThread(() -> {
+                    if (!w.equals(waiting)) {
+                        if (granted != null) {
+                            granted.release();
+                        }
+                        return;
+                    }
+                    waiting = null;
+                    if (failure != null) {
+                        role = Role.REPLICA;
+                        detail = "no lock: " + failure.getMessage();
+                        promotion = null;
+                        later(this::decide);
+                    } else {
+                        elect(granted);
+                    }
+                }));
     }
 
     private void elect(Grant granted) {
@@ -477,7 +475,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** {@code why} is null if the volume is served. */
     private void electionOver(ElectionRun run, @Nullable String why) {
-        if (election != run) {
+        if (!run.equals(election)) {
             return;
         }
         election = null;
@@ -543,7 +541,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     @Override
     public void writerStopped(Writer stopped, String why) {
         onThread(() -> {
-            if (writer == stopped) {
+            if (stopped.equals(writer)) {
                 writer = null;
                 if (election == null) {
                     stepDown(why);
@@ -570,7 +568,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             if (replica.superblock().sealedTerm() != taken.term()) {
                 throw new RefusedException(
                         Why.FENCED,
-                        "sealed by term " + replica.superblock().sealedTerm() + " before term " + taken.term() + " opened");
+                        "sealed by term " + replica.superblock().sealedTerm() + " before term " + taken.term()
+                                + " opened");
             }
             Writer w = new Writer(
                     replica,
@@ -647,8 +646,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
             if (force && !revoked && role == Role.STANDBY) {
                 revoked = true;
-                authority.revokeHolder().whenComplete((what, failure) -> progress.accept(
-                        failure == null ? what : "the lock manager does not revoke: " + failure.getMessage()));
+                authority
+                        .revokeHolder()
+                        .whenComplete((what, failure) -> progress.accept(
+                                failure == null ? what : "the lock manager does not revoke: " + failure.getMessage()));
             }
             if (promotion == null && role == Role.REPLICA && !last.isEmpty() && election == null && waiting == null) {
                 throw new RefusedException(Why.NOT_READY, "not promoted: " + detail);

@@ -97,7 +97,12 @@ public record VolumeConfig(
         List<Left> left = new ArrayList<>(absent);
         left.removeIf(l -> l.agent().equals(agent));
         left.add(new Left(agent, position));
-        return with(term, writer, inSync.stream().filter(m -> !m.agent().equals(agent)).toList(), left, lineage);
+        return with(
+                term,
+                writer,
+                inSync.stream().filter(m -> !m.agent().equals(agent)).toList(),
+                left,
+                lineage);
     }
 
     /** Adds a member, or renews its incarnation. */
@@ -105,9 +110,8 @@ public record VolumeConfig(
         List<Member> members = new ArrayList<>(inSync);
         members.removeIf(m -> m.agent().equals(member.agent()));
         members.add(member);
-        List<Left> left = absent.stream()
-                .filter(l -> !l.agent().equals(member.agent()))
-                .toList();
+        List<Left> left =
+                absent.stream().filter(l -> !l.agent().equals(member.agent())).toList();
         return with(term, writer, members, left, lineage);
     }
 
@@ -172,10 +176,11 @@ public record VolumeConfig(
         replicas.forEach(r ->
                 b.addReplicasBuilder().setAgent(r.agent()).setPeer(r.peer()).setControl(r.control()));
         List<TermStart> terms = lineage.starts();
-        terms.subList(Math.max(0, terms.size() - LINEAGE_KEPT), terms.size()).forEach(t -> b.addLineageBuilder()
-                .setTerm(t.term())
-                .setOrigin(t.origin())
-                .setFirstPosition(t.firstPosition()));
+        terms.subList(Math.max(0, terms.size() - LINEAGE_KEPT), terms.size())
+                .forEach(t -> b.addLineageBuilder()
+                        .setTerm(t.term())
+                        .setOrigin(t.origin())
+                        .setFirstPosition(t.firstPosition()));
         return b.build();
     }
 

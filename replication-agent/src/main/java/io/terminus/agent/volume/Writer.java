@@ -4,7 +4,6 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeAuthority.Put;
-import io.terminus.agent.volume.VolumeConfig.Address;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -206,7 +205,8 @@ final class Writer {
             boolean enough = membership.enoughMembers();
             moved |= enough != enoughMembers;
             enoughMembers = enough;
-            alone = membership.config().copiesNeeded() == 1 || membership.inFlight().isPresent();
+            alone = membership.config().copiesNeeded() == 1
+                    || membership.inFlight().isPresent();
             if (!open && membership.open() && !stopped.get()) {
                 open = true;
             }
