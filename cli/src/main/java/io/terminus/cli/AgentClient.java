@@ -4,7 +4,6 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
-import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.PromoteProgress;
@@ -33,13 +32,6 @@ final class AgentClient implements AutoCloseable {
 
     Connection connection() {
         return connection;
-    }
-
-    String name() {
-        return connection.call(() -> connection
-                .timed(stub)
-                .getAgent(GetAgentRequest.getDefaultInstance())
-                .getAgent());
     }
 
     List<VolumeStatus> volumes() {

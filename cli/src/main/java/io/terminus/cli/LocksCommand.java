@@ -15,7 +15,7 @@ import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
 
 /** {@code terminus locks}: what is asked of the lock manager. */
-@Command(name = "locks", description = "List locks and take them back.", mixinStandardHelpOptions = true)
+@Command(name = "locks", description = "List locks and take them back.")
 final class LocksCommand {
 
     static final Duration DEADLINE = Duration.ofSeconds(10);
@@ -46,10 +46,7 @@ final class LocksCommand {
         this.terminus = terminus;
     }
 
-    @Command(
-            name = "list",
-            description = "The locks that are held, or with --waiting those that are waited for.",
-            mixinStandardHelpOptions = true)
+    @Command(name = "list", description = "The locks that are held, or with --waiting those that are waited for.")
     int list(
             @Parameters(paramLabel = "VOLUME", arity = "0..1", description = "Of this volume (default: of all).")
                     @Nullable
@@ -84,8 +81,7 @@ final class LocksCommand {
             description = {
                 "Take a lock from its holder.",
                 "Its range becomes free when the holder knows of it, or when the holder's lease has ended."
-            },
-            mixinStandardHelpOptions = true)
+            })
     int release(
             @Parameters(paramLabel = "VOLUME", description = "The volume.") String volume,
             @Parameters(paramLabel = "LOCK", description = "The lock's id, as 'locks list' shows it.") long lockId,

@@ -1,6 +1,8 @@
 package io.terminus.cli;
 
 import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
@@ -39,6 +41,15 @@ final class Screen {
         boolean terminal = Boolean.getBoolean("terminus.terminal");
         String noColour = System.getenv("NO_COLOR");
         return new Screen(System.out, System.err, terminal, terminal && (noColour == null || noColour.isEmpty()));
+    }
+
+    /** For help and complaints about the command line itself. */
+    PrintWriter outWriter() {
+        return new PrintWriter(out, true, StandardCharsets.UTF_8);
+    }
+
+    PrintWriter errWriter() {
+        return new PrintWriter(err, true, StandardCharsets.UTF_8);
     }
 
     boolean isTerminal() {

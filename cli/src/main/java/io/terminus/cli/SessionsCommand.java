@@ -8,7 +8,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /** {@code terminus sessions}: who holds leases at the lock manager. */
-@Command(name = "sessions", description = "List the sessions of the lock manager.", mixinStandardHelpOptions = true)
+@Command(name = "sessions", description = "List the sessions of the lock manager.")
 final class SessionsCommand {
 
     /** One row of {@code sessions list --json}. */
@@ -27,7 +27,7 @@ final class SessionsCommand {
         this.terminus = terminus;
     }
 
-    @Command(name = "list", description = "The sessions and their leases.", mixinStandardHelpOptions = true)
+    @Command(name = "list", description = "The sessions and their leases.")
     int list(
             @Option(names = "--json", description = "For scripts.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {

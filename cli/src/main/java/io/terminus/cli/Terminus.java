@@ -12,7 +12,9 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
 import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ScopeType;
 
 /**
  * The {@code terminus} command.
@@ -22,7 +24,6 @@ import picocli.CommandLine.Option;
 @Command(
         name = "terminus",
         description = "Replicated block volumes on this machine: one lock manager, two agents.",
-        mixinStandardHelpOptions = true,
         versionProvider = Terminus.Version.class,
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
@@ -55,11 +56,25 @@ public final class Terminus {
 
     static CommandLine commandLine(Installation installation, Screen screen) {
         Terminus terminus = new Terminus(installation, screen);
-        CommandLine commandLine = new CommandLine(terminus)
+        CommandLine commandLine = new CommandLine(terminus);
+        commandLine
+                .getCommandSpec()
+                .addOption(OptionSpec.builder("-h", "--help")
+                        .usageHelp(true)
+                        .scopeType(ScopeType.INHERIT)
+                        .description("Show this help.")
+                        .build())
+                .addOption(OptionSpec.builder("-V", "--version")
+                        .versionHelp(true)
+                        .description("Show the version.")
+                        .build());
+        commandLine
                 .addSubcommand(new VolumeCommand(terminus))
                 .addSubcommand(new LocksCommand(terminus))
                 .addSubcommand(new SessionsCommand(terminus));
         return commandLine
+                .setOut(screen.outWriter())
+                .setErr(screen.errWriter())
                 .registerConverter(ByteSize.class, text -> converted(() -> ByteSize.parse(text)))
                 .registerConverter(Duration.class, text -> converted(() -> TimeSpan.parse(text)))
                 .setCaseInsensitiveEnumValuesAllowed(true)
@@ -78,8 +93,7 @@ public final class Terminus {
             description = {
                 "Start what does not run, and wait until the volume 'demo' can be used.",
                 "A set started in the foreground is stopped by Ctrl-C."
-            },
-            mixinStandardHelpOptions = true)
+            })
     int up(
             @Option(names = "--detach", description = "Return when the volume can be used; leave the set running.")
                     boolean detach,
@@ -112,8 +126,7 @@ public final class Terminus {
             description = {
                 "Show the processes, volumes and replicas of a set.",
                 "Exit code 0 when everything runs and every volume is served, else 1."
-            },
-            mixinStandardHelpOptions = true)
+            })
     int status(
             @Option(names = "--json", description = "For scripts: the fields are a contract.") boolean json,
             @Option(names = "--watch", description = "Go on showing it until Ctrl-C.") boolean watch,
@@ -121,10 +134,7 @@ public final class Terminus {
         return new Status(installation, directory(dir), screen).run(json, watch);
     }
 
-    @Command(
-            name = "down",
-            description = "Stop the processes of a set. Their data stays.",
-            mixinStandardHelpOptions = true)
+    @Command(name = "down", description = "Stop the processes of a set. Their data stays.")
     int down(@Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir) {
         return Down.stopSet(installation, directory(dir), screen);
     }

@@ -14,7 +14,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** {@code terminus volume}: what is asked of the agents. */
-@Command(name = "volume", description = "List, create and promote volumes.", mixinStandardHelpOptions = true)
+@Command(name = "volume", description = "List, create and promote volumes.")
 final class VolumeCommand {
 
     /** Creating a volume writes its first journal segment at every replica. */
@@ -37,7 +37,7 @@ final class VolumeCommand {
         this.terminus = terminus;
     }
 
-    @Command(name = "list", description = "The volumes of a set, one line each.", mixinStandardHelpOptions = true)
+    @Command(name = "list", description = "The volumes of a set, one line each.")
     int list(
             @Option(names = "--json", description = "The volumes as in 'status --json'.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
@@ -50,7 +50,7 @@ final class VolumeCommand {
         return 0;
     }
 
-    @Command(name = "status", description = "One volume and its replicas.", mixinStandardHelpOptions = true)
+    @Command(name = "status", description = "One volume and its replicas.")
     int status(
             @Parameters(paramLabel = "NAME", description = "The volume.") String name,
             @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
@@ -72,8 +72,7 @@ final class VolumeCommand {
 
     @Command(
             name = "create",
-            description = "Make a volume. The agent that is named writes first; the peers hold replicas.",
-            mixinStandardHelpOptions = true)
+            description = "Make a volume. The agent that is named writes first; the peers hold replicas.")
     int create(
             @Parameters(paramLabel = "NAME", description = "1 to 128 characters of [A-Za-z0-9._-].") String name,
             @Option(names = "--size", required = true, paramLabel = "SIZE", description = "A multiple of 4096 bytes.")
@@ -148,8 +147,7 @@ final class VolumeCommand {
             description = {
                 "Make an agent the writer of a volume; returns when it serves the volume.",
                 "Without --force the present writer is asked to hand over."
-            },
-            mixinStandardHelpOptions = true)
+            })
     int promote(
             @Parameters(paramLabel = "NAME", description = "The volume.") String name,
             @Option(names = "--agent", required = true, paramLabel = "AGENT", description = "The new writer.")

@@ -57,8 +57,10 @@ final class FakeSet implements AutoCloseable {
 
     Result run(String... arguments) {
         List<String> all = new ArrayList<>(List.of(arguments));
-        all.add("--dir");
-        all.add(directory.toString());
+        if (!all.contains("--help")) {
+            all.add("--dir");
+            all.add(directory.toString());
+        }
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         Screen screen = new Screen(
