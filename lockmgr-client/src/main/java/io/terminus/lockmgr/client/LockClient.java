@@ -8,6 +8,7 @@ import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import io.grpc.stub.StreamObserver;
+import io.netty.channel.ChannelOption;
 import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
@@ -183,6 +184,9 @@ public final class LockClient implements AutoCloseable {
                 NettyChannelBuilder.forTarget(config.target)
                         .usePlaintext()
                         .maxInboundMessageSize(MAX_MESSAGE_BYTES)
+                        // A third of the lease, as for every other silence.
+                        .withOption(
+                                ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(500, config.ttl.toMillis() / 3))
                         .build());
     }
 
@@ -428,7 +432,7 @@ public final class LockClient implements AutoCloseable {
             while (stream != null && stream.call.isReady() && core.flush(now)) {
                 perform();
             }
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             // A broken invariant: believing on would be worse than stopping.
             log.error("the lock client of {} stops: it found itself in an impossible state", config.owner, e);
             lastFailure = "stopped: " + e;
@@ -451,6 +455,11 @@ public final class LockClient implements AutoCloseable {
                         stream.call.cancel(disconnect.why(), null);
                         stream = null;
                     }
+                    // A stream that fell silent means a connection that may be dead without a word; another stream on
+                    // the same
+                    // connection would be as silent until TCP gives up, minutes later. This makes the next one connect
+                    // anew.
+                    channel.enterIdle();
                 }
                 case SessionCore.Action.Send send -> {
                     if (stream != null) {
@@ -465,7 +474,8 @@ public final class LockClient implements AutoCloseable {
                 }
                 case SessionCore.Action.CloseSession close -> sessionToClose = close.sessionId();
                 case SessionCore.Notice.Attached attached -> {
-                    failedAttempts = 0;
+                    // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
+                    failedAttempts = 1;
                     lastFailure = "";
                     readyGiven = true;
                     CompletableFuture<String> waiting = ready;
@@ -499,7 +509,8 @@ public final class LockClient implements AutoCloseable {
             for (Runnable callback : callbacks) {
                 try {
                     callback.run();
-                } catch (RuntimeException e) {
+                } catch (Throwable e) {
+                    // Also an AssertionError: what stands behind it in the batch must not be lost with it.
                     log.error("a callback of the lock client of {} failed", config.owner, e);
                 }
             }

@@ -56,8 +56,15 @@ final class FakeLockService extends LockServiceImplBase {
     private long lastLockId;
     private int lastSession;
     private int attaches;
+    private long ttlMillis = 10_000;
+    private long marginMillis = 300;
 
     // What tests do and see.
+
+    synchronized void useTtl(long ttlMillis, long marginMillis) {
+        this.ttlMillis = ttlMillis;
+        this.marginMillis = marginMillis;
+    }
 
     synchronized void cutStreams() {
         for (Session session : sessions.values()) {
@@ -193,8 +200,8 @@ final class FakeLockService extends LockServiceImplBase {
         ServerMessage.Builder welcome = ServerMessage.newBuilder()
                 .setWelcome(Welcome.newBuilder()
                         .setSessionId(id)
-                        .setTtlMillis(10_000)
-                        .setMarginMillis(300)
+                        .setTtlMillis(ttlMillis)
+                        .setMarginMillis(marginMillis)
                         .setEpoch(1)
                         .addAllHeld(session.held.values()));
         session.revoked.keySet().forEach(lockId -> welcome.addEvents(lost(lockId)));

@@ -6,7 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.grpc.Server;
 import io.grpc.inprocess.InProcessChannelBuilder;
 import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.netty.NettyServerBuilder;
 import io.terminus.proto.lock.v1.Operation.KindCase;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -236,6 +239,26 @@ class LockClientTest {
         assertThatThrownBy(third::get)
                 .hasCauseInstanceOf(LockRefusedException.class)
                 .hasMessageContaining("TOO_MANY_IN_FLIGHT");
+    }
+
+    @Test
+    void aConnectionThatGoesDeadWithoutAWordIsReplaced() throws Exception {
+        service.useTtl(900, 118);
+        server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0))
+                .addService(service)
+                .build()
+                .start();
+        try (MutableProxy proxy = new MutableProxy(server.getPort())) {
+            LockClient client = LockClient.connect(LockClient.Config.of("localhost:" + proxy.port(), "me"));
+            clients.add(client);
+            client.ready().get();
+
+            proxy.muteConnections();
+            service.await(() -> service.attaches() >= 2);
+
+            assertThat(client.acquire(EXCLUSIVE).get().token()).isPositive();
+            assertThat(service.sessions()).isEqualTo(1);
+        }
     }
 
     @Test

@@ -1,0 +1,86 @@
+package io.terminus.cli;
+
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.terminus.proto.agent.v1.AgentControlGrpc;
+import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.GetVolumeRequest;
+import io.terminus.proto.agent.v1.ListVolumesRequest;
+import io.terminus.proto.agent.v1.PromoteProgress;
+import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.VolumeStatus;
+import java.time.Duration;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/** What the command line asks of an agent. Calls throw {@link CallFailure}. */
+final class AgentClient implements AutoCloseable {
+
+    /** Beyond the agent's own time limit, so that its answer, which says what it waited for, arrives first. */
+    private static final Duration PROMOTE_GRACE = Duration.ofSeconds(10);
+
+    private final Connection connection;
+    private final AgentControlGrpc.AgentControlBlockingStub stub;
+
+    AgentClient(SetMember agent, PortPlan ports, Duration deadline) {
+        this.connection = new Connection(agent, ports, deadline);
+        this.stub = AgentControlGrpc.newBlockingStub(connection.channel());
+    }
+
+    Connection connection() {
+        return connection;
+    }
+
+    List<VolumeStatus> volumes() {
+        return connection.call(() -> connection
+                .timed(stub)
+                .listVolumes(ListVolumesRequest.getDefaultInstance())
+                .getVolumesList());
+    }
+
+    /** Empty when this agent holds no replica of it. */
+    Optional<VolumeStatus> volume(String name) {
+        try {
+            return Optional.of(connection.call(() -> connection
+                    .timed(stub)
+                    .getVolume(GetVolumeRequest.newBuilder().setName(name).build())));
+        } catch (CallFailure e) {
+            if (e.code() == Status.Code.NOT_FOUND) {
+                return Optional.empty();
+            }
+            throw e;
+        }
+    }
+
+    VolumeStatus create(CreateVolumeRequest request) {
+        return connection.call(() -> connection.timed(stub).createVolume(request));
+    }
+
+    /** Returns when the volume is served by this agent; {@code say} hears what is being waited for. */
+    VolumeStatus promote(PromoteRequest request, Consumer<String> say) {
+        return connection.call(() -> {
+            Iterator<PromoteProgress> progress = stub.withDeadlineAfter(
+                            request.getTimeoutMillis() + PROMOTE_GRACE.toMillis(), TimeUnit.MILLISECONDS)
+                    .promote(request);
+            while (progress.hasNext()) {
+                PromoteProgress step = progress.next();
+                if (!step.getMessage().isBlank()) {
+                    say.accept(step.getMessage());
+                }
+                if (step.hasServed()) {
+                    return step.getServed();
+                }
+            }
+            throw new StatusRuntimeException(
+                    Status.ABORTED.withDescription("the promotion ended without saying that the volume is served"));
+        });
+    }
+
+    @Override
+    public void close() {
+        connection.close();
+    }
+}

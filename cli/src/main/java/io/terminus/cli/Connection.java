@@ -1,0 +1,66 @@
+package io.terminus.cli;
+
+import io.grpc.Channel;
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.StatusRuntimeException;
+import io.grpc.health.v1.HealthCheckRequest;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.health.v1.HealthGrpc;
+import io.grpc.stub.AbstractStub;
+import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
+
+/** A gRPC channel to one process of a set. May be shared by threads. */
+final class Connection implements AutoCloseable {
+
+    private final String who;
+    private final ManagedChannel channel;
+    private final Duration deadline;
+
+    Connection(SetMember member, PortPlan ports, Duration deadline) {
+        String endpoint = ports.endpoints(member).grpc();
+        this.who = (member.isAgent() ? "agent " + member.title() : "the lock manager") + " at " + endpoint;
+        this.deadline = deadline;
+        this.channel = ManagedChannelBuilder.forTarget(endpoint)
+                .usePlaintext()
+                // Every process of a set is on this machine: no proxy of the environment may come between.
+                .proxyDetector(address -> null)
+                .build();
+    }
+
+    Channel channel() {
+        return channel;
+    }
+
+    /** The stub with this connection's deadline, counted from now. */
+    <S extends AbstractStub<S>> S timed(S stub) {
+        return stub.withDeadlineAfter(deadline.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    <T> T call(Supplier<T> call) {
+        try {
+            return call.get();
+        } catch (StatusRuntimeException e) {
+            throw CallFailure.of(who, e);
+        }
+    }
+
+    /** Whether it says that it serves; not answering counts as no. */
+    boolean isServing() {
+        try {
+            return timed(HealthGrpc.newBlockingStub(channel))
+                            .check(HealthCheckRequest.getDefaultInstance())
+                            .getStatus()
+                    == ServingStatus.SERVING;
+        } catch (StatusRuntimeException notServing) {
+            return false;
+        }
+    }
+
+    @Override
+    public void close() {
+        channel.shutdownNow();
+    }
+}

@@ -1,0 +1,95 @@
+package io.terminus.cli;
+
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * What is installed here and how its services are run.
+ *
+ * @param home where the launcher lies
+ * @param java the java program for the services
+ * @param lockManager what stands behind the JVM flags to run the lock manager: {@code -jar FILE}
+ * @param agent the same for an agent
+ * @param stopPatience how long a process may take to stop before it is killed
+ */
+record Installation(Path home, Path java, List<String> lockManager, List<String> agent, Duration stopPatience) {
+
+    /** Small heaps: a set is three JVMs on one machine. The page cache does the caching. */
+    private static final List<String> FLAGS = List.of(
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            // A service that is out of memory must go, not linger: its set starts it again with 'up'.
+            "-XX:+ExitOnOutOfMemoryError",
+            // Chronicle Map, protobuf and Netty use sun.misc.Unsafe; without this every log starts with a warning.
+            "--sun-misc-unsafe-memory-access=allow",
+            "--enable-native-access=ALL-UNNAMED");
+
+    private static final String AGENT_DIRECT_MEMORY = "-XX:MaxDirectMemorySize=512m";
+
+    /** As the launcher says, else as the place of this jar tells. */
+    static Installation find() {
+        String told = System.getProperty("terminus.home");
+        Path home = told != null ? Path.of(told) : homeOfJar();
+        return new Installation(
+                home,
+                Path.of(System.getProperty("java.home"), "bin", "java"),
+                List.of(
+                        "-jar",
+                        home.resolve("lockmgr-service/target/lockmgr-service.jar")
+                                .toString()),
+                List.of(
+                        "-jar",
+                        home.resolve("replication-agent/target/replication-agent.jar")
+                                .toString()),
+                Duration.ofSeconds(30));
+    }
+
+    Path defaultDirectory() {
+        return home.resolve(".terminus");
+    }
+
+    /** The command line of one process of a set. */
+    List<String> command(SetMember member, SetState set, SetDirectory directory) {
+        PortPlan ports = set.ports();
+        List<String> command = new ArrayList<>();
+        command.add(set.java());
+        command.add(ProcessIdentity.mark(set.id(), member));
+        command.addAll(FLAGS);
+        if (member.isAgent()) {
+            command.add(AGENT_DIRECT_MEMORY);
+            command.addAll(agent);
+            command.add("--agent.name=" + member.title());
+            command.add("--agent.data-dir=" + directory.data(member));
+            command.add("--agent.grpc-port=" + ports.grpc(member));
+            command.add("--agent.peer-port=" + ports.peer(member));
+            command.add("--agent.nbd-port=" + ports.nbd(member));
+            command.add(
+                    "--agent.lock-manager=" + ports.endpoints(SetMember.LOCKMGR).grpc());
+        } else {
+            command.addAll(lockManager);
+            command.add("--lockmgr.data-dir=" + directory.data(member));
+            command.add("--lockmgr.grpc-port=" + ports.grpc(member));
+        }
+        command.add("--server.port=" + ports.rest(member));
+        return command;
+    }
+
+    private static Path homeOfJar() {
+        try {
+            Path code = Path.of(Installation.class
+                    .getProtectionDomain()
+                    .getCodeSource()
+                    .getLocation()
+                    .toURI());
+            // HOME/cli/target/cli.jar, or HOME/cli/target/classes
+            Path home = code.resolve("../../..").normalize();
+            return Files.exists(home.resolve("terminus")) ? home : Path.of("").toAbsolutePath();
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException("the place of the program's own code is not a path", e);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+package io.terminus.cli;
+
+import io.terminus.proto.lock.v1.ForceReleaseRequest;
+import io.terminus.proto.lock.v1.ListLocksRequest;
+import io.terminus.proto.lock.v1.ListLocksResponse;
+import io.terminus.proto.lock.v1.ListSessionsRequest;
+import io.terminus.proto.lock.v1.ListVolumesRequest;
+import io.terminus.proto.lock.v1.LockAdminGrpc;
+import io.terminus.proto.lock.v1.LockInfo;
+import io.terminus.proto.lock.v1.SessionInfo;
+import io.terminus.proto.lock.v1.VolumeInfo;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/** What the command line asks of the lock manager. Calls throw {@link CallFailure}. */
+final class LockManagerClient implements AutoCloseable {
+
+    private static final int PAGE = 1000;
+
+    /** A list is for people: a million locks are counted by {@link #volumes}, not printed. */
+    static final int LONGEST_LIST = 10_000;
+
+    private final Connection connection;
+    private final LockAdminGrpc.LockAdminBlockingStub stub;
+
+    LockManagerClient(PortPlan ports, Duration deadline) {
+        this.connection = new Connection(SetMember.LOCKMGR, ports, deadline);
+        this.stub = LockAdminGrpc.newBlockingStub(connection.channel());
+    }
+
+    Connection connection() {
+        return connection;
+    }
+
+    List<VolumeInfo> volumes() {
+        return connection.call(() -> connection
+                .timed(stub)
+                .listVolumes(ListVolumesRequest.getDefaultInstance())
+                .getVolumesList());
+    }
+
+    /** Holders, or waiters, of one volume; at most {@link #LONGEST_LIST}. */
+    List<LockInfo> locks(String volume, boolean waiting) {
+        List<LockInfo> locks = new ArrayList<>();
+        long afterId = 0;
+        while (locks.size() < LONGEST_LIST) {
+            ListLocksRequest request = ListLocksRequest.newBuilder()
+                    .setVolume(volume)
+                    .setWaiting(waiting)
+                    .setLimit(PAGE)
+                    .setAfterId(afterId)
+                    .build();
+            ListLocksResponse page =
+                    connection.call(() -> connection.timed(stub).listLocks(request));
+            locks.addAll(page.getLocksList());
+            if (page.getLocksCount() < PAGE) {
+                break;
+            }
+            afterId = page.getLocks(page.getLocksCount() - 1).getId();
+        }
+        return locks;
+    }
+
+    List<SessionInfo> sessions() {
+        return connection.call(() -> connection
+                .timed(stub)
+                .listSessions(ListSessionsRequest.getDefaultInstance())
+                .getSessionsList());
+    }
+
+    /** Returns at once; the range becomes grantable when the holder knows of it or its lease has ended. */
+    void forceRelease(String volume, long lockId) {
+        ForceReleaseRequest request = ForceReleaseRequest.newBuilder()
+                .setVolume(volume)
+                .setLockId(lockId)
+                .build();
+        connection.call(() -> connection.timed(stub).forceRelease(request));
+    }
+
+    @Override
+    public void close() {
+        connection.close();
+    }
+}

@@ -1,0 +1,93 @@
+package io.terminus.cli;
+
+import com.fasterxml.jackson.annotation.JsonInclude;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where the processes of a set listen: ten ports in a row from one base, so that one number moves a whole set.
+ *
+ * <pre>
+ *   base + 0  a        nbd          base + 5  a        rest
+ *   base + 1  b        nbd          base + 6  a        peer
+ *   base + 2  lockmgr  grpc         base + 7  b        grpc
+ *   base + 3  lockmgr  rest         base + 8  b        rest
+ *   base + 4  a        grpc         base + 9  b        peer
+ * </pre>
+ */
+record PortPlan(int base) {
+
+    static final int DEFAULT_BASE = 10809;
+    private static final int COUNT = 10;
+    private static final int HIGHEST_BASE = 65536 - COUNT;
+
+    /** Host and port of each service of a process; null where it has none. */
+    @JsonInclude(JsonInclude.Include.NON_NULL)
+    record Endpoints(
+            String grpc,
+            String rest,
+            @Nullable String nbd,
+            @Nullable String peer) {}
+
+    /** One port and what it is for. */
+    record Use(int port, String purpose) {}
+
+    PortPlan {
+        if (base < 1 || base > HIGHEST_BASE) {
+            throw new IllegalArgumentException("port base " + base + " is outside 1 to " + HIGHEST_BASE
+                    + ": a set uses " + COUNT + " ports in a row");
+        }
+    }
+
+    int grpc(SetMember member) {
+        return base
+                + switch (member) {
+                    case LOCKMGR -> 2;
+                    case A -> 4;
+                    case B -> 7;
+                };
+    }
+
+    int rest(SetMember member) {
+        return grpc(member) + 1;
+    }
+
+    int nbd(SetMember agent) {
+        return switch (agent) {
+            case A -> base;
+            case B -> base + 1;
+            case LOCKMGR -> throw new IllegalArgumentException("the lock manager serves no volumes");
+        };
+    }
+
+    int peer(SetMember agent) {
+        if (!agent.isAgent()) {
+            throw new IllegalArgumentException("the lock manager has no peers");
+        }
+        return grpc(agent) + 2;
+    }
+
+    Endpoints endpoints(SetMember member) {
+        return new Endpoints(
+                local(grpc(member)),
+                local(rest(member)),
+                member.isAgent() ? local(nbd(member)) : null,
+                member.isAgent() ? local(peer(member)) : null);
+    }
+
+    List<Use> uses(SetMember member) {
+        List<Use> uses = new ArrayList<>();
+        uses.add(new Use(grpc(member), member.title() + " gRPC"));
+        uses.add(new Use(rest(member), member.title() + " REST"));
+        if (member.isAgent()) {
+            uses.add(new Use(nbd(member), member.title() + " NBD"));
+            uses.add(new Use(peer(member), member.title() + " peer"));
+        }
+        return uses;
+    }
+
+    private static String local(int port) {
+        return "localhost:" + port;
+    }
+}

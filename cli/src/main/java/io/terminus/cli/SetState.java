@@ -1,0 +1,49 @@
+package io.terminus.cli;
+
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/**
+ * What is known about a set between two commands; {@code set.json} in its directory.
+ *
+ * @param version 1; a directory with a higher one is left alone
+ * @param id random, in the command line of every process of the set
+ * @param portBase see {@link PortPlan}
+ * @param sizeBytes size of the volume that comes with the set
+ * @param java the java program that runs the services
+ * @param processes by {@link SetMember#title}; one that is not running is gone or has another identity
+ */
+record SetState(
+        int version, String id, int portBase, long sizeBytes, String java, Map<String, ProcessIdentity> processes) {
+
+    static final int VERSION = 1;
+
+    SetState {
+        processes = Map.copyOf(processes);
+    }
+
+    PortPlan ports() {
+        return new PortPlan(portBase);
+    }
+
+    Optional<ProcessIdentity> process(SetMember member) {
+        return Optional.ofNullable(processes.get(member.title()));
+    }
+
+    SetState with(SetMember member, ProcessIdentity identity) {
+        Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
+        changed.put(member.title(), identity);
+        return new SetState(version, id, portBase, sizeBytes, java, changed);
+    }
+
+    SetState without(SetMember member) {
+        Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
+        changed.remove(member.title());
+        return new SetState(version, id, portBase, sizeBytes, java, changed);
+    }
+
+    SetState withJava(String changed) {
+        return new SetState(version, id, portBase, sizeBytes, changed, processes);
+    }
+}

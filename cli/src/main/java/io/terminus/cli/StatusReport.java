@@ -1,0 +1,90 @@
+package io.terminus.cli;
+
+import com.fasterxml.jackson.annotation.JsonIgnore;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import tools.jackson.databind.SerializationFeature;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * What {@code status} shows. Its JSON is a contract for scripts: fields may be added, none is renamed or removed. A value
+ * that is not known is null.
+ */
+record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
+
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
+
+    /**
+     * @param pid null when it does not run
+     * @param dir where its data lies
+     * @param running the process exists
+     * @param healthy it answers that it serves
+     */
+    record ProcessStatus(
+            String name,
+            String role,
+            @Nullable Long pid,
+            String dir,
+            PortPlan.Endpoints endpoints,
+            boolean running,
+            boolean healthy) {}
+
+    /**
+     * A volume as its writer sees it; while that is away, as the other agents do.
+     *
+     * @param ackLevel local, received or durable
+     * @param nbd URI, null when nobody serves it
+     * @param detail what is being waited for, or what went wrong, in words
+     * @param locksHeld null when the lock manager does not answer
+     */
+    record Volume(
+            String name,
+            long sizeBytes,
+            @Nullable String writer,
+            long term,
+            String ackLevel,
+            @Nullable String nbd,
+            String detail,
+            @Nullable Long locksHeld,
+            @Nullable Long locksWaiting,
+            List<Replica> replicas) {}
+
+    /**
+     * Positions are bytes of the volume's journal.
+     *
+     * @param image path of the image file
+     * @param connected the writer has a link to it; the writer itself is connected
+     */
+    record Replica(
+            String agent,
+            String image,
+            boolean inSync,
+            boolean connected,
+            long received,
+            long durable,
+            long applied,
+            long lagBytes,
+            String detail) {}
+
+    static StatusReport empty() {
+        return new StatusReport(List.of(), List.of());
+    }
+
+    String toJson() {
+        return JSON.writeValueAsString(this);
+    }
+
+    /** Every process runs and answers, and every volume is served. */
+    @JsonIgnore
+    boolean isWell() {
+        return !processes.isEmpty()
+                && processes.stream().allMatch(process -> process.running() && process.healthy())
+                && volumes.stream().allMatch(volume -> volume.nbd() != null);
+    }
+
+    @JsonIgnore
+    boolean anyRunning() {
+        return processes.stream().anyMatch(ProcessStatus::running);
+    }
+}

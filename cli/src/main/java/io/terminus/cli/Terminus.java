@@ -1,0 +1,203 @@
+package io.terminus.cli;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.logging.Level;
+import java.util.logging.LogManager;
+import java.util.logging.Logger;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ScopeType;
+
+/**
+ * The {@code terminus} command.
+ *
+ * <p>Exit codes: 0 done, 1 failed (and {@code status}: something is down or not served), 2 the command line is wrong.
+ */
+@Command(
+        name = "terminus",
+        description = "Replicated block volumes on this machine: one lock manager, two agents.",
+        versionProvider = Terminus.Version.class,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:done; status: everything runs and every volume is served",
+            "1:failed; status: something is down or not served",
+            "2:the command line is wrong"
+        })
+public final class Terminus {
+
+    static final String DIR_HELP = "The directory of the set (default: .terminus beside the launcher).";
+
+    private final Installation installation;
+    private final Screen screen;
+
+    Terminus(Installation installation, Screen screen) {
+        this.installation = installation;
+        this.screen = screen;
+    }
+
+    public static void main(String[] arguments) {
+        System.exit(run(Installation.find(), Screen.ofProcess(), arguments));
+    }
+
+    static int run(Installation installation, Screen screen, String... arguments) {
+        // gRPC logs a stack trace for every connection that is refused; what matters of it is in our own message.
+        LogManager.getLogManager().reset();
+        Logger.getLogger("").setLevel(Level.OFF);
+        return commandLine(installation, screen).execute(arguments);
+    }
+
+    static CommandLine commandLine(Installation installation, Screen screen) {
+        Terminus terminus = new Terminus(installation, screen);
+        CommandLine commandLine = new CommandLine(terminus);
+        commandLine
+                .getCommandSpec()
+                .addOption(OptionSpec.builder("-h", "--help")
+                        .usageHelp(true)
+                        .scopeType(ScopeType.INHERIT)
+                        .description("Show this help.")
+                        .build())
+                .addOption(OptionSpec.builder("-V", "--version")
+                        .versionHelp(true)
+                        .description("Show the version.")
+                        .build());
+        commandLine
+                .addSubcommand(new VolumeCommand(terminus))
+                .addSubcommand(new LocksCommand(terminus))
+                .addSubcommand(new SessionsCommand(terminus));
+        return commandLine
+                .setOut(screen.outWriter())
+                .setErr(screen.errWriter())
+                .registerConverter(ByteSize.class, text -> converted(() -> ByteSize.parse(text)))
+                .registerConverter(Duration.class, text -> converted(() -> TimeSpan.parse(text)))
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setColorScheme(CommandLine.Help.defaultColorScheme(screen.isTerminal() ? Ansi.AUTO : Ansi.OFF))
+                .setExecutionExceptionHandler((e, command, parsed) -> {
+                    if (e instanceof Failure || e instanceof CallFailure) {
+                        screen.complain(String.valueOf(e.getMessage()));
+                        return 1;
+                    }
+                    throw e;
+                });
+    }
+
+    @Command(
+            name = "up",
+            description = {
+                "Start what does not run, and wait until the volume 'demo' can be used.",
+                "A set started in the foreground is stopped by Ctrl-C."
+            })
+    int up(
+            @Option(names = "--detach", description = "Return when the volume can be used; leave the set running.")
+                    boolean detach,
+            @Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir,
+            @Option(
+                            names = "--size",
+                            paramLabel = "SIZE",
+                            description = "Size of the volume of a new set (default: 1GiB).")
+                    @Nullable
+                    ByteSize size,
+            @Option(
+                            names = "--port-base",
+                            paramLabel = "PORT",
+                            description = "First of the ten ports of a new set (default: 10809).")
+                    @Nullable
+                    Integer portBase,
+            @Option(
+                            names = "--timeout",
+                            paramLabel = "TIME",
+                            defaultValue = "120s",
+                            description = "How long to wait for the volume (default: ${DEFAULT-VALUE}).")
+                    Duration timeout) {
+        checkPortBase(portBase);
+        checkVolumeSize(size);
+        return new Up(installation, directory(dir), screen, new Up.Options(detach, size, portBase, timeout)).run();
+    }
+
+    @Command(
+            name = "status",
+            description = {
+                "Show the processes, volumes and replicas of a set.",
+                "Exit code 0 when everything runs and every volume is served, else 1."
+            })
+    int status(
+            @Option(names = "--json", description = "For scripts: the fields are a contract.") boolean json,
+            @Option(names = "--watch", description = "Go on showing it until Ctrl-C.") boolean watch,
+            @Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir) {
+        return new Status(installation, directory(dir), screen).run(json, watch);
+    }
+
+    @Command(name = "down", description = "Stop the processes of a set. Their data stays.")
+    int down(@Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir) {
+        return Down.stopSet(installation, directory(dir), screen);
+    }
+
+    Screen screen() {
+        return screen;
+    }
+
+    /** The ports of the set that is meant. */
+    PortPlan ports(@Nullable Path dir) {
+        return directory(dir).loadExisting().ports();
+    }
+
+    StatusReport report(@Nullable Path dir) {
+        SetDirectory directory = directory(dir);
+        try (StatusProbe probe = new StatusProbe(
+                installation, directory, directory.loadExisting().ports())) {
+            return probe.report();
+        }
+    }
+
+    private SetDirectory directory(@Nullable Path dir) {
+        return new SetDirectory(Optional.ofNullable(dir).orElseGet(installation::defaultDirectory));
+    }
+
+    private static void checkPortBase(@Nullable Integer portBase) {
+        if (portBase != null) {
+            try {
+                new PortPlan(portBase);
+            } catch (IllegalArgumentException e) {
+                throw new Failure(String.valueOf(e.getMessage()), e);
+            }
+        }
+    }
+
+    /** The agents check it too; here it is said before anything is started. */
+    static void checkVolumeSize(@Nullable ByteSize size) {
+        if (size != null && (size.bytes() < 4096 || size.bytes() > 1L << 46 || size.bytes() % 4096 != 0)) {
+            throw new Failure("size " + size.bytes() + " is not a multiple of 4096 from 4096 to 2^46 bytes");
+        }
+    }
+
+    private interface Parse<T> {
+        T parse();
+    }
+
+    private static <T> T converted(Parse<T> parse) {
+        try {
+            return parse.parse();
+        } catch (IllegalArgumentException e) {
+            throw new CommandLine.TypeConversionException(e.getMessage());
+        }
+    }
+
+    /** The version of the build, and of the Java that runs it. */
+    static final class Version implements IVersionProvider {
+        @Override
+        public String[] getVersion() {
+            String version = Terminus.class.getPackage().getImplementationVersion();
+            return List.of(
+                            "terminus " + (version == null ? "(not packaged)" : version),
+                            "Java " + Runtime.version() + " at " + System.getProperty("java.home"))
+                    .toArray(String[]::new);
+        }
+    }
+}

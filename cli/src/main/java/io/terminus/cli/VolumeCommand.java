@@ -1,0 +1,198 @@
+package io.terminus.cli;
+
+import io.terminus.proto.agent.v1.AckLevel;
+import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.Failover;
+import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.VolumeStatus;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code terminus volume}: what is asked of the agents. */
+@Command(name = "volume", description = "List, create and promote volumes.")
+final class VolumeCommand {
+
+    /** Creating a volume writes its first journal segment at every replica. */
+    private static final Duration CREATE_DEADLINE = Duration.ofSeconds(60);
+
+    enum Ack {
+        LOCAL,
+        RECEIVED,
+        DURABLE
+    }
+
+    enum FailoverChoice {
+        MANUAL,
+        AUTOMATIC
+    }
+
+    private final Terminus terminus;
+
+    VolumeCommand(Terminus terminus) {
+        this.terminus = terminus;
+    }
+
+    @Command(name = "list", description = "The volumes of a set, one line each.")
+    int list(
+            @Option(names = "--json", description = "The volumes as in 'status --json'.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        StatusReport report = terminus.report(dir);
+        if (json) {
+            terminus.screen().line(new StatusReport(List.of(), report.volumes()).toJson());
+        } else {
+            terminus.screen().lines(new StatusView(terminus.screen()).volumes(report.volumes()));
+        }
+        return 0;
+    }
+
+    @Command(name = "status", description = "One volume and its replicas.")
+    int status(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        StatusReport report = terminus.report(dir);
+        List<StatusReport.Volume> named = report.volumes().stream()
+                .filter(volume -> volume.name().equals(name))
+                .toList();
+        if (named.isEmpty()) {
+            throw new Failure("no agent that answers knows a volume '" + name + "'");
+        }
+        if (json) {
+            terminus.screen().line(new StatusReport(List.of(), named).toJson());
+        } else {
+            terminus.screen().lines(new StatusView(terminus.screen()).volumesAndReplicas(named));
+        }
+        return named.getFirst().nbd() == null ? 1 : 0;
+    }
+
+    @Command(
+            name = "create",
+            description = "Make a volume. The agent that is named writes first; the peers hold replicas.")
+    int create(
+            @Parameters(paramLabel = "NAME", description = "1 to 128 characters of [A-Za-z0-9._-].") String name,
+            @Option(names = "--size", required = true, paramLabel = "SIZE", description = "A multiple of 4096 bytes.")
+                    ByteSize size,
+            @Option(
+                            names = "--ack-level",
+                            paramLabel = "LEVEL",
+                            defaultValue = "received",
+                            description = "local, received or durable (default: ${DEFAULT-VALUE}).")
+                    Ack ackLevel,
+            @Option(
+                            names = "--copies",
+                            paramLabel = "N",
+                            defaultValue = "0",
+                            description = "Copies an acknowledgement needs, the writer's included; 0: all in sync.")
+                    int copies,
+            @Option(
+                            names = "--min-copies",
+                            paramLabel = "N",
+                            defaultValue = "1",
+                            description = "Writes wait while fewer are in sync (default: ${DEFAULT-VALUE}).")
+                    int minCopies,
+            @Option(
+                            names = "--agent",
+                            paramLabel = "AGENT",
+                            defaultValue = "a",
+                            description = "Who writes first (default: ${DEFAULT-VALUE}).")
+                    String agent,
+            @Option(names = "--peer", paramLabel = "AGENT", description = "Holds a replica (default: the other agent).")
+                    @Nullable
+                    List<String> peers,
+            @Option(
+                            names = "--failover",
+                            paramLabel = "HOW",
+                            defaultValue = "manual",
+                            description = "manual or automatic (default: ${DEFAULT-VALUE}).")
+                    FailoverChoice failover,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        Terminus.checkVolumeSize(size);
+        PortPlan ports = terminus.ports(dir);
+        SetMember writer = SetMember.agent(agent);
+        CreateVolumeRequest.Builder request = CreateVolumeRequest.newBuilder()
+                .setName(name)
+                .setSizeBytes(size.bytes())
+                .setAckLevel(
+                        switch (ackLevel) {
+                            case LOCAL -> AckLevel.LOCAL;
+                            case RECEIVED -> AckLevel.RECEIVED;
+                            case DURABLE -> AckLevel.DURABLE;
+                        })
+                .setCopies(copies)
+                .setMinCopies(minCopies)
+                .setFailover(
+                        switch (failover) {
+                            case MANUAL -> Failover.MANUAL;
+                            case AUTOMATIC -> Failover.AUTOMATIC;
+                        });
+        for (SetMember peer : peers(writer, peers)) {
+            request.addPeers(Up.replicaAddress(peer.title(), ports.endpoints(peer)));
+        }
+        try (AgentClient client = new AgentClient(writer, ports, CREATE_DEADLINE)) {
+            VolumeStatus made = client.create(request.build());
+            terminus.screen()
+                    .line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes())
+                            + " exists; its ack level is " + VolumeViews.name(made.getAckLevel()) + ".");
+        }
+        return 0;
+    }
+
+    @Command(
+            name = "promote",
+            description = {
+                "Make an agent the writer of a volume; returns when it serves the volume.",
+                "Without --force the present writer is asked to hand over."
+            })
+    int promote(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Option(names = "--agent", required = true, paramLabel = "AGENT", description = "The new writer.")
+                    String agent,
+            @Option(
+                            names = "--force",
+                            description = "Take the lock from the writer; still waits until it knows, or its lease has"
+                                    + " ended.")
+                    boolean force,
+            @Option(
+                            names = "--accept-data-loss",
+                            description = "Go on without the replicas the election asks for. What may be missing is"
+                                    + " named.")
+                    boolean acceptDataLoss,
+            @Option(
+                            names = "--timeout",
+                            paramLabel = "TIME",
+                            defaultValue = "60s",
+                            description = "Give up after this time (default: ${DEFAULT-VALUE}).")
+                    Duration timeout,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        SetMember candidate = SetMember.agent(agent);
+        PromoteRequest request = PromoteRequest.newBuilder()
+                .setName(name)
+                .setForce(force)
+                .setAcceptDataLoss(acceptDataLoss)
+                .setTimeoutMillis(timeout.toMillis())
+                .build();
+        try (AgentClient client = new AgentClient(candidate, terminus.ports(dir), timeout)) {
+            VolumeStatus served = client.promote(request, terminus.screen()::line);
+            terminus.screen()
+                    .line("Agent " + served.getWriter() + " writes " + name + " in term " + served.getTerm()
+                            + " and serves it at " + served.getNbdUri());
+        }
+        return 0;
+    }
+
+    private static List<SetMember> peers(SetMember writer, @Nullable List<String> named) {
+        if (named == null) {
+            return SetMember.AGENTS.stream().filter(agent -> agent != writer).toList();
+        }
+        List<SetMember> peers = named.stream().map(SetMember::agent).toList();
+        if (peers.contains(writer)) {
+            throw new Failure("agent " + writer.title() + " is to write and cannot be its own peer");
+        }
+        return peers;
+    }
+}

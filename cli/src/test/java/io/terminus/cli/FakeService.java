@@ -1,0 +1,255 @@
+package io.terminus.cli;
+
+import io.grpc.Server;
+import io.grpc.Status;
+import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
+import io.grpc.netty.NettyServerBuilder;
+import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.stub.StreamObserver;
+import io.terminus.proto.agent.v1.AckLevel;
+import io.terminus.proto.agent.v1.AgentControlGrpc;
+import io.terminus.proto.agent.v1.AgentInfo;
+import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.GetAgentRequest;
+import io.terminus.proto.agent.v1.GetVolumeRequest;
+import io.terminus.proto.agent.v1.ListVolumesRequest;
+import io.terminus.proto.agent.v1.ListVolumesResponse;
+import io.terminus.proto.agent.v1.PromoteProgress;
+import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.ReplicaStatus;
+import io.terminus.proto.agent.v1.Role;
+import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.proto.lock.v1.ForceReleaseRequest;
+import io.terminus.proto.lock.v1.ForceReleaseResponse;
+import io.terminus.proto.lock.v1.ListLocksRequest;
+import io.terminus.proto.lock.v1.ListLocksResponse;
+import io.terminus.proto.lock.v1.ListSessionsRequest;
+import io.terminus.proto.lock.v1.ListSessionsResponse;
+import io.terminus.proto.lock.v1.LockAdminGrpc;
+import io.terminus.proto.lock.v1.LockInfo;
+import io.terminus.proto.lock.v1.Mode;
+import io.terminus.proto.lock.v1.Range;
+import io.terminus.proto.lock.v1.SessionInfo;
+import io.terminus.proto.lock.v1.VolumeInfo;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+
+/**
+ * Stands in for a lock manager or an agent: answers what the command line asks, keeps its one volume in a file.
+ *
+ * <p>Faults, by a file in the data directory: {@code fault-start}: says its content on the error output and exits with 1.
+ * {@code fault-stop}: does not stop on SIGTERM. {@code fault-serve}: never serves the volume.
+ */
+final class FakeService {
+
+    private static final String REFUSED_VOLUME = "refused";
+
+    private FakeService() {}
+
+    public static void main(String[] arguments) throws IOException, InterruptedException {
+        Map<String, String> options = new HashMap<>();
+        for (String argument : arguments) {
+            int equals = argument.indexOf('=');
+            options.put(argument.substring(2, equals), argument.substring(equals + 1));
+        }
+        boolean agent = options.containsKey("agent.name");
+        Path data = Path.of(options.getOrDefault(agent ? "agent.data-dir" : "lockmgr.data-dir", ""));
+        if (Files.exists(data.resolve("fault-start"))) {
+            System.err.println(Files.readString(data.resolve("fault-start")));
+            System.exit(1);
+        }
+        if (Files.exists(data.resolve("fault-stop"))) {
+            CountDownLatch never = new CountDownLatch(1);
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+                try {
+                    never.await();
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                }
+            }));
+        }
+        HealthStatusManager health = new HealthStatusManager();
+        health.setStatus("", ServingStatus.SERVING);
+        int port = Integer.parseInt(options.getOrDefault(agent ? "agent.grpc-port" : "lockmgr.grpc-port", ""));
+        Server server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
+                .addService(health.getHealthService())
+                .addService(agent ? new Agent(options.getOrDefault("agent.name", ""), data, options) : new Locks())
+                .build()
+                .start();
+        System.out.println("serving on " + port);
+        server.awaitTermination();
+    }
+
+    private static final class Agent extends AgentControlGrpc.AgentControlImplBase {
+
+        private final String name;
+        private final Path data;
+        private final Map<String, String> options;
+
+        Agent(String name, Path data, Map<String, String> options) {
+            this.name = name;
+            this.data = data;
+            this.options = options;
+        }
+
+        @Override
+        public void getAgent(GetAgentRequest request, StreamObserver<AgentInfo> answer) {
+            reply(answer, AgentInfo.newBuilder().setAgent(name).build());
+        }
+
+        @Override
+        public void createVolume(CreateVolumeRequest request, StreamObserver<VolumeStatus> answer) {
+            if (request.getName().equals(REFUSED_VOLUME)) {
+                answer.onError(Status.INVALID_ARGUMENT
+                        .withDescription("volume name 'refused' is not liked")
+                        .asRuntimeException());
+                return;
+            }
+            try {
+                Files.writeString(data.resolve("size"), Long.toString(request.getSizeBytes()));
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+            reply(answer, volume());
+        }
+
+        @Override
+        public void listVolumes(ListVolumesRequest request, StreamObserver<ListVolumesResponse> answer) {
+            ListVolumesResponse.Builder volumes = ListVolumesResponse.newBuilder();
+            if (Files.exists(data.resolve("size"))) {
+                volumes.addVolumes(volume());
+            }
+            reply(answer, volumes.build());
+        }
+
+        @Override
+        public void getVolume(GetVolumeRequest request, StreamObserver<VolumeStatus> answer) {
+            if (Files.exists(data.resolve("size")) && request.getName().equals(Up.VOLUME)) {
+                reply(answer, volume());
+            } else {
+                answer.onError(Status.NOT_FOUND
+                        .withDescription("no volume '" + request.getName() + "'")
+                        .asRuntimeException());
+            }
+        }
+
+        @Override
+        public void promote(PromoteRequest request, StreamObserver<PromoteProgress> answer) {
+            answer.onNext(PromoteProgress.newBuilder()
+                    .setMessage("waiting for the lock of " + request.getName())
+                    .build());
+            if (request.getForce()) {
+                answer.onError(Status.FAILED_PRECONDITION
+                        .withDescription("a does not answer, and without it acknowledged writes may be missing")
+                        .asRuntimeException());
+                return;
+            }
+            reply(
+                    answer,
+                    PromoteProgress.newBuilder()
+                            .setMessage("serving")
+                            .setServed(VolumeStatus.newBuilder()
+                                    .setName(request.getName())
+                                    .setWriter(name)
+                                    .setTerm(7)
+                                    .setNbdUri("nbd://localhost:1/x"))
+                            .build());
+        }
+
+        private VolumeStatus volume() {
+            boolean serves = !Files.exists(data.resolve("fault-serve"));
+            try {
+                return VolumeStatus.newBuilder()
+                        .setName(Up.VOLUME)
+                        .setSizeBytes(Long.parseLong(Files.readString(data.resolve("size"))))
+                        .setAckLevel(AckLevel.RECEIVED)
+                        .setTerm(3)
+                        .setWriter(name)
+                        .setRole(serves ? Role.WRITER : Role.CANDIDATE)
+                        .setDetail(serves ? "" : "waiting for b")
+                        .setNbdUri(serves ? "nbd://localhost:" + options.get("agent.nbd-port") + "/" + Up.VOLUME : "")
+                        .addReplicas(ReplicaStatus.newBuilder()
+                                .setAgent(name)
+                                .setImage(data.resolve("image").toString())
+                                .setInSync(true)
+                                .setConnected(true)
+                                .setReceived(4096)
+                                .setDurable(4096)
+                                .setApplied(4096))
+                        .build();
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+    }
+
+    private static final class Locks extends LockAdminGrpc.LockAdminImplBase {
+
+        @Override
+        public void listVolumes(
+                io.terminus.proto.lock.v1.ListVolumesRequest request,
+                StreamObserver<io.terminus.proto.lock.v1.ListVolumesResponse> answer) {
+            reply(
+                    answer,
+                    io.terminus.proto.lock.v1.ListVolumesResponse.newBuilder()
+                            .addVolumes(VolumeInfo.newBuilder()
+                                    .setName(Up.VOLUME)
+                                    .setHeld(1)
+                                    .setWaiting(2))
+                            .build());
+        }
+
+        @Override
+        public void listLocks(ListLocksRequest request, StreamObserver<ListLocksResponse> answer) {
+            LockInfo.Builder lock = LockInfo.newBuilder()
+                    .setId(11)
+                    .setVolume(request.getVolume())
+                    .setMode(Mode.MODE_EX)
+                    .setRange(Range.newBuilder().setStart(0).setEnd(Long.MAX_VALUE))
+                    .setToken(5)
+                    .setOwner("agent/a")
+                    .setSessionId("s1");
+            if (request.getWaiting()) {
+                lock.setId(12).setStandby(true).addAllBlockedBy(List.of(11L)).setOwner("agent/b");
+            }
+            reply(answer, ListLocksResponse.newBuilder().addLocks(lock).build());
+        }
+
+        @Override
+        public void listSessions(ListSessionsRequest request, StreamObserver<ListSessionsResponse> answer) {
+            reply(
+                    answer,
+                    ListSessionsResponse.newBuilder()
+                            .addSessions(SessionInfo.newBuilder()
+                                    .setSessionId("s1")
+                                    .setOwner("agent/a")
+                                    .setTtlMillis(10_000)
+                                    .setHeld(1)
+                                    .setAttached(true))
+                            .build());
+        }
+
+        @Override
+        public void forceRelease(ForceReleaseRequest request, StreamObserver<ForceReleaseResponse> answer) {
+            if (request.getLockId() != 11) {
+                answer.onError(Status.NOT_FOUND
+                        .withDescription("no lock " + request.getLockId() + " on " + request.getVolume())
+                        .asRuntimeException());
+                return;
+            }
+            reply(answer, ForceReleaseResponse.getDefaultInstance());
+        }
+    }
+
+    private static <T> void reply(StreamObserver<T> to, T message) {
+        to.onNext(message);
+        to.onCompleted();
+    }
+}

@@ -1,0 +1,137 @@
+package io.terminus.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+
+class StatusReportTest {
+
+    private static StatusReport report(@Nullable Long pidOfB, @Nullable String nbd) {
+        PortPlan ports = new PortPlan(10809);
+        return new StatusReport(
+                List.of(
+                        new StatusReport.ProcessStatus(
+                                "lockmgr",
+                                "lock-manager",
+                                41L,
+                                "/d/lockmgr",
+                                ports.endpoints(SetMember.LOCKMGR),
+                                true,
+                                true),
+                        new StatusReport.ProcessStatus(
+                                "b",
+                                "agent",
+                                pidOfB,
+                                "/d/b",
+                                ports.endpoints(SetMember.B),
+                                pidOfB != null,
+                                pidOfB != null)),
+                List.of(new StatusReport.Volume(
+                        "demo",
+                        1L << 30,
+                        "a",
+                        3,
+                        "received",
+                        nbd,
+                        nbd == null ? "waiting for b" : "",
+                        1L,
+                        2L,
+                        List.of(new StatusReport.Replica(
+                                "a", "/d/a/demo.img", true, true, 12288, 8192, 4096, 0, "")))));
+    }
+
+    @Test
+    void theJsonIsTheContract() {
+        String json = report(null, null).toJson();
+
+        assertThat(json).isEqualTo("""
+                {
+                  "processes" : [ {
+                    "name" : "lockmgr",
+                    "role" : "lock-manager",
+                    "pid" : 41,
+                    "dir" : "/d/lockmgr",
+                    "endpoints" : {
+                      "grpc" : "localhost:10811",
+                      "rest" : "localhost:10812"
+                    },
+                    "running" : true,
+                    "healthy" : true
+                  }, {
+                    "name" : "b",
+                    "role" : "agent",
+                    "pid" : null,
+                    "dir" : "/d/b",
+                    "endpoints" : {
+                      "grpc" : "localhost:10816",
+                      "rest" : "localhost:10817",
+                      "nbd" : "localhost:10810",
+                      "peer" : "localhost:10818"
+                    },
+                    "running" : false,
+                    "healthy" : false
+                  } ],
+                  "volumes" : [ {
+                    "name" : "demo",
+                    "sizeBytes" : 1073741824,
+                    "writer" : "a",
+                    "term" : 3,
+                    "ackLevel" : "received",
+                    "nbd" : null,
+                    "detail" : "waiting for b",
+                    "locksHeld" : 1,
+                    "locksWaiting" : 2,
+                    "replicas" : [ {
+                      "agent" : "a",
+                      "image" : "/d/a/demo.img",
+                      "inSync" : true,
+                      "connected" : true,
+                      "received" : 12288,
+                      "durable" : 8192,
+                      "applied" : 4096,
+                      "lagBytes" : 0,
+                      "detail" : ""
+                    } ]
+                  } ]
+                }""");
+    }
+
+    @Test
+    void aSetIsWellWhenEverythingRunsAndIsServed() {
+        assertThat(report(42L, "nbd://localhost:10809/demo").isWell()).isTrue();
+        assertThat(report(null, "nbd://localhost:10809/demo").isWell()).isFalse();
+        assertThat(report(42L, null).isWell()).isFalse();
+        assertThat(StatusReport.empty().isWell()).isFalse();
+    }
+
+    @Test
+    void peopleSeeATableAndTheReason() {
+        Screen screen = new Screen(
+                new PrintStream(new ByteArrayOutputStream(), true, StandardCharsets.UTF_8),
+                new PrintStream(new ByteArrayOutputStream(), true, StandardCharsets.UTF_8),
+                false,
+                false);
+
+        List<String> lines = new StatusView(screen).lines(report(null, null));
+
+        assertThat(lines)
+                .containsExactly(
+                        "PROCESS  ROLE          PID  STATE    GRPC             REST             NBD              PEER",
+                        "lockmgr  lock-manager  41   serving  localhost:10811  localhost:10812  -                -",
+                        "b        agent         -    down     localhost:10816  localhost:10817  localhost:10810"
+                                + "  localhost:10818",
+                        "",
+                        "VOLUME  SIZE   WRITER  TERM  ACK       LOCKS              SERVED AT",
+                        "demo    1 GiB  a       3     received  1 held, 2 waiting  -",
+                        "",
+                        "REPLICA  IN SYNC  RECEIVED  DURABLE  APPLIED  LAG  IMAGE",
+                        "demo@a   yes      12288     8192     4096     0 B  /d/a/demo.img",
+                        "",
+                        "demo is not served: waiting for b");
+    }
+}

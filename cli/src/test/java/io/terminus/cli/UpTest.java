@@ -1,0 +1,260 @@
+package io.terminus.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+
+/** Whole lives of a set, with real processes that stand in for the services. */
+class UpTest {
+
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
+
+    private FakeSet set;
+
+    @BeforeEach
+    void prepareSet(@TempDir Path directory) {
+        set = new FakeSet(directory.resolve("set"));
+    }
+
+    @AfterEach
+    void stopSet() throws IOException {
+        for (SetMember member : SetMember.values()) {
+            Files.deleteIfExists(set.directory().resolve(member.title()).resolve("fault-stop"));
+        }
+        set.close();
+    }
+
+    @Test
+    void upStartsThreeProcessesAndServesTheVolume() {
+        FakeSet.Result up = set.up("--size", "64MiB");
+
+        assertThat(up.err()).isEmpty();
+        assertThat(up.exitCode()).isZero();
+        assertThat(up.out()).contains("nbd://localhost:" + set.portBase() + "/demo");
+        FakeSet.Result status = set.run("status", "--json");
+        assertThat(status.exitCode()).isZero();
+        JsonNode json = status.json();
+        assertThat(json.path("processes").size()).isEqualTo(3);
+        for (JsonNode process : json.path("processes")) {
+            assertThat(process.path("running").asBoolean()).isTrue();
+            assertThat(process.path("healthy").asBoolean()).isTrue();
+        }
+        JsonNode volume = json.path("volumes").path(0);
+        assertThat(volume.path("name").asString()).isEqualTo("demo");
+        assertThat(volume.path("sizeBytes").asLong()).isEqualTo(64L << 20);
+        assertThat(volume.path("ackLevel").asString()).isEqualTo("received");
+        assertThat(volume.path("locksHeld").asLong()).isEqualTo(1);
+    }
+
+    @Test
+    void upOnARunningSetSaysSoAndStartsNothing() {
+        set.up();
+        long pid = set.process(SetMember.A).pid();
+
+        FakeSet.Result again = set.up();
+
+        assertThat(again.exitCode()).isZero();
+        assertThat(again.out()).contains("is running").doesNotContain("Starting");
+        assertThat(set.process(SetMember.A).pid()).isEqualTo(pid);
+    }
+
+    @Test
+    void upStartsJustTheProcessThatIsGone() {
+        set.up();
+        long lockManager = set.process(SetMember.LOCKMGR).pid();
+        ProcessHandle killed = set.process(SetMember.B);
+        killed.destroyForcibly();
+        await().atMost(PATIENCE).until(() -> !ProcessIdentity.isAlive(killed));
+        FakeSet.Result degraded = set.run("status", "--json");
+
+        FakeSet.Result up = set.up();
+
+        assertThat(degraded.exitCode()).isEqualTo(1);
+        assertThat(degraded.json().path("processes").path(2).path("pid").isNull())
+                .isTrue();
+        assertThat(up.exitCode()).isZero();
+        assertThat(up.out()).contains("Starting b").doesNotContain("Starting a").doesNotContain("Starting lockmgr");
+        assertThat(set.process(SetMember.LOCKMGR).pid()).isEqualTo(lockManager);
+        assertThat(set.process(SetMember.B).pid()).isNotEqualTo(killed.pid());
+    }
+
+    @Test
+    void twoUpsAtOnceStartOneSet() {
+        CompletableFuture<Process> other = CompletableFuture.supplyAsync(() -> {
+            try {
+                return set.foreground(set.directory().resolveSibling("foreground.log"));
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+
+        FakeSet.Result up = set.up();
+
+        assertThat(up.err()).isEmpty();
+        assertThat(up.exitCode()).isZero();
+        Process foreground = other.join();
+        assertThat(set.run("down").exitCode()).isZero();
+        foreground.destroy();
+        foreground.onExit().join();
+        await().atMost(PATIENCE).until(() -> set.living() == 0);
+    }
+
+    @Test
+    void downStopsEverythingAndTheNextUpGoesOnWithTheVolume() {
+        set.up("--size", "8MiB");
+
+        FakeSet.Result down = set.run("down");
+        long living = set.living();
+        FakeSet.Result downAgain = set.run("down");
+        FakeSet.Result up = set.up();
+
+        assertThat(down.exitCode()).isZero();
+        assertThat(down.out()).containsSubsequence("Stopping a", "Stopping b", "Stopping lockmgr");
+        assertThat(living).isZero();
+        assertThat(downAgain.exitCode()).isZero();
+        assertThat(up.out()).doesNotContain("Creating");
+        assertThat(set.run("status", "--json")
+                        .json()
+                        .path("volumes")
+                        .path(0)
+                        .path("sizeBytes")
+                        .asLong())
+                .isEqualTo(8L << 20);
+    }
+
+    @Test
+    void sigtermStopsASetInTheForeground() throws IOException, InterruptedException {
+        Path output = set.directory().resolveSibling("foreground.log");
+        Process foreground = set.foreground(output);
+        await().atMost(PATIENCE).until(() -> Files.readString(output).contains("Ctrl-C stops it"));
+
+        foreground.destroy();
+
+        assertThat(foreground.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+        assertThat(foreground.exitValue()).isZero();
+        assertThat(Files.readString(output)).containsSubsequence("Stopping a", "Stopping b", "Stopping lockmgr");
+        assertThat(set.living()).isZero();
+    }
+
+    @Test
+    void downEndsTheForegroundOfASet() throws IOException, InterruptedException {
+        Path output = set.directory().resolveSibling("foreground.log");
+        Process foreground = set.foreground(output);
+        await().atMost(PATIENCE).until(() -> Files.readString(output).contains("Ctrl-C stops it"));
+
+        set.run("down");
+
+        assertThat(foreground.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+        assertThat(foreground.exitValue()).isZero();
+        assertThat(Files.readString(output)).contains("The set was stopped.");
+    }
+
+    @Test
+    void aProcessThatDoesNotStopIsKilledAndThatIsAFailure() throws IOException {
+        set.fault(SetMember.B, "fault-stop", "");
+        set.up();
+
+        FakeSet.Result down = set.run("down");
+
+        assertThat(down.exitCode()).isEqualTo(1);
+        assertThat(down.out()).contains("Warning: b (pid");
+        assertThat(set.living()).isZero();
+    }
+
+    @Test
+    void aProcessThatFailsToStartSaysWhyAndTakesTheOthersWithIt() throws IOException {
+        set.fault(SetMember.B, "fault-start", "The data directory belongs to version 9.");
+
+        FakeSet.Result up = set.up();
+
+        assertThat(up.exitCode()).isEqualTo(1);
+        assertThat(up.err())
+                .startsWith("terminus: b stopped while it was starting.")
+                .contains("The data directory belongs to version 9.");
+        assertThat(set.living()).isZero();
+        assertThat(set.directory().resolve("set.json")).doesNotExist();
+    }
+
+    @Test
+    void aVolumeThatIsNotServedInTimeIsAFailureThatNamesTheReason() throws IOException {
+        set.fault(SetMember.A, "fault-serve", "");
+
+        FakeSet.Result up = set.up("--timeout", "5s");
+
+        assertThat(up.exitCode()).isEqualTo(1);
+        assertThat(up.err()).contains("demo cannot be used after 5 s: waiting for b");
+        assertThat(set.living()).isEqualTo(3);
+        assertThat(set.run("status").exitCode()).isEqualTo(1);
+    }
+
+    @Test
+    void anOccupiedPortIsNamedBeforeAnythingStarts() throws IOException {
+        try (ServerSocket occupied = new ServerSocket()) {
+            occupied.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), set.portBase() + 7));
+
+            FakeSet.Result up = set.up();
+
+            assertThat(up.exitCode()).isEqualTo(1);
+            assertThat(up.err()).contains("port " + (set.portBase() + 7) + " (b gRPC) cannot be used");
+            assertThat(up.out()).doesNotContain("Starting");
+        }
+    }
+
+    @Test
+    void sizeAndPortsOfAnExistingSetCannotChange() {
+        set.up("--size", "8MiB");
+
+        FakeSet.Result otherSize = set.run("up", "--detach", "--size", "16MiB");
+        FakeSet.Result otherPorts = set.run("up", "--detach", "--port-base", "4000");
+
+        assertThat(otherSize.exitCode()).isEqualTo(1);
+        assertThat(otherSize.err()).contains("has 8 MiB, not 16 MiB");
+        assertThat(otherPorts.exitCode()).isEqualTo(1);
+        assertThat(otherPorts.err()).contains("uses ports from " + set.portBase());
+    }
+
+    @Test
+    void operatorsCommandsReachTheServices() {
+        set.up();
+
+        FakeSet.Result promoted = set.run("volume", "promote", "demo", "--agent", "b");
+        FakeSet.Result refused = set.run("volume", "promote", "demo", "--agent", "b", "--force");
+        FakeSet.Result nobody = set.run("volume", "promote", "demo", "--agent", "c");
+        FakeSet.Result badName = set.run("volume", "create", "refused", "--size", "4k");
+        FakeSet.Result volume = set.run("volume", "status", "demo");
+        FakeSet.Result locks = set.run("locks", "list");
+        FakeSet.Result waiters = set.run("locks", "list", "demo", "--waiting", "--json");
+        FakeSet.Result released = set.run("locks", "release", "demo", "11");
+        FakeSet.Result notReleased = set.run("locks", "release", "demo", "12");
+        FakeSet.Result sessions = set.run("sessions", "list");
+
+        assertThat(promoted.exitCode()).isZero();
+        assertThat(promoted.out()).contains("waiting for the lock of demo", "Agent b writes demo in term 7");
+        assertThat(refused.exitCode()).isEqualTo(1);
+        assertThat(refused.err()).contains("a does not answer, and without it acknowledged writes may be missing");
+        assertThat(nobody.err()).contains("there is no agent 'c'");
+        assertThat(badName.exitCode()).isEqualTo(1);
+        assertThat(badName.err()).contains("volume name 'refused' is not liked");
+        assertThat(volume.exitCode()).isZero();
+        assertThat(volume.out()).contains("demo@a");
+        assertThat(locks.out()).contains("whole volume").contains("agent/a");
+        assertThat(waiters.json().path(0).path("blockedBy").path(0).asLong()).isEqualTo(11);
+        assertThat(released.exitCode()).isZero();
+        assertThat(notReleased.err()).contains("no lock 12 on demo");
+        assertThat(sessions.out()).contains("attached");
+    }
+}
