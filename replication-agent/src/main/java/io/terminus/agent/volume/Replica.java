@@ -342,6 +342,9 @@ final class Replica implements AutoCloseable {
             } catch (IOException e) {
                 fail("fdatasync of the journal failed: " + e.getMessage());
                 return;
+            } catch (RuntimeException | Error e) {
+                ourOwnBug(e);
+                return;
             }
             observer.synced();
             if (applierIdle) {
@@ -374,8 +377,17 @@ final class Replica implements AutoCloseable {
             } catch (IOException e) {
                 fail("writing the image failed: " + e.getMessage());
                 return;
+            } catch (RuntimeException | Error e) {
+                ourOwnBug(e);
+                return;
             }
         }
+    }
+
+    /** A stopped replica is better than a wrong one. */
+    private void ourOwnBug(Throwable e) {
+        LOG.error("replica in {}: our own bug", dir, e);
+        fail("internal error: " + e);
     }
 
     private long applicable() {

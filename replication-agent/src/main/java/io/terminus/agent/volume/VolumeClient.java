@@ -26,6 +26,9 @@ public final class VolumeClient implements AutoCloseable {
         }
     }
 
+    /** One record's zeroes, at most; a multiple of any block size. */
+    private static final long ZEROES_BYTES = 1L << 30;
+
     private record Open(long position, long cookie) {}
 
     private final Writer writer;
@@ -43,15 +46,12 @@ public final class VolumeClient implements AutoCloseable {
     public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
         capture(cookie, fua, journal -> {
             writer.secure(offset, payload.remaining());
-            long at = offset;
+            int flags = fua ? Journal.FUA : 0;
             long end = 0;
-            int limit = payload.limit();
-            while (payload.position() < limit) {
-                int length = Math.min(limit - payload.position(), journal.maxPayloadBytes());
-                payload.limit(payload.position() + length);
-                end = journal.write(at, payload, fua ? Journal.FUA : 0, writer.token(), writer.committed());
-                payload.limit(limit);
-                at += length;
+            for (int done = 0, length; done < payload.remaining(); done += length) {
+                length = Math.min(payload.remaining() - done, journal.maxPayloadBytes());
+                ByteBuffer part = payload.slice(payload.position() + done, length);
+                end = journal.write(offset + done, part, flags, writer.token(), writer.committed());
             }
             return end;
         });
@@ -63,7 +63,12 @@ public final class VolumeClient implements AutoCloseable {
                 writer.secure(offset, length);
             }
             int flags = (fua ? Journal.FUA : 0) | (mayPunch ? Journal.MAY_PUNCH : 0);
-            return journal.zeroes(offset, length, flags, writer.token(), writer.committed());
+            long end = 0;
+            for (long done = 0, part; done < length; done += part) {
+                part = Math.min(length - done, ZEROES_BYTES);
+                end = journal.zeroes(offset + done, part, flags, writer.token(), writer.committed());
+            }
+            return end;
         });
     }
 
