@@ -1,0 +1,180 @@
+package io.terminus.agent.net;
+
+import java.io.IOException;
+import java.net.BindException;
+import java.net.ConnectException;
+import java.net.SocketAddress;
+import java.net.SocketException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * Accepts connections on one address, at most a given number at a time. Beyond it a connection is closed as soon as it
+ * is made: a client that is told at once can go elsewhere, one that waits in a backlog cannot.
+ */
+public final class Listener implements AutoCloseable {
+
+    /** Called by the listener's thread; must not block. An exception closes that connection only. */
+    public interface Acceptor {
+        void accepted(SocketChannel channel, Place place) throws IOException;
+    }
+
+    /** One connection's place among those allowed. To be closed when the connection has ended; idempotent. */
+    public final class Place implements AutoCloseable {
+        private final AtomicBoolean given = new AtomicBoolean();
+
+        @Override
+        public void close() {
+            if (given.compareAndSet(false, true)) {
+                places.release();
+            }
+        }
+    }
+
+    /** How long to leave a system alone that has no descriptor left to accept with. */
+    private static final long PAUSE_MILLIS = 100;
+
+    private final ServerSocketChannel server;
+    private final SocketAddress address;
+    private final String name;
+    private final Semaphore places;
+    private final AtomicLong turnedAway = new AtomicLong();
+    private final CountDownLatch closed = new CountDownLatch(1);
+
+    private Listener(ServerSocketChannel server, String name, int mostConnections) throws IOException {
+        this.server = server;
+        this.address = server.getLocalAddress();
+        this.name = name;
+        this.places = new Semaphore(mostConnections);
+    }
+
+    /**
+     * Binds the address; nothing is accepted before {@link #start}. A unix domain socket that a killed process left
+     * behind is replaced.
+     *
+     * @param name what errors and the thread are named after, such as "NBD server"
+     * @throws CannotListenException if the address is taken, or not ours
+     */
+    public static Listener bind(SocketAddress at, String name, int mostConnections) throws IOException {
+        ServerSocketChannel server = at instanceof UnixDomainSocketAddress
+                ? ServerSocketChannel.open(StandardProtocolFamily.UNIX)
+                : ServerSocketChannel.open();
+        try {
+            if (at instanceof UnixDomainSocketAddress unix) {
+                removeStale(unix);
+            }
+            server.bind(at, 128);
+            return new Listener(server, name, mostConnections);
+        } catch (BindException e) {
+            server.close();
+            throw new CannotListenException(name, at, e);
+        } catch (SocketException e) {
+            server.close(); // no permission for this port
+            throw new CannotListenException(name, at, e);
+        } catch (IOException | RuntimeException e) {
+            server.close();
+            throw e;
+        }
+    }
+
+    public Listener start(Acceptor acceptor) {
+        Thread.ofPlatform().name(name + " listener").daemon().start(() -> acceptAll(acceptor));
+        return this;
+    }
+
+    /** The address bound, with the real port where 0 was asked for. */
+    public SocketAddress address() {
+        return address;
+    }
+
+    /** Connections closed because the bound was reached, or because the acceptor failed. */
+    public long turnedAway() {
+        return turnedAway.get();
+    }
+
+    /** Stops accepting. Connections already made go on. */
+    @Override
+    public void close() {
+        try {
+            server.close();
+            if (address instanceof UnixDomainSocketAddress unix && closed.getCount() > 0) {
+                Files.deleteIfExists(unix.getPath());
+            }
+        } catch (IOException e) {
+            // Nothing is accepted any more, which is what was asked for.
+        }
+        closed.countDown();
+    }
+
+    private void acceptAll(Acceptor acceptor) {
+        while (true) {
+            SocketChannel channel;
+            try {
+                channel = server.accept();
+            } catch (ClosedChannelException e) {
+                return;
+            } catch (IOException e) {
+                // Out of descriptors, or a connection that died in the backlog: the next may be better, but not at
+                // once.
+                if (pausedUntilClosed()) {
+                    return;
+                }
+                continue;
+            }
+            admit(channel, acceptor);
+        }
+    }
+
+    private void admit(SocketChannel channel, Acceptor acceptor) {
+        if (!places.tryAcquire()) {
+            turnAway(channel);
+            return;
+        }
+        Place place = new Place();
+        try {
+            acceptor.accepted(channel, place);
+        } catch (IOException | RuntimeException e) {
+            place.close();
+            turnAway(channel);
+        }
+    }
+
+    private void turnAway(SocketChannel channel) {
+        turnedAway.incrementAndGet();
+        try {
+            channel.close();
+        } catch (IOException e) {
+            // It is gone.
+        }
+    }
+
+    private boolean pausedUntilClosed() {
+        try {
+            return closed.await(PAUSE_MILLIS, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return true;
+        }
+    }
+
+    /** Deletes the socket's file if nobody answers on it. */
+    private static void removeStale(UnixDomainSocketAddress at) throws IOException {
+        if (!Files.exists(at.getPath())) {
+            return;
+        }
+        try (SocketChannel probe = SocketChannel.open(StandardProtocolFamily.UNIX)) {
+            probe.connect(at);
+        } catch (ConnectException e) {
+            Files.delete(at.getPath());
+        }
+    }
+}
