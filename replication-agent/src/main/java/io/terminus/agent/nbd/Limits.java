@@ -1,0 +1,35 @@
+package io.terminus.agent.nbd;
+
+import java.time.Duration;
+
+/**
+ * What clients may take of this server.
+ *
+ * @param connections at a time, over all exports; more are closed at once
+ * @param requestsInFlight of one connection; its reader stops there until one is answered
+ * @param bytesInFlight payload of unanswered writes of one connection; a single larger write is still let in
+ * @param handshake a client that has not chosen an export by then is disconnected
+ * @param shutdown the longest that {@link NbdServer#close} waits for requests in flight
+ */
+public record Limits(int connections, int requestsInFlight, long bytesInFlight, Duration handshake, Duration shutdown) {
+
+    public Limits {
+        requirePositive("connections", connections);
+        requirePositive("requestsInFlight", requestsInFlight);
+        requirePositive("bytesInFlight", bytesInFlight);
+        if (requestsInFlight > InFlight.MOST_REQUESTS) {
+            throw new IllegalArgumentException(
+                    "requestsInFlight is " + requestsInFlight + ", the most is " + InFlight.MOST_REQUESTS);
+        }
+    }
+
+    public static Limits defaults() {
+        return new Limits(256, 1024, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(10));
+    }
+
+    private static void requirePositive(String what, long value) {
+        if (value <= 0) {
+            throw new IllegalArgumentException(what + " is " + value + ", must be positive");
+        }
+    }
+}
