@@ -5,7 +5,6 @@ import io.terminus.agent.net.DuplexSocket.Sent;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -55,8 +54,10 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private boolean structured;
     private boolean leaving;
 
-    /** The reader has stopped at a bound. Written by the reader under the lock, read under it. */
+    /** The reader has stopped at a bound, before a request with a payload of so many bytes. */
     private boolean busy;
+
+    private int refusedBytes;
 
     // Under the lock
     private final ReentrantLock lock = new ReentrantLock();
@@ -158,9 +159,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
         Transmission phase = transmission;
         Handshake start = handshake;
-        int needed = phase != null
-                ? phase.neededBytes()
-                : start != null ? start.neededBytes() : 1;
+        int needed = phase != null ? phase.neededBytes() : start != null ? start.neededBytes() : 1;
         return staging.room(needed);
     }
 
@@ -185,7 +184,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
         if (shuttingDown && transmission != null) {
             transmission.shutDown();
         }
-        if (busy && mayGoOn() && transmission != null) {
+        while (busy && transmission != null && mayGoOn()) {
             serve(transmission);
         }
         if ((leaving || shuttingDown) && !busy && idle()) {
@@ -219,12 +218,12 @@ final class Connection implements DuplexSocket.Handler, Replies {
         ByteBuffer in = staging.staged();
         while (handshake != null && !leaving) {
             switch (start.advance(in)) {
-                case Handshake.Step.NeedMore() -> {
+                case Handshake.Step.NeedMore needMore -> {
                     staging.taken(in);
                     return;
                 }
-                case Handshake.Step.Reply(byte[] bytes) -> sendNegotiation(bytes);
-                case Handshake.Step.Leave(String why, byte[] last) -> leave(why, last);
+                case Handshake.Step.Reply reply -> sendNegotiation(reply.bytes());
+                case Handshake.Step.Leave leave -> leave(leave.why(), leave.last());
                 case Handshake.Step.Enter enter -> enter(start, enter);
             }
         }
@@ -237,10 +236,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
             session = export.attach(this);
         } catch (DeviceException e) {
             switch (start.refusal(String.valueOf(e.getMessage()))) {
-                case Handshake.Step.Reply(byte[] bytes) -> sendNegotiation(bytes);
-                case Handshake.Step.Leave(String why, byte[] last) -> leave(why, last);
-                case Handshake.Step.NeedMore(), Handshake.Step.Enter(_, _, _) ->
-                    throw new IllegalStateException("A refusal is a reply or an end");
+                case Handshake.Step.Reply reply -> sendNegotiation(reply.bytes());
+                case Handshake.Step.Leave leave -> leave(leave.why(), leave.last());
             }
             return;
         }
@@ -275,15 +272,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
         busy = false;
         switch (progress) {
             case NEED_MORE -> {}
-            case BUSY -> {
-                busy = true;
-                lock.lock();
-                try {
-                    readerWaits = true;
-                } finally {
-                    lock.unlock();
-                }
-            }
+            case BUSY -> busy = true;
             case GOODBYE -> leaving = true;
             case BROKEN -> socket.fail(new IOException("bad request magic: this is not the NBD protocol"));
         }
@@ -300,8 +289,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private boolean mayGoOn() {
         lock.lock();
         try {
-            boolean room = inFlight.admits(0) && !clogged();
-            readerWaits = !room;
+            boolean room = inFlight.admits(refusedBytes) && !clogged();
+            readerWaits = !room; // checked and set under one lock: who answers next sees it, and wakes the reader
             return room;
         } finally {
             lock.unlock();
@@ -315,8 +304,10 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private boolean idle() {
         lock.lock();
         try {
-            // The last to answer flushes, and must find that it is waited for.
             readerWaits = inFlight.count() > 0;
+            if (!readerWaits) {
+                sendReplies(); // the last one may be collected, and its flush would come too late
+            }
             return !readerWaits;
         } finally {
             lock.unlock();
@@ -328,9 +319,11 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
         @Override
         public boolean admits(int payloadBytes) {
+            refusedBytes = payloadBytes;
             lock.lock();
             try {
-                return inFlight.admits(payloadBytes) && !clogged();
+                // A closed connection takes nothing more from what is staged.
+                return inFlight.admits(payloadBytes) && !clogged() && !socket.isClosed();
             } finally {
                 lock.unlock();
             }
@@ -414,108 +407,94 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
         private static final int MOST_HEADER_BYTES = CHUNK_HEADER_BYTES + 8;
 
-        private Arena arena = Arena.ofShared();
-        private ByteBuffer buffer = allocate(READS_BYTES);
+        private final ElasticBuffer elastic = new ElasticBuffer(READS_BYTES);
 
         void read(long clientCookie, long offset, int lengthBytes) {
-            makeRoom(MOST_HEADER_BYTES + lengthBytes);
-            int at = buffer.position();
+            ByteBuffer reply = room(MOST_HEADER_BYTES + lengthBytes);
+            int at = reply.position();
             if (structured) {
-                chunk(clientCookie, Wire.REPLY_TYPE_OFFSET_DATA, 8 + lengthBytes);
-                buffer.putLong(offset);
+                chunk(reply, clientCookie, Wire.REPLY_TYPE_OFFSET_DATA, 8 + lengthBytes);
+                reply.putLong(offset);
             } else {
-                simple(clientCookie, 0);
+                simple(reply, clientCookie, 0);
             }
-            int dataAt = buffer.position();
+            ByteBuffer data = reply.slice(reply.position(), lengthBytes);
             try {
-                attached().read(offset, buffer.slice(dataAt, lengthBytes));
-                buffer.position(dataAt + lengthBytes);
+                attached().read(offset, data);
+                if (data.hasRemaining()) {
+                    throw new IllegalStateException("A read of " + lengthBytes + " bytes at " + offset + " left "
+                            + data.remaining() + " unfilled");
+                }
+                reply.position(reply.position() + lengthBytes);
             } catch (DeviceException e) {
-                buffer.position(at);
-                e.failure().ifPresentOrElse(why -> failed(clientCookie, why), () -> disconnect(e.getMessage() + ""));
+                reply.position(at);
+                if (e.failure().isPresent()) {
+                    failed(clientCookie, e.failure().get());
+                } else {
+                    disconnect(String.valueOf(e.getMessage()));
+                }
             }
         }
 
         void empty(long clientCookie) {
-            makeRoom(MOST_HEADER_BYTES);
+            ByteBuffer reply = room(MOST_HEADER_BYTES);
             if (structured) {
-                chunk(clientCookie, Wire.REPLY_TYPE_NONE, 0);
+                chunk(reply, clientCookie, Wire.REPLY_TYPE_NONE, 0);
             } else {
-                simple(clientCookie, 0);
+                simple(reply, clientCookie, 0);
             }
         }
 
         void failed(long clientCookie, Failure why) {
-            makeRoom(MOST_HEADER_BYTES);
+            ByteBuffer reply = room(MOST_HEADER_BYTES);
             if (structured) {
-                chunk(clientCookie, Wire.REPLY_TYPE_ERROR, 6);
-                buffer.putInt(why.errno()).putShort((short) 0);
+                chunk(reply, clientCookie, Wire.REPLY_TYPE_ERROR, 6);
+                reply.putInt(why.errno()).putShort((short) 0);
             } else {
-                simple(clientCookie, why.errno());
+                simple(reply, clientCookie, why.errno());
             }
         }
 
-        /** Waits until the client has room for all of it. */
+        /** Waits until the client has taken all of it. */
         void send() throws IOException {
-            if (buffer.position() > 0) {
-                socket.sendAndWait(buffer.flip());
-                buffer.clear();
-            }
-            if (buffer.capacity() > READS_BYTES) {
-                resize(READS_BYTES);
+            ByteBuffer collected = elastic.buffer();
+            if (collected.position() > 0) {
+                int sent = collected.position();
+                socket.sendAndWait(collected.flip());
+                collected.limit(sent).position(sent);
+                elastic.clear();
             }
         }
 
-        private void makeRoom(int bytes) {
-            if (buffer.remaining() >= bytes) {
-                return;
-            }
-            if (buffer.position() > 0) {
+        private ByteBuffer room(int bytes) {
+            if (elastic.buffer().remaining() < bytes && elastic.buffer().position() > 0) {
                 forward(); // waiting may be long: what came before this read must not wait with it
-                if (!sendNow()) {
-                    buffer.clear();
+                try {
+                    send();
+                } catch (IOException e) {
+                    socket.fail(e);
+                    elastic.clear();
                 }
             }
-            if (buffer.capacity() < bytes) {
-                resize(bytes);
-            }
+            elastic.grow(bytes, 0);
+            return elastic.buffer();
         }
 
-        private boolean sendNow() {
-            try {
-                send();
-                return true;
-            } catch (IOException e) {
-                socket.fail(e);
-                return false;
-            }
+        private void simple(ByteBuffer reply, long clientCookie, int errno) {
+            reply.putInt(Wire.SIMPLE_REPLY_MAGIC).putInt(errno).putLong(clientCookie);
         }
 
-        private void simple(long clientCookie, int errno) {
-            buffer.putInt(Wire.SIMPLE_REPLY_MAGIC).putInt(errno).putLong(clientCookie);
-        }
-
-        private void chunk(long clientCookie, int type, int lengthBytes) {
-            buffer.putInt(Wire.STRUCTURED_REPLY_MAGIC)
+        private void chunk(ByteBuffer reply, long clientCookie, int type, int lengthBytes) {
+            reply.putInt(Wire.STRUCTURED_REPLY_MAGIC)
                     .putShort((short) Wire.REPLY_FLAG_DONE)
                     .putShort((short) type)
                     .putLong(clientCookie)
                     .putInt(lengthBytes);
         }
 
-        private void resize(int capacity) {
-            arena.close();
-            arena = Arena.ofShared();
-            buffer = allocate(capacity);
-        }
-
-        private ByteBuffer allocate(int capacity) {
-            return arena.allocate(capacity, 4096).asByteBuffer();
-        }
-
         @Override
         public void close() {
-            arena.close();
+            elastic.close();
         }
     }
 }

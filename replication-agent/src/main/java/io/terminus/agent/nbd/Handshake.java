@@ -39,7 +39,7 @@ final class Handshake {
         /** Nothing until {@link #neededBytes} are there. */
         record NeedMore() implements Step {}
 
-        record Reply(byte[] bytes) implements Step {}
+        record Reply(byte[] bytes) implements Refusal {}
 
         /**
          * Transmission begins with {@code welcome}. If the export cannot be attached after all, the client gets
@@ -48,7 +48,10 @@ final class Handshake {
         record Enter(Export export, boolean structured, byte[] welcome) implements Step {}
 
         /** Send {@code last}, which may be empty, and close. */
-        record Leave(String why, byte[] last) implements Step {}
+        record Leave(String why, byte[] last) implements Refusal {}
+
+        /** How an export that cannot be attached is refused. */
+        sealed interface Refusal extends Step {}
     }
 
     private static final Step NEED_MORE = new Step.NeedMore();
@@ -100,7 +103,7 @@ final class Handshake {
     }
 
     /** The reply to the option that led to {@link Step.Enter}, if its export cannot be attached. */
-    Step refusal(String why) {
+    Step.Refusal refusal(String why) {
         if (option == Wire.OPT_EXPORT_NAME) {
             return new Step.Leave(why, NOTHING);
         }
@@ -174,7 +177,8 @@ final class Handshake {
     private Step answer(ByteBuffer data) {
         if (option == Wire.OPT_ABORT) {
             return new Step.Leave(
-                    "Client aborted the handshake", new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
+                    "Client aborted the handshake",
+                    new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
         }
         if (shuttingDown.getAsBoolean()) {
             return option == Wire.OPT_EXPORT_NAME
@@ -199,13 +203,14 @@ final class Handshake {
             return new Step.Leave("Export name is not valid UTF-8 of at most 4096 bytes", NOTHING);
         }
         return switch (exports.find(name)) {
-            case Lookup.Found(Export export) -> {
+            case Lookup.Found found -> {
+                Export export = found.export();
                 ByteBuffer welcome = ByteBuffer.allocate(10 + (zeroes ? OLD_STYLE_PADDING_BYTES : 0));
                 welcome.putLong(export.sizeBytes()).putShort((short) transmissionFlags(structured));
                 yield new Step.Enter(export, structured, welcome.array());
             }
-            case Lookup.Unavailable(String why) -> new Step.Leave(why, NOTHING);
-            case Lookup.Unknown() -> new Step.Leave("No export is named \"" + name + "\"", NOTHING);
+            case Lookup.Unavailable unavailable -> new Step.Leave(unavailable.why(), NOTHING);
+            case Lookup.Unknown unknown -> new Step.Leave("No export is named \"" + name + "\"", NOTHING);
         };
     }
 
@@ -255,10 +260,10 @@ final class Handshake {
         Export export;
         switch (exports.find(name)) {
             case Lookup.Found found -> export = found.export();
-            case Lookup.Unavailable(String why) -> {
-                return error(Wire.REP_ERR_POLICY, why);
+            case Lookup.Unavailable unavailable -> {
+                return error(Wire.REP_ERR_POLICY, unavailable.why());
             }
-            case Lookup.Unknown() -> {
+            case Lookup.Unknown unknown -> {
                 return error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
             }
         }
@@ -323,16 +328,17 @@ final class Handshake {
             return error(Wire.REP_ERR_INVALID, data.remaining() + " bytes follow the last query");
         }
         return switch (exports.find(name)) {
-            case Lookup.Found found -> new Step.Reply(
-                    new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
-            case Lookup.Unavailable(String why) -> error(Wire.REP_ERR_POLICY, why);
-            case Lookup.Unknown() -> error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
+            case Lookup.Found found ->
+                new Step.Reply(new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
+            case Lookup.Unavailable unavailable -> error(Wire.REP_ERR_POLICY, unavailable.why());
+            case Lookup.Unknown unknown -> error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
         };
     }
 
-    private Step error(int type, String why) {
-        return new Step.Reply(
-                new Answer(option).put(type, why.getBytes(StandardCharsets.UTF_8)).bytes());
+    private Step.Reply error(int type, String why) {
+        return new Step.Reply(new Answer(option)
+                .put(type, why.getBytes(StandardCharsets.UTF_8))
+                .bytes());
     }
 
     private static int transmissionFlags(boolean structured) {

@@ -6,7 +6,6 @@ import io.terminus.agent.net.Listener;
 import java.io.IOException;
 import java.net.SocketAddress;
 import java.nio.channels.SocketChannel;
-import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -17,13 +16,9 @@ public final class NbdServer implements AutoCloseable {
     private final Exports exports;
     private final Limits limits;
     private final Listener listener;
-    private final Set<Connection> connections = ConcurrentHashMap.newKeySet();
+    private final ConcurrentHashMap<Connection, Listener.Place> connections = new ConcurrentHashMap<>();
     private final CountDownLatch allEnded = new CountDownLatch(1);
     private volatile boolean closing;
-
-    private record Client(DuplexSocket socket, Listener.Place place) {}
-
-    private final ConcurrentHashMap<Connection, Client> clients = new ConcurrentHashMap<>();
 
     private NbdServer(Exports exports, Limits limits, Listener listener) {
         this.exports = exports;
@@ -55,14 +50,14 @@ public final class NbdServer implements AutoCloseable {
 
     /** Clients that use this export. */
     public int connections(String exportName) {
-        return (int) connections.stream()
+        return (int) connections.keySet().stream()
                 .filter(connection -> connection.exportName().equals(exportName))
                 .count();
     }
 
     /** Closes every connection to an export without another answer: what is in flight has an unknown outcome. */
     public void disconnectAll(String exportName, String why) {
-        for (Connection connection : connections) {
+        for (Connection connection : connections.keySet()) {
             if (connection.exportName().equals(exportName)) {
                 connection.disconnect(why);
             }
@@ -70,16 +65,17 @@ public final class NbdServer implements AutoCloseable {
     }
 
     /**
-     * Stops accepting, answers what is in flight, refuses what comes after as ESHUTDOWN, and disconnects everyone; takes
-     * at most {@link Limits#shutdown} until the last answers, and then cuts.
+     * Stops accepting, answers what is in flight, refuses what comes after as ESHUTDOWN, and disconnects everyone; waits
+     * {@link Limits#shutdown} for the last answers, then cuts, and waits as long again for the readers to end.
      */
     @Override
     public void close() {
         closing = true;
         listener.close();
-        connections.forEach(Connection::shutDown);
+        connections.keySet().forEach(Connection::shutDown);
         if (!allEndedWithin(limits.shutdown().toNanos())) {
-            connections.forEach(connection -> connection.disconnect("server has shut down"));
+            connections.keySet().forEach(connection -> connection.disconnect("server has shut down"));
+            allEndedWithin(limits.shutdown().toNanos()); // readers that are stuck in a device are left behind
         }
     }
 
@@ -87,9 +83,14 @@ public final class NbdServer implements AutoCloseable {
         DuplexSocket socket =
                 new DuplexSocket(channel, "NBD client " + channel.getRemoteAddress(), Connection.QUEUE_LIMIT_BYTES);
         Connection connection = new Connection(this, socket, exports, limits);
-        clients.put(connection, new Client(socket, place));
-        connections.add(connection);
-        socket.start(connection);
+        connections.put(connection, place);
+        try {
+            socket.start(connection);
+        } catch (RuntimeException | OutOfMemoryError e) {
+            socket.fail(e); // no thread to be had
+            connection.closed("no thread for it", e);
+            throw e;
+        }
         if (closing) {
             connection.shutDown();
         }
@@ -97,10 +98,9 @@ public final class NbdServer implements AutoCloseable {
 
     /** Called by a connection when it is over. */
     void ended(Connection connection) {
-        connections.remove(connection);
-        Client client = clients.remove(connection);
-        if (client != null) {
-            client.place().close();
+        Listener.Place place = connections.remove(connection);
+        if (place != null) {
+            place.close();
         }
         if (closing && connections.isEmpty()) {
             allEnded.countDown();

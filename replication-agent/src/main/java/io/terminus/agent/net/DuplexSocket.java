@@ -265,6 +265,9 @@ public final class DuplexSocket implements AutoCloseable {
 
     /** Bytes that were sent here but not taken by the kernel yet. */
     public long queuedBytes() {
+        if (!backlog) {
+            return 0;
+        }
         sendLock.lock();
         try {
             return queuedBytes;

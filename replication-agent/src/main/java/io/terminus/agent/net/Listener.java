@@ -142,7 +142,8 @@ public final class Listener implements AutoCloseable {
         Place place = new Place();
         try {
             acceptor.accepted(channel, place);
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | OutOfMemoryError e) {
+            // Also when no thread can be had for it: the listener must outlive that.
             place.close();
             turnAway(channel);
         }

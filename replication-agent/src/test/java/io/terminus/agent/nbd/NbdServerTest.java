@@ -1,0 +1,484 @@
+package io.terminus.agent.nbd;
+
+import static io.terminus.agent.nbd.NbdTestClient.requestBytes;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.terminus.agent.nbd.NbdTestClient.Disconnected;
+import io.terminus.agent.nbd.NbdTestClient.ExportInfo;
+import io.terminus.agent.nbd.NbdTestClient.Listed;
+import io.terminus.agent.nbd.NbdTestClient.Reply;
+import io.terminus.agent.net.CannotListenException;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+@Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+class NbdServerTest {
+
+    private static final InetSocketAddress ANY_PORT = new InetSocketAddress(InetAddress.getLoopbackAddress(), 0);
+    private static final int SIZE = 40 << 20;
+
+    private final MemoryExport disk = new MemoryExport("disk", SIZE);
+    private final List<AutoCloseable> toClose = new ArrayList<>();
+
+    @AfterEach
+    void closeAll() throws Exception {
+        for (AutoCloseable each : toClose.reversed()) {
+            each.close();
+        }
+    }
+
+    @Test
+    void exportsAreListedAndDescribed() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk, new MemoryExport("other", 512));
+        NbdTestClient client = tracked(NbdTestClient.connect(at));
+
+        List<Listed> listed = client.list();
+        ExportInfo info = client.info("disk");
+
+        assertThat(listed)
+                .containsExactly(
+                        new Listed("disk", "memory of 41943040 bytes"), new Listed("other", "memory of 512 bytes"));
+        assertThat(info).isEqualTo(new ExportInfo(SIZE, 0x96d, "disk", "memory of 41943040 bytes", 1, 4096, 32 << 20));
+    }
+
+    @Test
+    void whatIsWrittenIsReadBackInEveryDialect() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+        NbdTestClient structured = tracked(NbdTestClient.open(at, "disk"));
+        NbdTestClient simple = tracked(NbdTestClient.connect(at));
+        simple.go("");
+        NbdTestClient old = tracked(NbdTestClient.connect(at));
+        old.exportName("disk");
+
+        structured.write(1000, new byte[] {1, 2, 3});
+        old.writeThrough(1003, new byte[] {4});
+        simple.flush();
+
+        assertThat(structured.read(1000, 5)).containsExactly(1, 2, 3, 4, 0);
+        assertThat(simple.read(1000, 5)).containsExactly(1, 2, 3, 4, 0);
+        assertThat(old.read(1000, 5)).containsExactly(1, 2, 3, 4, 0);
+        assertThat(disk.flushes).hasValue(1);
+        assertThat(disk.writesThrough).hasValue(1);
+        assertThat(disk.batches.get()).isPositive();
+    }
+
+    @Test
+    void zerosMayPunchUnlessTheClientForbidsIt() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        client.write(0, new byte[] {1, 2, 3, 4});
+
+        client.trim(0, 1);
+        client.writeZeroes(2, 1);
+
+        assertThat(client.read(0, 4)).containsExactly(0, 2, 0, 4);
+        assertThat(disk.punches).hasValue(1);
+    }
+
+    @Test
+    void servesAUnixDomainSocketToo(@TempDir Path dir) throws Exception {
+        UnixDomainSocketAddress at = UnixDomainSocketAddress.of(dir.resolve("nbd.sock"));
+        tracked(NbdServer.start(at, MemoryExports.of(disk), Limits.defaults()));
+
+        NbdTestClient client = tracked(NbdTestClient.open(at, "disk"));
+        client.write(0, new byte[] {9});
+
+        assertThat(client.read(0, 1)).containsExactly(9);
+    }
+
+    @Test
+    void pipelinedRequestsOfMixedSizesDoNotStick() throws Exception {
+        long seed = Long.getLong("seed", System.nanoTime());
+        Random random = new Random(seed);
+        SocketAddress at = serve(Limits.defaults(), disk);
+        NbdTestClient client = tracked(NbdTestClient.open(at, "disk"));
+        byte[] model = new byte[SIZE];
+
+        for (int round = 0; round < 30; round++) {
+            List<Long> writes = new ArrayList<>();
+            for (int i = 0; i < 20; i++) {
+                int length = 1 + random.nextInt(random.nextInt(10) == 0 ? 2 << 20 : 5000);
+                int offset = random.nextInt(SIZE - length);
+                byte[] data = new byte[length];
+                random.nextBytes(data);
+                System.arraycopy(data, 0, model, offset, length);
+                writes.add(client.submit(Wire.CMD_WRITE, 0, offset, length, data));
+            }
+            for (long write : writes) {
+                client.await(write).ok();
+            }
+            int length = 1 + random.nextInt(1 << 20);
+            int offset = random.nextInt(SIZE - length);
+            long small = client.submit(Wire.CMD_READ, 0, 0, 17);
+            long large = client.submit(Wire.CMD_READ, 0, offset, length);
+            assertThat(client.await(small).ok()).as("seed %d", seed).isEqualTo(Arrays.copyOf(model, 17));
+            assertThat(client.await(large).ok())
+                    .as("seed %d", seed)
+                    .isEqualTo(Arrays.copyOfRange(model, offset, offset + length));
+        }
+        assertThat(disk.content()).as("seed %d", seed).isEqualTo(model);
+    }
+
+    @Test
+    void largestRequestPassesAndALargerOneIsRefused() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        byte[] largest = new byte[32 << 20];
+        new Random(1).nextBytes(largest);
+
+        client.write(5, largest);
+        byte[] read = client.read(5, 32 << 20);
+        Reply largerWrite = client.await(client.submit(Wire.CMD_WRITE, 0, 0, (32 << 20) + 1, new byte[(32 << 20) + 1]));
+        Reply largerRead = client.await(client.submit(Wire.CMD_READ, 0, 0, (32 << 20) + 1));
+
+        assertThat(read).isEqualTo(largest);
+        assertThat(largerWrite.errno()).isEqualTo(22);
+        assertThat(largerRead.errno()).isEqualTo(22);
+        assertThat(client.read(5, 1)).containsExactly(largest[0]);
+    }
+
+    @Test
+    void answersLeaveInTheOrderTheyAreGiven() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        disk.hold();
+        List<Long> cookies = new ArrayList<>();
+        for (int i = 0; i < 5; i++) {
+            cookies.add(client.submit(Wire.CMD_WRITE, 0, i, 1, (byte) i));
+        }
+        await().until(() -> disk.held().size() == 5);
+
+        disk.held().reversed().forEach(Runnable::run);
+
+        for (long cookie : cookies.reversed()) {
+            assertThat(client.next().cookie()).isEqualTo(cookie);
+        }
+    }
+
+    @Test
+    void readsAreNotHeldUpByUnansweredWrites() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        disk.hold();
+
+        client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 7);
+        byte[] read = client.read(0, 1);
+
+        assertThat(read).containsExactly(7);
+    }
+
+    @Test
+    void readerStopsAtTheBoundOfRequests() throws Exception {
+        Limits limits = new Limits(4, 4, 1 << 20, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        NbdTestClient client = tracked(NbdTestClient.open(serve(limits, disk), "disk"));
+        disk.hold();
+
+        for (int i = 0; i < 10; i++) {
+            client.submit(Wire.CMD_WRITE, 0, i, 1, (byte) i);
+        }
+
+        for (int answered = 0; answered < 10; answered++) {
+            int handedOver = Math.min(10, answered + 4);
+            await().until(() -> disk.requests.get() == handedOver);
+            disk.held().get(answered).run();
+            client.next().ok();
+        }
+    }
+
+    @Test
+    void readerStopsAtTheBoundOfBytes() throws Exception {
+        Limits limits = new Limits(4, 100, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        NbdTestClient client = tracked(NbdTestClient.open(serve(limits, disk), "disk"));
+        disk.hold();
+
+        // The second does not fit beside the first, though the first leaves room for something smaller.
+        for (int i = 0; i < 10; i++) {
+            client.submit(Wire.CMD_WRITE, 0, 0, 600, new byte[600]);
+        }
+
+        for (int answered = 0; answered < 10; answered++) {
+            int handedOver = answered + 1;
+            await().until(() -> disk.requests.get() == handedOver);
+            disk.held().get(answered).run();
+            client.next().ok();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void failuresOfTheDeviceReachTheClient(Failure failure) throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+        NbdTestClient structured = tracked(NbdTestClient.open(at, "disk"));
+        NbdTestClient simple = tracked(NbdTestClient.connect(at));
+        simple.go("disk");
+        disk.failing = Optional.of(failure);
+
+        for (NbdTestClient client : List.of(structured, simple)) {
+            assertThat(client.await(client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1))
+                            .errno())
+                    .isEqualTo(failure.errno());
+            assertThat(client.await(client.submit(Wire.CMD_READ, 0, 0, 1)).errno())
+                    .isEqualTo(failure.errno());
+        }
+        disk.failing = Optional.empty();
+
+        assertThat(structured.read(0, 1)).containsExactly(1);
+        assertThat(simple.read(0, 1)).containsExactly(1);
+    }
+
+    @Test
+    void clientIsDisconnectedWhereNoAnswerWouldBeTrue() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        disk.unanswerable = true;
+
+        assertThatThrownBy(() -> client.read(0, 1)).isInstanceOf(Disconnected.class);
+        await().until(() -> disk.sessions.get() == 0);
+    }
+
+    @Test
+    void clientThatIsRefusedMayTryAnotherExport() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk, new MemoryExport("other", 512));
+        NbdTestClient client = tracked(NbdTestClient.connect(at));
+        disk.refusing = Optional.of("this replica has failed");
+
+        assertThatThrownBy(() -> client.go("disk")).hasMessageContaining("this replica has failed");
+        client.go("other");
+
+        assertThat(client.read(0, 1)).containsExactly(0);
+    }
+
+    @Test
+    void badClientsHurtNobodyElse() throws Exception {
+        Limits limits = new Limits(300, 16, 1 << 20, Duration.ofSeconds(30), Duration.ofSeconds(10));
+        SocketAddress at = serve(limits, disk);
+        NbdTestClient good = tracked(NbdTestClient.open(at, "disk"));
+        Random random = new Random(3);
+
+        for (int i = 0; i < 20; i++) {
+            byte[] garbage = new byte[1000];
+            random.nextBytes(garbage);
+            tracked(NbdTestClient.connectRaw(at)).send(garbage);
+            // Silent in the middle of an option, of a request header, and of a large payload.
+            tracked(NbdTestClient.connect(at)).send((byte) 'I');
+            tracked(NbdTestClient.open(at, "disk")).send((byte) 0x25);
+            tracked(NbdTestClient.open(at, "disk")).send(requestBytes(Wire.CMD_WRITE, 0, 1, 0, 32 << 20, new byte[9]));
+            tracked(NbdTestClient.open(at, "disk")).endOutput();
+            // Asks for much, and reads none of it.
+            NbdTestClient deaf = tracked(NbdTestClient.open(at, "disk"));
+            for (int r = 0; r < 20; r++) {
+                deaf.submit(Wire.CMD_READ, 0, 0, 1 << 20);
+            }
+            NbdTestClient broken = tracked(NbdTestClient.open(at, "disk"));
+            broken.send(new byte[28]);
+            broken.awaitEnd();
+
+            good.write(i, new byte[] {(byte) i});
+            assertThat(good.read(i, 1)).containsExactly(i);
+        }
+    }
+
+    @Test
+    void clientThatReadsLateGetsEverything() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        client.write(0, new byte[] {1});
+
+        List<Long> cookies = new ArrayList<>();
+        for (int i = 0; i < 30; i++) {
+            cookies.add(client.submit(Wire.CMD_READ, 0, i, 1 << 20));
+            cookies.add(client.submit(Wire.CMD_FLUSH, 0, 0, 0));
+        }
+
+        for (long cookie : cookies) {
+            client.await(cookie).ok();
+        }
+    }
+
+    @Test
+    void clientThatNeverReadsItsAnswersStopsBeingRead() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        // Enough refusals to fill every buffer on the way, if the server went on reading.
+        Thread sender = Thread.ofPlatform().start(() -> {
+            try {
+                for (int i = 0; i < 2_000_000; i++) {
+                    client.submit(Wire.CMD_TRIM, 0, SIZE, 1);
+                }
+            } catch (IOException e) {
+                return; // closed by the test
+            }
+        });
+
+        NbdTestClient good = tracked(NbdTestClient.open(addressOfLast, "disk"));
+        for (int i = 0; i < 1000; i++) {
+            good.write(0, new byte[100]);
+        }
+
+        assertThat(good.read(0, 1)).containsExactly(0);
+        client.close();
+        sender.join();
+    }
+
+    @Test
+    void handshakeHasADeadline() throws Exception {
+        Limits limits = new Limits(4, 4, 1000, Duration.ofMillis(50), Duration.ofSeconds(10));
+        SocketAddress at = serve(limits, disk);
+        NbdTestClient ready = tracked(NbdTestClient.open(at, "disk"));
+        NbdTestClient loris = tracked(NbdTestClient.connect(at));
+
+        loris.awaitEnd();
+
+        assertThat(ready.read(0, 1)).containsExactly(0);
+    }
+
+    @Test
+    void connectionBeyondTheBoundIsClosedAtOnce() throws Exception {
+        Limits limits = new Limits(1, 4, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        SocketAddress at = serve(limits, disk);
+        NbdTestClient first = NbdTestClient.open(at, "disk");
+
+        assertThatThrownBy(() -> NbdTestClient.connect(at)).isInstanceOf(IOException.class);
+        first.disconnect();
+        first.close();
+
+        await().ignoreExceptions().until(() -> {
+            try (NbdTestClient next = NbdTestClient.open(at, "disk")) {
+                return next.read(0, 1).length == 1;
+            }
+        });
+    }
+
+    @Test
+    void clientThatEndsItsOutputStillGetsItsAnswers() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        disk.hold();
+        long write = client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1);
+        client.endOutput();
+        await().until(() -> disk.held().size() == 1);
+
+        disk.held().getFirst().run();
+
+        client.await(write).ok();
+        client.awaitEnd();
+        await().until(() -> disk.sessions.get() == 0);
+    }
+
+    @Test
+    void goodbyeWaitsForWhatIsInFlight() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        disk.hold();
+        long write = client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1);
+        client.submit(Wire.CMD_DISC, 0, 0, 0);
+        await().until(() -> disk.held().size() == 1);
+
+        disk.held().getFirst().run();
+
+        client.await(write).ok();
+        client.awaitEnd();
+    }
+
+    @Test
+    void answersToAClientThatHasGoneAreDropped() throws Exception {
+        NbdTestClient client = NbdTestClient.open(serve(Limits.defaults(), disk), "disk");
+        disk.hold();
+        client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1);
+        await().until(() -> disk.held().size() == 1);
+        server().disconnectAll("disk", "the lease is gone");
+        await().until(() -> disk.sessions.get() == 0);
+
+        disk.held().getFirst().run();
+
+        assertThatThrownBy(client::next).isInstanceOf(Disconnected.class);
+        client.close();
+    }
+
+    @Test
+    void onlyTheNamedExportIsDisconnected() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk, new MemoryExport("other", 512));
+        NbdTestClient gone = tracked(NbdTestClient.open(at, "disk"));
+        NbdTestClient stays = tracked(NbdTestClient.open(at, "other"));
+        await().until(() -> server().connections("disk") == 1);
+
+        server().disconnectAll("disk", "moved to another agent");
+
+        gone.awaitEnd();
+        assertThat(stays.read(0, 1)).containsExactly(0);
+    }
+
+    @Test
+    void shutdownAnswersWhatIsInFlightAndRefusesTheRest() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+        NbdTestClient client = tracked(NbdTestClient.open(at, "disk"));
+        NbdTestClient idle = tracked(NbdTestClient.open(at, "disk"));
+        disk.hold();
+        long before = client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1);
+        await().until(() -> disk.held().size() == 1);
+        Thread closer = Thread.ofPlatform().start(() -> server().close());
+        idle.awaitEnd();
+
+        Reply after;
+        do {
+            after = client.await(client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 2));
+        } while (after.errno() == 0);
+        disk.held().getFirst().run();
+
+        assertThat(after.errno()).isEqualTo(108);
+        client.await(before).ok();
+        client.awaitEnd();
+        closer.join();
+        assertThat(server().connections()).isZero();
+    }
+
+    @Test
+    void shutdownDoesNotWaitForEverForADeviceThatDoesNotAnswer() throws Exception {
+        Limits limits = new Limits(4, 4, 1000, Duration.ofSeconds(10), Duration.ofMillis(50));
+        NbdTestClient client = tracked(NbdTestClient.open(serve(limits, disk), "disk"));
+        disk.hold();
+        client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1);
+        await().until(() -> disk.held().size() == 1);
+
+        server().close();
+
+        client.awaitEnd();
+    }
+
+    @Test
+    void takenPortIsNamed() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+
+        assertThatThrownBy(() -> NbdServer.start(at, MemoryExports.of(), Limits.defaults()))
+                .isInstanceOf(CannotListenException.class)
+                .hasMessageContaining("NBD server: cannot listen on port " + ((InetSocketAddress) at).getPort());
+    }
+
+    // ---- fixtures
+
+    private SocketAddress addressOfLast = ANY_PORT;
+
+    private SocketAddress serve(Limits limits, Export... exports) throws IOException {
+        addressOfLast = tracked(NbdServer.start(ANY_PORT, MemoryExports.of(exports), limits))
+                .address();
+        return addressOfLast;
+    }
+
+    private NbdServer server() {
+        return (NbdServer) toClose.getFirst();
+    }
+
+    private <T extends AutoCloseable> T tracked(T each) {
+        toClose.add(each);
+        return each;
+    }
+}
