@@ -11,6 +11,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
+import io.terminus.lockmgr.lock.Command;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
@@ -565,6 +566,7 @@ class LockServiceTest {
         server = new TestServer(directory, OUTBOUND_LIMIT);
         TestStream again = TestStream.reattach(server.async(), session);
         Welcome welcome = again.welcome();
+        again.useIdsAbove(1);
         Granted next = again.acquired("vol", 100, 200, Mode.MODE_EX);
 
         assertThat(welcome.getHeldList()).containsExactly(held);
@@ -575,13 +577,18 @@ class LockServiceTest {
     @Test
     void failedStoreAcknowledgesNothingAndEndsTheProcess() throws InterruptedException {
         TestStream stream = open("a");
-        stream.welcome();
-        // An interrupt closes the file under the write that comes next: to the store, an input/output error.
-        server.manager.submit(turn -> Thread.currentThread().interrupt());
+        String session = stream.welcome().getSessionId();
 
-        stream.acquire("vol", 0, 100, Mode.MODE_EX, 0);
+        server.manager.submit(turn -> {
+            turn.apply(
+                    new Command.Acquire(session, 7, "vol", "uuid", 0, 100, io.terminus.lockmgr.lock.Mode.EX, 0, false));
+            // Closes the file under the write at the end of the turn: to the store, an input/output error.
+            Thread.currentThread().interrupt();
+        });
 
-        assertThat(stream.answer().getRefused().getReason()).isEqualTo(Reason.UNKNOWN_OUTCOME);
+        Answer answer = stream.answer();
+        assertThat(answer.getRequestId()).isEqualTo(7);
+        assertThat(answer.getRefused().getReason()).isEqualTo(Reason.UNKNOWN_OUTCOME);
         assertThat(stream.end().getCode()).isEqualTo(Status.Code.UNAVAILABLE);
         assertThat(server.failed.await(30, TimeUnit.SECONDS)).isTrue();
     }

@@ -94,6 +94,11 @@ final class TestStream {
                 .build();
     }
 
+    /** After a reattach: ids that were used on the stream before mean the requests of then. */
+    void useIdsAbove(long id) {
+        requestId = id;
+    }
+
     void send(ClientMessage message) {
         out.onNext(message);
     }
