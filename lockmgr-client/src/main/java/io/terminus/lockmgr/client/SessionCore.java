@@ -50,6 +50,11 @@ import org.jspecify.annotations.Nullable;
  *
  * <p><b>Requests</b> keep their id over reconnects and are sent again until answered. What was sent in a session that is gone is refused as
  * such, or {@link PutOutcome.Unknown}; reads, and what was never sent, go over to the next session.
+ *
+ * <p><b>What it relies on</b> beyond the words of the contract: a Welcome counts as an answered renewal on both sides; an unknown session is
+ * told by ending the stream with NOT_FOUND, or by an answer UNKNOWN_SESSION; after an Attach nothing of the session's older streams is
+ * processed any more; losses without an ack and open recalls are told again behind a Welcome, and an acquire that is sent again is never
+ * answered with a grant that was taken back and acknowledged.
  */
 public final class SessionCore {
 

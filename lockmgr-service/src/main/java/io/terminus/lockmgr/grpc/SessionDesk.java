@@ -9,10 +9,9 @@ import io.terminus.proto.lock.v1.Refused;
 import io.terminus.proto.lock.v1.Welcome;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,7 +29,9 @@ public final class SessionDesk {
     private final Map<String, SessionStream> streams = new HashMap<>();
 
     private final Map<String, Map<Long, Caller>> callers = new HashMap<>();
-    private final Set<SessionStream> touched = new LinkedHashSet<>();
+
+    /** Streams that have something to send at the end of the turn, by session. */
+    private final Map<String, SessionStream> touched = new LinkedHashMap<>();
 
     /** A unary call that waits for one answer. */
     interface Caller {
@@ -76,9 +77,12 @@ public final class SessionDesk {
     }
 
     public void endOfTurn() {
-        for (SessionStream stream : touched) {
+        touched.forEach((sessionId, stream) -> {
             stream.send();
-        }
+            if (stream.over()) {
+                detach(sessionId, stream); // cut off, or gone meanwhile
+            }
+        });
         touched.clear();
     }
 
@@ -128,7 +132,7 @@ public final class SessionDesk {
     void attach(String sessionId, SessionStream stream, Welcome welcome) {
         SessionStream before = streams.put(sessionId, stream);
         if (before != null) {
-            touched.remove(before);
+            touched.remove(sessionId);
             before.end(Status.ABORTED
                     .withDescription("another stream attached to session " + sessionId)
                     .asRuntimeException());
@@ -138,13 +142,12 @@ public final class SessionDesk {
             return;
         }
         stream.welcome(welcome);
-        touched.add(stream);
+        touched.put(sessionId, stream);
     }
 
     void detach(String sessionId, SessionStream stream) {
         streams.remove(sessionId, stream);
         claims.remove(sessionId, stream);
-        touched.remove(stream);
     }
 
     /** An answer that is not from the table, in its place among those that are. */
@@ -196,7 +199,7 @@ public final class SessionDesk {
             streams.remove(sessionId);
             return null;
         }
-        touched.add(stream);
+        touched.put(sessionId, stream);
         return stream;
     }
 
@@ -205,7 +208,7 @@ public final class SessionDesk {
         claims.remove(sessionId);
         SessionStream stream = streams.remove(sessionId);
         if (stream != null) {
-            touched.remove(stream);
+            touched.remove(sessionId);
             stream.end(Refusals.status(Reason.UNKNOWN_SESSION, sentence));
         }
         Map<Long, Caller> waiting = callers.remove(sessionId);

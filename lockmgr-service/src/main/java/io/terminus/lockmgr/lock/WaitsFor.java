@@ -6,6 +6,7 @@ import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The waits-for graph between sessions, searched when a request starts to wait. An edge leads from the session of an
@@ -31,46 +32,61 @@ final class WaitsFor {
     /** The cycle a waiter, not yet queued, would close, from its own edge on; empty if it would close none. */
     static List<Edge> cycleThrough(Waiter newest) {
         Session asking = newest.session;
-        Map<Session, Edge> reachedBy = new IdentityHashMap<>();
-        ArrayDeque<Session> open = new ArrayDeque<>();
-        Edge last = search(newest, asking, reachedBy, open);
-        boolean somebodyWaitsForIt = asking.recalledLocks > 0 || asking.ordinaryWaiters > 0;
-        while (last == null && somebodyWaitsForIt && !open.isEmpty()) {
-            for (Waiter waiter : open.remove().waiters.values()) {
-                if (!waiter.standby) {
-                    last = search(waiter, asking, reachedBy, open);
-                    if (last != null) {
-                        break;
-                    }
+        Search search = new Search(asking);
+        if (asking.recalledLocks == 0 && asking.ordinaryWaiters == 0) {
+            // Nobody waits for this session, so only a lock of its own, with nobody behind it yet, can close a cycle.
+            newest.volume.forEachLockInTheWayOf(newest, lock -> search.follow(newest, lock));
+            return search.cycle();
+        }
+        newest.volume.forEachBlocker(newest, blocker -> search.follow(newest, blocker));
+        while (search.closing == null && !search.open.isEmpty()) {
+            for (Waiter waiter : search.open.remove().waiters.values()) {
+                if (!waiter.standby
+                        && !waiter.volume.forEachBlocker(waiter, blocker -> search.follow(waiter, blocker))) {
+                    break;
                 }
             }
         }
-        List<Edge> cycle = new ArrayList<>();
-        for (Edge edge = last; edge != null; edge = reachedBy.get(edge.waiter().session)) {
-            cycle.add(edge);
-        }
-        Collections.reverse(cycle);
-        return cycle;
+        return search.cycle();
     }
 
-    private static @org.jspecify.annotations.Nullable Edge search(
-            Waiter waiter, Session asking, Map<Session, Edge> reachedBy, ArrayDeque<Session> open) {
-        Edge[] closing = new Edge[1];
-        waiter.volume.forEachBlocker(waiter, blocker -> {
+    private static final class Search {
+        final Session asking;
+        final ArrayDeque<Session> open = new ArrayDeque<>();
+        /** Each session that was reached, and the edge that led there. */
+        final Map<Session, Edge> reachedBy = new IdentityHashMap<>();
+
+        @Nullable
+        Edge closing;
+
+        Search(Session asking) {
+            this.asking = asking;
+        }
+
+        /** Returns false if this edge closes a cycle. */
+        boolean follow(Waiter waiter, Claim blocker) {
             if (blocker instanceof Held lock && lock.revoked) {
                 return true;
             }
-            Edge edge = new Edge(waiter, blocker);
             if (blocker.session == asking) {
-                closing[0] = edge;
+                closing = new Edge(waiter, blocker);
                 return false;
             }
-            if (reachedBy.putIfAbsent(blocker.session, edge) == null) {
+            if (!reachedBy.containsKey(blocker.session)) {
+                reachedBy.put(blocker.session, new Edge(waiter, blocker));
                 open.add(blocker.session);
             }
             return true;
-        });
-        return closing[0];
+        }
+
+        List<Edge> cycle() {
+            List<Edge> cycle = new ArrayList<>();
+            for (Edge edge = closing; edge != null; edge = reachedBy.get(edge.waiter().session)) {
+                cycle.add(edge);
+            }
+            Collections.reverse(cycle);
+            return cycle;
+        }
     }
 
     /** Names the cycle: who wants what, and who is in the way with what. */

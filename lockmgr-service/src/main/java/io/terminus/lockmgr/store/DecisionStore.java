@@ -503,10 +503,15 @@ public final class DecisionStore implements AutoCloseable {
         }
     }
 
+    /** For people: the messages of the file system name the file and, often, not what is wrong with it. */
     private static String describe(Exception e) {
-        return e instanceof AccessDeniedException
-                ? "permission denied on " + e.getMessage()
-                : String.valueOf(e.getMessage());
+        if (e instanceof AccessDeniedException) {
+            return "permission denied on " + e.getMessage();
+        }
+        if (e instanceof NoSuchFileException) {
+            return "no such file or directory: " + e.getMessage();
+        }
+        return e.getClass().getSimpleName() + ": " + e.getMessage();
     }
 
     /** The boot id of the running kernel, or a name for "not known", which never matches another. */

@@ -434,9 +434,12 @@ final class LockModel {
             if (!lock.held || lock.revoked) {
                 continue;
             }
-            List<Item> untold = items.stream()
-                    .filter(other -> other.ordinary() && other.conflicts(lock) && !lock.toldOf.contains(other.id))
-                    .toList();
+            List<Item> untold = new ArrayList<>();
+            for (Item other : items) {
+                if (other.ordinary() && other.conflicts(lock) && !lock.toldOf.contains(other.id)) {
+                    untold.add(other);
+                }
+            }
             if (untold.isEmpty()) {
                 continue;
             }

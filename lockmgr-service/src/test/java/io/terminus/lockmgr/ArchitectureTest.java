@@ -1,0 +1,45 @@
+package io.terminus.lockmgr;
+
+import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
+
+import com.tngtech.archunit.core.importer.ImportOption.DoNotIncludeTests;
+import com.tngtech.archunit.junit.AnalyzeClasses;
+import com.tngtech.archunit.junit.ArchTest;
+import com.tngtech.archunit.lang.ArchRule;
+
+@AnalyzeClasses(packages = "io.terminus", importOptions = DoNotIncludeTests.class)
+class ArchitectureTest {
+
+    /** app -> grpc, admin, store -> lock -> ranges; nothing else, and nothing of the clients or the other service. */
+    @ArchTest
+    static final ArchRule arrows = layeredArchitecture()
+            .consideringOnlyDependenciesInAnyPackage("io.terminus..")
+            .layer("app")
+            .definedBy("io.terminus.lockmgr.app..")
+            .layer("grpc")
+            .definedBy("io.terminus.lockmgr.grpc..")
+            .layer("admin")
+            .definedBy("io.terminus.lockmgr.admin..")
+            .layer("store")
+            .definedBy("io.terminus.lockmgr.store..")
+            .layer("lock")
+            .definedBy("io.terminus.lockmgr.lock..")
+            .layer("ranges")
+            .definedBy("io.terminus.ranges..")
+            .layer("proto")
+            .definedBy("io.terminus.proto..")
+            .whereLayer("app")
+            .mayNotBeAccessedByAnyLayer()
+            .whereLayer("grpc")
+            .mayOnlyBeAccessedByLayers("app")
+            .whereLayer("admin")
+            .mayOnlyBeAccessedByLayers("app")
+            .whereLayer("store")
+            .mayOnlyBeAccessedByLayers("app")
+            .whereLayer("lock")
+            .mayOnlyBeAccessedByLayers("app", "grpc", "admin", "store")
+            .whereLayer("ranges")
+            .mayOnlyBeAccessedByLayers("lock")
+            .whereLayer("proto")
+            .mayOnlyBeAccessedByLayers("app", "grpc");
+}
