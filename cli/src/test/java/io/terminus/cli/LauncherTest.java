@@ -195,6 +195,17 @@ class LauncherTest {
     }
 
     @Test
+    void scriptsCanAskForTheJdk() throws IOException, InterruptedException {
+        Path right = jdk("right", "25.0.3", true);
+
+        Result result = launch("--java-home");
+
+        assertThat(result.exitCode).isZero();
+        assertThat(result.out).isEqualTo(right + "\n");
+        assertThat(home.resolve("mvnw-calls")).doesNotExist();
+    }
+
+    @Test
     void buildingCanBeForbidden() throws IOException, InterruptedException {
         jdk("right", "25.0.3", true);
 
