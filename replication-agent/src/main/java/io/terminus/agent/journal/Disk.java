@@ -1,0 +1,57 @@
+package io.terminus.agent.journal;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.Locale;
+
+/**
+ * The calls whose failure or order decides what survives; tests replace them to fail.
+ */
+class Disk {
+
+    private static final int ZEROS_BYTES = 1 << 20;
+
+    /** Fills a new file with zeros and waits until it is on the disk, blocks and size. */
+    void prewrite(Path file, int bytes) throws IOException {
+        ByteBuffer zeros = ByteBuffer.allocateDirect(ZEROS_BYTES);
+        try (FileChannel channel = FileChannel.open(
+                file, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
+            for (int written = 0; written < bytes; ) {
+                written += channel.write(zeros.clear().limit(Math.min(ZEROS_BYTES, bytes - written)));
+            }
+            channel.force(true);
+        }
+    }
+
+    /**
+     * Whether pre-writing failed for want of space. Java has no type for it and its text may be in any language, so the free space
+     * decides; a quota leaves only the text.
+     */
+    boolean isFull(IOException failure, Path directory, int bytes) throws IOException {
+        String text = String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT);
+        return text.contains("no space")
+                || text.contains("quota")
+                || Files.getFileStore(directory).getUsableSpace() < bytes / 2;
+    }
+
+    /** fdatasync: a segment's size and blocks never change after it was pre-written. */
+    void force(FileChannel segment) throws IOException {
+        segment.force(false);
+    }
+
+    void rename(Path from, Path to) throws IOException {
+        Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    /** Makes names made, changed or removed in a directory durable. */
+    void syncDirectory(Path directory) throws IOException {
+        try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
+            channel.force(true);
+        }
+    }
+}

@@ -1,0 +1,1015 @@
+package io.terminus.agent.journal;
+
+import static io.terminus.agent.journal.RecordFormat.*;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.WritableByteChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Instant;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A volume's journal: one sequence of positions over all its terms, in bytes from 0, cut into segments. A record is written once, into the
+ * mapped segment, and those very bytes are what is synced, sent to peers and landed at the same position of their journals.
+ *
+ * <p>Either this process writes ({@link #openTerm} until {@link #closeTerm}), from any number of threads; or it receives, from one thread
+ * ({@link #landing}, {@link #publish}). Reading, sending, syncing and releasing go on beside both, from any thread. Everything
+ * before {@link #end} is complete and checked; nothing behind it counts.
+ *
+ * <p>Capture reserves a place under a short lock, fills it without one, and publishes in the order of the places. A place whose filling
+ * fails becomes a PAD record, so that nobody waits behind it.
+ *
+ * <p>A disk failure is final, see {@link JournalFailedException}. Positions before {@link #release} belong to nobody: it is the caller who
+ * knows that no one reads or sends there any more.
+ */
+public final class Journal implements AutoCloseable {
+
+    /** Record flag: the client wants this write durable before it is answered. */
+    public static final int FUA = 1;
+
+    /** Record flag of WRITE_ZEROES: the range may become a hole. */
+    public static final int MAY_PUNCH = 2;
+
+    /** Captures under way at once; one more waits until the oldest is published. */
+    static final int MAX_CAPTURES = 64;
+
+    /** How long a capture or a landing waits for a segment before it is refused. */
+    private static final long MAX_WAIT_NANOS = TimeUnit.SECONDS.toNanos(30);
+
+    private final Path directory;
+    private final JournalSpec spec;
+    private final int segmentBytes;
+    private final int segmentShift;
+    private final Disk disk;
+    private final LongSupplier wallClockNanos;
+    private final long maxWaitNanos;
+
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition segmentsChanged = lock.newCondition();
+    private final Condition published = lock.newCondition();
+    private final SegmentStore store;
+
+    /** Records below it are published: complete, checked, in order. */
+    private volatile long end;
+
+    private volatile long durable;
+    private volatile long oldest;
+    private volatile Lineage lineage;
+    private volatile Recovery recovery;
+    private volatile @Nullable JournalFailedException failure;
+    private volatile boolean closed;
+
+    // Capture, guarded by the lock. Places are numbered from 0; those in [published, reserved) are under way.
+    private final Capture[] captures = new Capture[MAX_CAPTURES];
+    private long capturesReserved;
+    private long capturesPublished;
+    private long reservedEnd;
+    private boolean termOpen;
+    private long term;
+    private long origin;
+
+    // Receiving, one thread.
+    private final RecordChain chain;
+    private long landedEnd;
+    private int landingBytes;
+
+    /** Up to here bytes that are not zeros may lie behind the end; only grows until a cut or reset. Guarded by the lock. */
+    private long touchedEnd;
+
+    /** One sync at a time; the next one finds its work done. */
+    private final Object syncing = new Object();
+
+    private Journal(
+            Path directory,
+            JournalSpec spec,
+            int windowLength,
+            long firstPosition,
+            Disk disk,
+            LongSupplier wallClockNanos,
+            long maxWaitNanos) {
+        this.directory = directory;
+        this.spec = spec;
+        this.segmentBytes = spec.segmentBytes();
+        this.segmentShift = Integer.numberOfTrailingZeros(segmentBytes);
+        this.disk = disk;
+        this.wallClockNanos = wallClockNanos;
+        this.maxWaitNanos = maxWaitNanos;
+        this.store = new SegmentStore(directory, spec, disk, lock, segmentsChanged, windowLength);
+        this.lineage = Lineage.EMPTY;
+        this.chain = new RecordChain(spec.volume(), Lineage.EMPTY);
+        for (int i = 0; i < captures.length; i++) {
+            captures[i] = new Capture(new RecordCodec(spec.volume()));
+        }
+        this.recovery = startAt(firstPosition, Lineage.EMPTY);
+    }
+
+    // ---- Life
+
+    /**
+     * A new, empty journal in a directory without one, whose first record will lie at {@code firstPosition}. Its first segment is on the
+     * disk when this returns.
+     */
+    public static Journal create(Path directory, JournalSpec spec, long firstPosition) throws IOException {
+        return create(directory, spec, firstPosition, new Disk(), Journal::nowNanos, MAX_WAIT_NANOS);
+    }
+
+    static Journal create(
+            Path directory,
+            JournalSpec spec,
+            long firstPosition,
+            Disk disk,
+            LongSupplier wallClockNanos,
+            long maxWaitNanos)
+            throws IOException {
+        requireAligned(firstPosition);
+        Files.createDirectories(directory);
+        if (!SegmentStore.list(directory, spec.segmentBytes()).isEmpty()) {
+            throw new IOException(directory + " holds segments already: a journal is created once");
+        }
+        Journal journal =
+                new Journal(directory, spec, spec.maxSegments() + 1, firstPosition, disk, wallClockNanos, maxWaitNanos);
+        journal.store.find(new TreeMap<>(), journal.number(firstPosition), journal.number(firstPosition));
+        journal.lock.lock();
+        try {
+            long first = journal.number(firstPosition);
+            journal.awaitSegments(first, first + 1, System.nanoTime() + maxWaitNanos);
+        } catch (IOException e) {
+            journal.close();
+            throw e;
+        } finally {
+            journal.lock.unlock();
+        }
+        return journal;
+    }
+
+    /**
+     * Opens what {@link #create} made, reads it from a checkpoint on and tells in {@link #recovery} where it ends and why. Changes no
+     * file: what lies behind the end stays there until {@link #cut}, {@link #reset} or new records take its place.
+     *
+     * @param oldest the oldest position still wanted, a record boundary: what {@link #oldest} was, or {@code from}
+     * @param from the checkpoint, a record boundary; what lies before it is taken as it is
+     * @param known the lineage at {@code from}, or a newer one: its later terms are not taken as this journal's, but claims in
+     *     their records count
+     * @param knownSafe a position that is known, from a checkpoint or another replica, to have been committed or synced
+     */
+    public static Journal open(Path directory, JournalSpec spec, long oldest, long from, Lineage known, long knownSafe)
+            throws IOException {
+        return open(directory, spec, oldest, from, known, knownSafe, new Disk(), Journal::nowNanos, MAX_WAIT_NANOS);
+    }
+
+    static Journal open(
+            Path directory,
+            JournalSpec spec,
+            long oldest,
+            long from,
+            Lineage known,
+            long knownSafe,
+            Disk disk,
+            LongSupplier wallClockNanos,
+            long maxWaitNanos)
+            throws IOException {
+        requireAligned(oldest);
+        requireAligned(from);
+        if (oldest > from) {
+            throw new IllegalArgumentException("oldest " + oldest + " is behind the checkpoint " + from);
+        }
+        TreeMap<Long, Path> files = SegmentStore.list(directory, spec.segmentBytes());
+        long fromNumber = from / spec.segmentBytes();
+        long firstHeld = fromNumber;
+        while (firstHeld > oldest / spec.segmentBytes() && files.containsKey(firstHeld - 1)) {
+            firstHeld--;
+        }
+        long behindHeld = fromNumber;
+        while (files.containsKey(behindHeld)) {
+            behindHeld++;
+        }
+        int windowLength = Math.toIntExact(Math.max(spec.maxSegments(), behindHeld - firstHeld) + 1);
+        Journal journal = new Journal(directory, spec, windowLength, from, disk, wallClockNanos, maxWaitNanos);
+        journal.store.find(files, firstHeld, behindHeld);
+        journal.recover(from, known, knownSafe);
+        // A segment's start is a record boundary, so a gap in the files moves the oldest position to one.
+        journal.oldest = Math.max(oldest, Math.min(from, firstHeld * spec.segmentBytes()));
+        return journal;
+    }
+
+    /** What opening found; after {@link #create} and {@link #reset} a clean, empty journal. */
+    public Recovery recovery() {
+        return recovery;
+    }
+
+    /** The terms of the records before {@link #end}. */
+    public Lineage lineage() {
+        return lineage;
+    }
+
+    /** The largest payload one record may have. */
+    public int maxPayloadBytes() {
+        return spec.maxPayloadBytes();
+    }
+
+    /**
+     * Waits for captures under way, refuses later ones, closes the files. Syncs nothing. Slices handed out stay readable.
+     */
+    @Override
+    public void close() throws IOException {
+        lock.lock();
+        try {
+            if (closed) {
+                return;
+            }
+            termOpen = false;
+            awaitCaptures();
+            closed = true;
+            segmentsChanged.signalAll();
+            store.close();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    // ---- Capture
+
+    /**
+     * Begins a term with a TERM record and opens it for writing by this process. Received bytes that make no whole record yet are
+     * dropped.
+     *
+     * @param committed what is known to be committed; stored in the record
+     * @return the end of the TERM record: the term may be served when that is committed
+     */
+    public long openTerm(long term, String origin, long token, long committed) throws JournalException {
+        Capture capture;
+        ByteBuffer payload;
+        lock.lock();
+        try {
+            checkUsable();
+            if (termOpen || capturesPublished != capturesReserved) {
+                throw new IllegalStateException("term " + this.term + " is still open for writing");
+            }
+            if (term <= lineage.lastTerm()) {
+                throw new IllegalArgumentException(
+                        "term " + term + " behind term " + lineage.lastTerm() + ": terms strictly rise");
+            }
+            reservedEnd = end;
+            // Its length does not depend on where the term starts, and that is known only when the place is.
+            int payloadBytes =
+                    lineage.plus(new TermStart(term, origin, end)).encode().remaining();
+            this.term = term;
+            this.origin = originHash(origin);
+            capture = reserve(payloadBytes, token, committed);
+            Lineage extended = lineage.plus(new TermStart(term, origin, capture.start));
+            capture.opens = extended;
+            payload = extended.encode();
+        } finally {
+            lock.unlock();
+        }
+        long recordEnd = capture.end;
+        fill(capture, RecordKind.TERM, 0, 0, 0, payload);
+        return recordEnd;
+    }
+
+    /** Ends writing in this process; captures under way are published, later ones are refused. */
+    public void closeTerm() {
+        lock.lock();
+        try {
+            termOpen = false;
+            awaitCaptures();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Captures a write of what remains of {@code payload}, 1 to {@link #maxPayloadBytes} bytes; a longer write is the caller's to
+     * split. Waits while no segment is ready. The bytes are copied once, here, and not kept.
+     *
+     * @param flags {@link #FUA} or 0
+     * @param committed what is known to be committed; stored in the record
+     * @return the end of the record, which is published
+     */
+    public long write(long offset, ByteBuffer payload, int flags, long token, long committed) throws JournalException {
+        int length = payload.remaining();
+        if (length < 1 || length > spec.maxPayloadBytes()) {
+            throw new IllegalArgumentException(
+                    "a payload of " + length + " bytes: a record has 1 to " + spec.maxPayloadBytes());
+        }
+        requireRange(offset, length);
+        requireFlags(flags, FUA);
+        return capture(RecordKind.WRITE, offset, length, payload, flags, token, committed);
+    }
+
+    /**
+     * Captures that [offset, offset + length) reads as zeros, 1 to 2^31-1 bytes; otherwise as {@link #write}.
+     *
+     * @param flags any of {@link #FUA} and {@link #MAY_PUNCH}
+     */
+    public long zeroes(long offset, long length, int flags, long token, long committed) throws JournalException {
+        if (length < 1 || length > MAX_ZEROES_BYTES) {
+            throw new IllegalArgumentException("zeroes of " + length + " bytes: a record has 1 to " + MAX_ZEROES_BYTES);
+        }
+        requireRange(offset, length);
+        requireFlags(flags, FUA | MAY_PUNCH);
+        return capture(RecordKind.WRITE_ZEROES, offset, length, null, flags, token, committed);
+    }
+
+    private long capture(
+            RecordKind kind,
+            long offset,
+            long length,
+            @Nullable ByteBuffer payload,
+            int flags,
+            long token,
+            long committed)
+            throws JournalException {
+        Capture capture;
+        lock.lock();
+        try {
+            if (!termOpen) {
+                checkUsable();
+                throw new TermClosedException();
+            }
+            capture = reserve(payload == null ? 0 : payload.remaining(), token, committed);
+        } finally {
+            lock.unlock();
+        }
+        long recordEnd = capture.end;
+        fill(capture, kind, flags, offset, length, payload);
+        return recordEnd;
+    }
+
+    /**
+     * Takes the next place for a record, behind a PAD if it does not fit into the segment; waits for segments and for a free capture. The
+     * caller holds the lock, which is given up while waiting, and must fill what it gets.
+     */
+    private Capture reserve(int payloadBytes, long token, long committed) throws JournalException {
+        int bytes = recordBytes(payloadBytes);
+        long reservingTerm = term;
+        long deadline = System.nanoTime() + maxWaitNanos;
+        while (true) {
+            checkUsable();
+            long start = reservedEnd;
+            int rest = segmentBytes - at(start);
+            long position = bytes <= rest ? start : start + rest;
+            if (committed < 0 || committed > position) {
+                throw new IllegalArgumentException(
+                        "committed position " + committed + " of a record at " + position + ": never behind itself");
+            }
+            if (capturesReserved - capturesPublished == MAX_CAPTURES) {
+                published.awaitUninterruptibly();
+            } else if (store.get(number(start)) == null || store.get(number(position)) == null) {
+                awaitSegments(number(start), number(position) + 1, deadline);
+            } else {
+                Capture capture = captures[(int) (capturesReserved % MAX_CAPTURES)];
+                capture.sequence = capturesReserved++;
+                capture.start = start;
+                capture.position = position;
+                capture.end = position + bytes;
+                capture.term = reservingTerm;
+                capture.origin = origin;
+                capture.token = token;
+                capture.committed = committed;
+                capture.synced = durable;
+                capture.opens = null;
+                capture.filled = false;
+                reservedEnd = capture.end;
+                touchedEnd = Math.max(touchedEnd, reservedEnd);
+                // One segment ahead is prepared while this one fills.
+                store.want(number(position) + 2);
+                return capture;
+            }
+            if (term != reservingTerm) {
+                throw new TermClosedException();
+            }
+        }
+    }
+
+    /** Fills a reserved place and returns when it is published. */
+    private void fill(
+            Capture capture, RecordKind kind, int flags, long offset, long length, @Nullable ByteBuffer payload)
+            throws JournalException {
+        try {
+            if (capture.position != capture.start) {
+                capture.pad(capture.start, capture.position);
+            }
+            capture.record(kind, flags, offset, length, payload);
+        } catch (InternalError e) {
+            fail("a page of the journal cannot be written", e);
+        } catch (RuntimeException | Error e) {
+            // The payload's own failure, such as its memory being closed: whoever waits behind this place must not wait
+            // for ever.
+            if (kind == RecordKind.TERM) {
+                fail("a TERM record could not be written", e);
+            } else {
+                capture.pad(capture.position, capture.end);
+            }
+            finish(capture);
+            throw e;
+        }
+        finish(capture);
+    }
+
+    /** Publishes what is filled without a gap, and waits until this capture is. */
+    private void finish(Capture capture) throws JournalException {
+        lock.lock();
+        try {
+            long sequence = capture.sequence;
+            capture.filled = true;
+            boolean moved = false;
+            while (failure == null && capturesPublished < capturesReserved) {
+                Capture next = captures[(int) (capturesPublished % MAX_CAPTURES)];
+                if (!next.filled) {
+                    break;
+                }
+                if (next.opens != null) {
+                    lineage = next.opens;
+                    termOpen = true;
+                }
+                end = next.end;
+                capturesPublished++;
+                moved = true;
+            }
+            if (moved) {
+                published.signalAll();
+            }
+            while (capturesPublished <= sequence) {
+                checkUsable();
+                published.awaitUninterruptibly();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    // ---- Receiving
+
+    /**
+     * Where the next received bytes go: the mapped bytes at {@code position}, at most {@code atMost} of them and not beyond the segment.
+     * Waits while the segment is not ready; {@link #readyEnd} tells how far it will not wait.
+     *
+     * @param position {@link #landed}; or {@link #end}, which drops what landed behind it and made no whole record
+     */
+    public ByteBuffer landing(long position, int atMost) throws JournalException {
+        if (atMost < 1) {
+            throw new IllegalArgumentException("a landing of " + atMost + " bytes");
+        }
+        lock.lock();
+        try {
+            checkUsable();
+            if (termOpen || capturesPublished != capturesReserved) {
+                throw new IllegalStateException(
+                        "term " + term + " is open for writing: what is written here is not received");
+            }
+            if (position == end) {
+                landedEnd = end;
+                adoptWhatWasWritten();
+            } else if (position != landedEnd || landedEnd < end) {
+                throw new IllegalArgumentException("landing at " + position + ": bytes landed up to " + landed()
+                        + ", records are published up to " + end);
+            }
+            awaitSegments(number(position), number(position) + 1, System.nanoTime() + maxWaitNanos);
+            store.want(number(position) + 2);
+            int at = at(position);
+            landingBytes = Math.min(atMost, segmentBytes - at);
+            touchedEnd = Math.max(touchedEnd, position + landingBytes);
+            return segment(position).bytes.slice(at, landingBytes);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Checks and publishes the whole records among the landed bytes. The bytes of an incomplete one stay landed, the next landing goes on
+     * behind them. So does a PAD that announces a new term, until its TERM record is there.
+     *
+     * @param bytes how many of the last landing's bytes were filled
+     * @return {@link #end}
+     * @throws BadRecordException what was published before the bad record stands; nothing is landed any more
+     */
+    public long publish(int bytes) throws JournalException {
+        if (bytes < 0 || bytes > landingBytes) {
+            throw new IllegalArgumentException(bytes + " bytes filled of a landing of " + landingBytes);
+        }
+        checkUsable();
+        landingBytes = 0;
+        landedEnd += bytes;
+        chain.unsettle();
+        long position = end;
+        try {
+            while (position < landedEnd) {
+                int at = at(position);
+                int available = (int) Math.min(landedEnd - position, segmentBytes - at);
+                int taken = chain.check(segment(position).bytes, at, available, position);
+                if (taken == RecordChain.INCOMPLETE) {
+                    break;
+                }
+                if (taken < 0) {
+                    landedEnd = end;
+                    throw new BadRecordException(position, RecordChain.rule(taken));
+                }
+                position += taken;
+                if (chain.settled()) {
+                    lineage = chain.lineage();
+                    end = position;
+                }
+            }
+        } catch (InternalError e) {
+            throw fail("a page of the journal cannot be read", e);
+        }
+        return end;
+    }
+
+    /** Up to where bytes have landed; {@link #end} or behind it. */
+    public long landed() {
+        return Math.max(landedEnd, end);
+    }
+
+    /** Up to where a landing, or a capture, finds its segment ready: landing space to give credit for. */
+    public long readyEnd() {
+        lock.lock();
+        try {
+            return store.readyEnd() << segmentShift;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void adoptWhatWasWritten() {
+        if (!chain.lineage().equals(lineage)) {
+            chain.adopt(lineage);
+        }
+    }
+
+    // ---- Sending and reading
+
+    /** Every record before it is published. */
+    public long end() {
+        return end;
+    }
+
+    /** The oldest position that may be read. */
+    public long oldest() {
+        return oldest;
+    }
+
+    /** Where the segment that holds {@code position} ends. */
+    public long segmentEnd(long position) {
+        return (number(position) + 1) << segmentShift;
+    }
+
+    /**
+     * Sends the published bytes [from, to), as far as they lie in one segment, by file region.
+     *
+     * @return bytes sent; fewer, also 0, if a non-blocking channel takes no more
+     */
+    public long send(long from, long to, WritableByteChannel target) throws IOException {
+        requireReadable(from, to);
+        if (from == to) {
+            return 0;
+        }
+        int count = (int) (Math.min(to, segmentEnd(from)) - from);
+        return segment(from).send(at(from), count, target);
+    }
+
+    /**
+     * Shows the records from {@code from} to {@code to}, both record boundaries, to a visitor until it wants no more. Headers are checked,
+     * payloads on request.
+     *
+     * @return the position behind the last record visited
+     */
+    public <X extends Exception> long forEach(long from, long to, RecordVisitor<X> visitor) throws JournalException, X {
+        requireReadable(from, to);
+        RecordView view = new RecordView(spec.volume());
+        long position = from;
+        boolean more = true;
+        while (more && position < to) {
+            moveTo(view, position);
+            position = view.endPosition();
+            more = visitor.visit(view);
+        }
+        return position;
+    }
+
+    /** The payload of the record at {@code position}: the mapped bytes, read-only, good until it is released. */
+    public ByteBuffer payload(long position) throws JournalException {
+        requireReadable(position, end);
+        RecordView view = new RecordView(spec.volume());
+        moveTo(view, position);
+        return view.payload();
+    }
+
+    private void moveTo(RecordView view, long position) throws JournalException {
+        try {
+            view.moveTo(segment(position).bytes, at(position), position);
+        } catch (InternalError e) {
+            throw fail("a page of the journal cannot be read", e);
+        }
+    }
+
+    // ---- Durability and space
+
+    /**
+     * fdatasync of what was published when it was called. Calls from several threads share one sync where they can.
+     *
+     * @return {@link #durable}
+     */
+    public long sync() throws JournalException {
+        long wanted = end;
+        synchronized (syncing) {
+            checkUsable();
+            if (durable >= wanted) {
+                return durable;
+            }
+            long target = end;
+            force(durable, target);
+            durable = target;
+            return target;
+        }
+    }
+
+    /** Everything before it is on the disk. After opening, this is the checkpoint until the first {@link #sync}. */
+    public long durable() {
+        return durable;
+    }
+
+    /** Gives the segments before {@code upTo} back for reuse; nobody reads or sends from them any more. */
+    public void release(long upTo) {
+        lock.lock();
+        try {
+            if (upTo > durable) {
+                throw new IllegalArgumentException("release up to " + upTo + " of a journal durable up to " + durable);
+            }
+            if (upTo > oldest) {
+                oldest = upTo;
+                store.release(number(upTo));
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Bytes, PADs included, that fit into the budget before something must be released. */
+    public long room() {
+        lock.lock();
+        try {
+            long tail = termOpen ? reservedEnd : landed();
+            return (store.budgetEnd() << segmentShift) - tail;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    // ---- Cutting
+
+    /**
+     * Makes {@code position} the end of the journal, durably: what lies behind it, valid records beyond a bad one included, is saved to a new
+     * file, if there is anything, and then overwritten with zeros, so that it cannot be taken for a part of the journal later.
+     *
+     * @param position a record boundary
+     * @param rescueFile must not exist
+     * @return bytes saved
+     */
+    public long cut(long position, Path rescueFile) throws IOException {
+        synchronized (syncing) {
+            lock.lock();
+            try {
+                checkUsable();
+                requireIdle();
+                requireBoundary(position);
+                long saved = Math.max(0, touchedEnd - position);
+                if (saved > 0) {
+                    rescue(position, rescueFile);
+                    overwrite(position, touchedEnd);
+                }
+                end = position;
+                durable = Math.min(durable, position);
+                lineage = lineage.upTo(position);
+                landedEnd = position;
+                landingBytes = 0;
+                touchedEnd = position;
+                chain.adopt(lineage);
+                return saved;
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+
+    /**
+     * Empties the journal so that it starts over at {@code firstPosition}, where another replica's lineage is {@code lineage}. All
+     * files are deleted: bytes of a history that this replica gave up must not be found at their old places.
+     */
+    public void reset(long firstPosition, Lineage lineage) throws JournalException {
+        requireAligned(firstPosition);
+        synchronized (syncing) {
+            lock.lock();
+            try {
+                checkUsable();
+                requireIdle();
+                store.reset(number(firstPosition));
+                recovery = startAt(firstPosition, lineage.upTo(firstPosition));
+            } catch (JournalException e) {
+                throw e;
+            } catch (IOException e) {
+                throw fail("the journal's files cannot be removed", e);
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+
+    private void requireIdle() {
+        if (termOpen || capturesPublished != capturesReserved) {
+            throw new IllegalStateException("term " + term + " is open for writing");
+        }
+    }
+
+    private void requireBoundary(long position) throws JournalException {
+        requireReadable(position, end);
+        long start = Math.max(oldest, position & -(long) segmentBytes);
+        long boundary = forEach(start, position, view -> true);
+        if (boundary != position) {
+            throw new IllegalArgumentException("position " + position + " lies within a record");
+        }
+        if (position < end) {
+            RecordView view = new RecordView(spec.volume());
+            moveTo(view, position);
+            if (view.kind() == RecordKind.TERM
+                    && Lineage.decode(view.payload()).last().firstPosition() != position) {
+                throw new IllegalArgumentException(
+                        "position " + position + " lies between the PAD that begins a term and its TERM record");
+            }
+        }
+    }
+
+    private void rescue(long from, Path file) throws IOException {
+        try (FileChannel out = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            for (long position = from; position < touchedEnd; ) {
+                int at = at(position);
+                int count = (int) Math.min(touchedEnd - position, segmentBytes - at);
+                ByteBuffer bytes = segment(position).bytes.slice(at, count);
+                while (bytes.hasRemaining()) {
+                    out.write(bytes);
+                }
+                position += count;
+            }
+            out.force(true);
+        }
+        disk.syncDirectory(file.toAbsolutePath().resolveSibling("."));
+    }
+
+    private void overwrite(long from, long to) throws JournalException {
+        byte[] zeros = new byte[1 << 16];
+        try {
+            for (long position = from; position < to; ) {
+                int at = at(position);
+                int count = (int) Math.min(Math.min(to - position, segmentBytes - at), zeros.length);
+                segment(position).bytes.put(at, zeros, 0, count);
+                position += count;
+            }
+        } catch (InternalError e) {
+            throw fail("a page of the journal cannot be written", e);
+        }
+        force(from, to);
+    }
+
+    // ---- Recovery
+
+    private Recovery startAt(long position, Lineage terms) {
+        lineage = terms;
+        chain.adopt(terms);
+        reservedEnd = position;
+        landedEnd = position;
+        landingBytes = 0;
+        touchedEnd = position;
+        durable = position;
+        oldest = position;
+        end = position;
+        return new Recovery(position, terms, 0, 0, 0, position, new Recovery.Clean());
+    }
+
+    private void recover(long from, Lineage known, long knownSafe) throws JournalException {
+        RecoveryScan scan = new RecoveryScan(spec, store, known);
+        try {
+            scan.run(from, knownSafe);
+        } catch (InternalError e) {
+            throw fail("a page of the journal cannot be read", e);
+        }
+        Recovery found = scan.result();
+        startAt(from, found.lineage());
+        end = found.end();
+        reservedEnd = end;
+        landedEnd = end;
+        touchedEnd = scan.touchedEnd();
+        recovery = found;
+    }
+
+    // ---- Shared by the above
+
+    private void awaitSegments(long from, long to, long deadline) throws JournalException {
+        boolean asked = false;
+        boolean interrupted = false;
+        try {
+            while (!haveSegments(from, to)) {
+                checkUsable();
+                if (!asked) {
+                    store.want(to);
+                    asked = true;
+                }
+                IOException refusal = store.refusal();
+                if (refusal != null && !(refusal instanceof JournalNoSpaceException)) {
+                    throw fail("a segment could not be prepared", refusal);
+                }
+                long waitNanos = deadline - System.nanoTime();
+                if (refusal != null && (waitNanos <= 0 || !store.releaseWouldHelp())) {
+                    throw new JournalNoSpaceException(String.valueOf(refusal.getMessage()), refusal);
+                }
+                if (waitNanos <= 0) {
+                    throw new JournalNoSpaceException(
+                            "all " + spec.maxSegments() + " segments are in use, nothing before " + oldest
+                                    + " is released, for " + TimeUnit.NANOSECONDS.toMillis(maxWaitNanos) + " ms");
+                }
+                try {
+                    segmentsChanged.awaitNanos(waitNanos);
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private boolean haveSegments(long from, long to) {
+        for (long number = from; number < to; number++) {
+            if (store.get(number) == null) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private void awaitCaptures() {
+        while (capturesPublished != capturesReserved && failure == null) {
+            published.awaitUninterruptibly();
+        }
+    }
+
+    private void force(long from, long to) throws JournalException {
+        try {
+            for (long position = from; position < to; position = segmentEnd(position)) {
+                segment(position).force(disk);
+            }
+        } catch (IOException e) {
+            if (closed) {
+                throw new JournalClosedException();
+            }
+            throw fail("fdatasync of the journal failed", e);
+        }
+    }
+
+    private JournalFailedException fail(String what, Throwable cause) {
+        lock.lock();
+        try {
+            JournalFailedException first = failure;
+            if (first == null) {
+                first = new JournalFailedException(what + " in " + directory + ": " + cause.getMessage(), cause);
+                failure = first;
+                published.signalAll();
+                segmentsChanged.signalAll();
+            }
+            return first;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void checkUsable() throws JournalException {
+        JournalFailedException failed = failure;
+        if (failed != null) {
+            throw new JournalFailedException(String.valueOf(failed.getMessage()), failed);
+        }
+        if (closed) {
+            throw new JournalClosedException();
+        }
+    }
+
+    private void requireReadable(long from, long to) {
+        if (from < oldest || to > end || from > to) {
+            throw new IllegalArgumentException(
+                    "[" + from + ", " + to + ") of a journal that holds [" + oldest + ", " + end + ")");
+        }
+    }
+
+    private static void requireAligned(long position) {
+        if (position < 0 || position % ALIGNMENT != 0) {
+            throw new IllegalArgumentException("position " + position + ": records start at multiples of " + ALIGNMENT);
+        }
+    }
+
+    private static void requireRange(long offset, long length) {
+        if (offset < 0 || offset > Long.MAX_VALUE - length) {
+            throw new IllegalArgumentException("offset " + offset + " with length " + length + " is on no volume");
+        }
+    }
+
+    private static void requireFlags(int flags, int allowed) {
+        if ((flags & ~allowed) != 0) {
+            throw new IllegalArgumentException("flags " + flags + ": only " + allowed + " are known here");
+        }
+    }
+
+    private Segment segment(long position) {
+        Segment segment = store.get(number(position));
+        if (segment == null) {
+            throw new IllegalArgumentException(
+                    "position " + position + " of a journal that holds [" + oldest + ", " + end + ")");
+        }
+        return segment;
+    }
+
+    private long number(long position) {
+        return position >>> segmentShift;
+    }
+
+    private int at(long position) {
+        return (int) position & segmentBytes - 1;
+    }
+
+    private static long nowNanos() {
+        Instant now = Instant.now();
+        return now.getEpochSecond() * 1_000_000_000L + now.getNano();
+    }
+
+    /** A place that was reserved: [start, position) becomes a PAD if there is any, [position, end) the record. */
+    private final class Capture {
+
+        private final RecordCodec codec;
+        private long sequence;
+        private long start;
+        private long position;
+        private long end;
+        private long term;
+        private long origin;
+        private long token;
+        private long committed;
+        private long synced;
+        private @Nullable Lineage opens;
+        private boolean filled;
+
+        private Capture(RecordCodec codec) {
+            this.codec = codec;
+        }
+
+        private void pad(long from, long to) {
+            int payloadLength = (int) (to - from) - HEADER_BYTES;
+            header(from, RecordKind.PAD, 0, 0, 0, payloadLength, 0);
+        }
+
+        private void record(RecordKind kind, int flags, long offset, long length, @Nullable ByteBuffer payload) {
+            int payloadLength = 0;
+            ByteBuffer bytes = segment(position).bytes;
+            int at = at(position);
+            if (payload != null) {
+                payloadLength = payload.remaining();
+                bytes.put(at + HEADER_BYTES, payload, payload.position(), payloadLength);
+                int padded = recordBytes(payloadLength);
+                for (int i = HEADER_BYTES + payloadLength; i < padded; i++) {
+                    bytes.put(at + i, (byte) 0);
+                }
+            }
+            // Of what was copied, not of the caller's bytes, which may change meanwhile.
+            int checksum = codec.payloadChecksum(bytes, at, payloadLength, origin, term, position);
+            header(position, kind, flags, offset, length, payloadLength, checksum);
+        }
+
+        private void header(
+                long at, RecordKind kind, int flags, long offset, long length, int payloadLength, int checksum) {
+            codec.writeHeader(
+                    segment(at).bytes,
+                    at(at),
+                    kind,
+                    flags,
+                    at,
+                    term,
+                    origin,
+                    token,
+                    offset,
+                    length,
+                    payloadLength,
+                    checksum,
+                    Math.min(committed, at),
+                    Math.min(synced, at),
+                    wallClockNanos.getAsLong());
+        }
+    }
+}
