@@ -138,7 +138,8 @@ class JournalCaptureTest {
                     continue;
                 }
                 Path own = directory.resolve(length + "-" + rest);
-                long start = Given.SEGMENT - rest;
+                long start = (long) Given.SEGMENT - rest;
+                List<Long> before;
                 try (Journal journal = atPosition(own, start)) {
                     long end = journal.write(0, Given.payload(rest, length), 0, 1, 0);
 
@@ -152,12 +153,11 @@ class JournalCaptureTest {
                             return true;
                         });
                     }
-                    List<Long> before = Given.boundaries(journal);
-                    journal.close();
-                    try (Journal again = Journal.open(own, Given.SPEC, start - 256, start - 256, Lineage.EMPTY, 0)) {
-                        assertThat(again.recovery().verdict()).isEqualTo(new Recovery.Clean());
-                        assertThat(Given.boundaries(again)).isEqualTo(before);
-                    }
+                    before = Given.boundaries(journal);
+                }
+                try (Journal again = Journal.open(own, Given.SPEC, start - 256, start - 256, Lineage.EMPTY, 0)) {
+                    assertThat(again.recovery().verdict()).isEqualTo(new Recovery.Clean());
+                    assertThat(Given.boundaries(again)).isEqualTo(before);
                 }
             }
         }
@@ -266,7 +266,7 @@ class JournalCaptureTest {
         try (Journal journal = Given.journal(directory);
                 ExecutorService pool = Executors.newSingleThreadExecutor()) {
             journal.openTerm(1, "a", 1, 0);
-            long filled = fill(journal, 4 * Given.SEGMENT);
+            long filled = fill(journal, 4L * Given.SEGMENT);
             assertThat(journal.room()).isLessThan(128 + journal.maxPayloadBytes());
             Thread[] writer = new Thread[1];
             Callable<Long> capture = () -> {
@@ -290,14 +290,14 @@ class JournalCaptureTest {
     void captureIsRefusedWhenNothingIsReleasedForAsLongAsItWaits() throws IOException {
         try (Journal journal = Journal.create(directory, Given.SPEC, 0, new Disk(), () -> 0, 1_000_000_000)) {
             journal.openTerm(1, "a", 1, 0);
-            fill(journal, 4 * Given.SEGMENT);
+            fill(journal, 4L * Given.SEGMENT);
 
             assertThatExceptionOfType(JournalNoSpaceException.class)
                     .isThrownBy(() -> journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0))
                     .withMessageContaining("all 4 segments are in use");
 
             journal.sync();
-            journal.release(2 * Given.SEGMENT);
+            journal.release(2L * Given.SEGMENT);
             journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0);
         }
     }
@@ -316,7 +316,7 @@ class JournalCaptureTest {
         };
         try (Journal journal = Journal.create(directory, Given.SPEC, 0, full, () -> 0, 1_000_000_000)) {
             journal.openTerm(1, "a", 1, 0);
-            fill(journal, 2 * Given.SEGMENT);
+            fill(journal, 2L * Given.SEGMENT);
             assertThatExceptionOfType(JournalNoSpaceException.class)
                     .isThrownBy(() -> journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0))
                     .withMessageContaining("no space on the disk");
@@ -344,7 +344,7 @@ class JournalCaptureTest {
         try (Journal journal = Journal.create(directory, Given.SPEC, 0, broken, () -> 0, Given.WAIT_NANOS)) {
             journal.openTerm(1, "a", 1, 0);
 
-            assertThatExceptionOfType(JournalFailedException.class).isThrownBy(() -> fill(journal, 2 * Given.SEGMENT));
+            assertThatExceptionOfType(JournalFailedException.class).isThrownBy(() -> fill(journal, 2L * Given.SEGMENT));
             assertThatExceptionOfType(JournalFailedException.class).isThrownBy(journal::sync);
         }
     }
