@@ -20,6 +20,22 @@ final class Given {
     static final long WAIT_NANOS = TimeUnit.SECONDS.toNanos(60);
     static final long TIME_NANOS = 1_700_000_000_000_000_000L;
 
+    /** For tests that need many journals and no durability. */
+    static final Disk HASTY = new Disk() {
+        @Override
+        void prewrite(Path file, int bytes) throws IOException {
+            try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+                channel.write(ByteBuffer.allocate(1), bytes - 1L);
+            }
+        }
+
+        @Override
+        void force(FileChannel segment) {}
+
+        @Override
+        void syncDirectory(Path directory) {}
+    };
+
     private Given() {}
 
     static Journal journal(Path directory) throws IOException {

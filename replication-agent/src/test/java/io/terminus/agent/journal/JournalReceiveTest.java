@@ -243,7 +243,7 @@ class JournalReceiveTest {
 
     private Journal fresh() throws IOException {
         own = directory.resolve("replica" + System.nanoTime());
-        return Given.journal(own);
+        return Journal.create(own, Given.SPEC, 0, Given.HASTY, () -> Given.TIME_NANOS, Given.WAIT_NANOS);
     }
 
     private static void land(Journal replica, byte[] run, int from, int to) throws IOException {
