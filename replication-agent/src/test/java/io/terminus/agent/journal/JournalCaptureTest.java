@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -283,6 +284,28 @@ class JournalCaptureTest {
             assertThat(waiting.get(60, TimeUnit.SECONDS)).isGreaterThan(4L * Given.SEGMENT);
             assertThat(Given.segmentFile(directory, 0)).doesNotExist();
             assertThat(Given.segmentFile(directory, 4)).exists();
+        }
+    }
+
+    @Test
+    void aCaptureThatWaitedWhileItsTermWasClosedIsRefused() throws Exception {
+        try (Journal journal = Given.journal(directory);
+                ExecutorService pool = Executors.newSingleThreadExecutor()) {
+            journal.openTerm(1, "a", 1, 0);
+            long filled = fill(journal, 4L * Given.SEGMENT);
+            Thread[] writer = new Thread[1];
+            Future<Long> waiting = pool.submit(() -> {
+                writer[0] = Thread.currentThread();
+                return journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0);
+            });
+            Awaitility.await().until(() -> writer[0] != null && writer[0].getState() == Thread.State.TIMED_WAITING);
+
+            journal.closeTerm();
+            journal.sync();
+            journal.release(Given.SEGMENT);
+
+            assertThat(catchThrowable(waiting::get)).hasRootCauseInstanceOf(TermClosedException.class);
+            assertThat(journal.end()).isEqualTo(filled);
         }
     }
 
