@@ -39,9 +39,9 @@ class Disk {
                 || Files.getFileStore(directory).getUsableSpace() < bytes / 2;
     }
 
-    /** fdatasync: a segment's size and blocks never change after it was pre-written. */
-    void force(FileChannel segment) throws IOException {
-        segment.force(false);
+    /** fdatasync, which is enough: a segment's size and blocks never change after it was pre-written. */
+    void force(FileChannel file) throws IOException {
+        file.force(false);
     }
 
     void rename(Path from, Path to) throws IOException {

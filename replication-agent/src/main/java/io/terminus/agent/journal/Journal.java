@@ -73,6 +73,7 @@ public final class Journal implements AutoCloseable {
     private long capturesReserved;
     private long capturesPublished;
     private long reservedEnd;
+    private boolean termOpening;
     private boolean termOpen;
     private long term;
     private long origin;
@@ -132,6 +133,7 @@ public final class Journal implements AutoCloseable {
             throws IOException {
         requireAligned(firstPosition);
         Files.createDirectories(directory);
+        disk.syncDirectory(directory.toAbsolutePath().resolveSibling("."));
         if (!SegmentStore.list(directory, spec.segmentBytes()).isEmpty()) {
             throw new IOException(directory + " holds segments already: a journal is created once");
         }
@@ -195,7 +197,12 @@ public final class Journal implements AutoCloseable {
         int windowLength = Math.toIntExact(Math.max(spec.maxSegments(), behindHeld - firstHeld) + 1);
         Journal journal = new Journal(directory, spec, windowLength, from, disk, wallClockNanos, maxWaitNanos);
         journal.store.find(files, firstHeld, behindHeld);
-        journal.recover(from, known, knownSafe);
+        try {
+            journal.recover(from, known, knownSafe);
+        } catch (IOException e) {
+            journal.close();
+            throw e;
+        }
         // A segment's start is a record boundary, so a gap in the files moves the oldest position to one.
         journal.oldest = Math.max(oldest, Math.min(from, firstHeld * spec.segmentBytes()));
         return journal;
@@ -251,9 +258,7 @@ public final class Journal implements AutoCloseable {
         lock.lock();
         try {
             checkUsable();
-            if (termOpen || capturesPublished != capturesReserved) {
-                throw new IllegalStateException("term " + this.term + " is still open for writing");
-            }
+            requireIdle();
             if (term <= lineage.lastTerm()) {
                 throw new IllegalArgumentException(
                         "term " + term + " behind term " + lineage.lastTerm() + ": terms strictly rise");
@@ -264,11 +269,13 @@ public final class Journal implements AutoCloseable {
                     lineage.plus(new TermStart(term, origin, end)).encode().remaining();
             this.term = term;
             this.origin = originHash(origin);
+            termOpening = true;
             capture = reserve(payloadBytes, token, committed);
             Lineage extended = lineage.plus(new TermStart(term, origin, capture.start));
             capture.opens = extended;
             payload = extended.encode();
         } finally {
+            termOpening = false;
             lock.unlock();
         }
         long recordEnd = capture.end;
@@ -332,10 +339,6 @@ public final class Journal implements AutoCloseable {
         Capture capture;
         lock.lock();
         try {
-            if (!termOpen) {
-                checkUsable();
-                throw new TermClosedException();
-            }
             capture = reserve(payload == null ? 0 : payload.remaining(), token, committed);
         } finally {
             lock.unlock();
@@ -355,6 +358,10 @@ public final class Journal implements AutoCloseable {
         long deadline = System.nanoTime() + maxWaitNanos;
         while (true) {
             checkUsable();
+            // Asked again after each wait: meanwhile the term may have been closed, and bytes received in this place.
+            if (!termOpening && (!termOpen || term != reservingTerm)) {
+                throw new TermClosedException();
+            }
             long start = reservedEnd;
             int rest = segmentBytes - at(start);
             long position = bytes <= rest ? start : start + rest;
@@ -384,9 +391,6 @@ public final class Journal implements AutoCloseable {
                 // One segment ahead is prepared while this one fills.
                 store.want(number(position) + 2);
                 return capture;
-            }
-            if (term != reservingTerm) {
-                throw new TermClosedException();
             }
         }
     }
@@ -463,10 +467,7 @@ public final class Journal implements AutoCloseable {
         lock.lock();
         try {
             checkUsable();
-            if (termOpen || capturesPublished != capturesReserved) {
-                throw new IllegalStateException(
-                        "term " + term + " is open for writing: what is written here is not received");
-            }
+            requireIdle();
             if (position == end) {
                 landedEnd = end;
                 adoptWhatWasWritten();
@@ -578,12 +579,6 @@ public final class Journal implements AutoCloseable {
         return segment(from).send(at(from), count, target);
     }
 
-    /** The published bytes [from, to) of one segment, read-only, good until they are released. */
-    public ByteBuffer bytes(long from, long to) {
-        requireReadable(from, to);
-        return segment(from).bytes.slice(at(from), (int) (to - from)).asReadOnlyBuffer();
-    }
-
     /**
      * Shows the records from {@code from} to {@code to}, both record boundaries, to a visitor until it wants no more. Headers are checked,
      * payloads on request.
@@ -665,7 +660,7 @@ public final class Journal implements AutoCloseable {
     public long room() {
         lock.lock();
         try {
-            long tail = termOpen ? reservedEnd : landed();
+            long tail = Math.max(reservedEnd, end);
             return (store.budgetEnd() << segmentShift) - tail;
         } finally {
             lock.unlock();
@@ -678,7 +673,8 @@ public final class Journal implements AutoCloseable {
      * Makes {@code position} the end of the journal, durably: what lies behind it, valid records beyond a bad one included, is saved to a new
      * file, if there is anything, and then overwritten with zeros, so that it cannot be taken for a part of the journal later.
      *
-     * @param position a record boundary
+     * @param position a record boundary in [{@link #oldest}, {@link #end}]; a journal whose common end with the others lies
+     *     before that is {@link #reset} instead
      * @param rescueFile must not exist
      * @return bytes saved
      */
@@ -732,8 +728,8 @@ public final class Journal implements AutoCloseable {
     }
 
     private void requireIdle() {
-        if (termOpen || capturesPublished != capturesReserved) {
-            throw new IllegalStateException("term " + term + " is open for writing");
+        if (termOpening || termOpen || capturesPublished != capturesReserved) {
+            throw new IllegalStateException("term " + term + " is open for writing: closeTerm comes first");
         }
     }
 
@@ -766,7 +762,7 @@ public final class Journal implements AutoCloseable {
                 }
                 position += count;
             }
-            out.force(true);
+            disk.force(out);
         }
         disk.syncDirectory(file.toAbsolutePath().resolveSibling("."));
     }
@@ -888,7 +884,8 @@ public final class Journal implements AutoCloseable {
         try {
             JournalFailedException first = failure;
             if (first == null) {
-                first = new JournalFailedException(what + " in " + directory + ": " + cause.getMessage(), cause);
+                first = new JournalFailedException(
+                        what + " at agent " + spec.self() + " in " + directory + ": " + cause.getMessage(), cause);
                 failure = first;
                 published.signalAll();
                 segmentsChanged.signalAll();

@@ -3,6 +3,7 @@ package io.terminus.agent.journal;
 import static io.terminus.agent.journal.RecordFormat.*;
 
 import java.nio.ByteBuffer;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -108,11 +109,16 @@ final class RecoveryScan {
                 position += ALIGNMENT;
                 continue;
             }
+            boolean counts;
             if (bytes.get(at + KIND_AT) == RecordKind.TERM.code) {
-                terms = continued(terms, bytes, at);
+                Lineage continued = continued(terms, bytes, at, position);
+                counts = continued != null;
+                terms = Objects.requireNonNullElse(continued, terms);
+            } else {
+                counts = isOfKnownTerm(terms, bytes, at, position);
             }
             int recordBytes = recordBytes(bytes.getInt(at + PAYLOAD_LENGTH_AT));
-            if (counts(terms, bytes, at, position)) {
+            if (counts) {
                 noteClaims(bytes, at);
                 strayEnd = position + recordBytes;
                 touchedEnd = Math.max(touchedEnd, strayEnd);
@@ -121,18 +127,26 @@ final class RecoveryScan {
         }
     }
 
-    /** The terms behind a TERM record, if its lineage continues them; otherwise as they were. */
-    private static Lineage continued(Lineage terms, ByteBuffer bytes, int at) {
+    /** The terms behind a TERM record that continues them, though records between may be missing; otherwise null. */
+    private @Nullable Lineage continued(Lineage terms, ByteBuffer bytes, int at, long position) {
+        Lineage named;
         try {
-            Lineage named = Lineage.decode(bytes.slice(at + HEADER_BYTES, bytes.getInt(at + PAYLOAD_LENGTH_AT)));
-            boolean continues = terms.isEmpty() || named.starts().contains(terms.last());
-            return continues && named.last().term() == bytes.getLong(at + TERM_AT) ? named : terms;
+            named = Lineage.decode(bytes.slice(at + HEADER_BYTES, bytes.getInt(at + PAYLOAD_LENGTH_AT)));
         } catch (IllegalArgumentException e) {
-            return terms;
+            return null;
         }
+        TermStart last = named.last();
+        long begins = last.firstPosition();
+        boolean behindItsPad = at == 0 && begins < position && begins > position - spec.segmentBytes();
+        boolean continues = last.term() > terms.lastTerm()
+                && last.term() == bytes.getLong(at + TERM_AT)
+                && originHash(last.origin()) == bytes.getLong(at + ORIGIN_AT)
+                && (begins == position || behindItsPad)
+                && (terms.isEmpty() || named.starts().contains(terms.last()));
+        return continues ? named : null;
     }
 
-    private boolean counts(Lineage terms, ByteBuffer bytes, int at, long position) {
+    private boolean isOfKnownTerm(Lineage terms, ByteBuffer bytes, int at, long position) {
         long term = bytes.getLong(at + TERM_AT);
         long origin = bytes.getLong(at + ORIGIN_AT);
         if (term < terms.lastTerm()) {

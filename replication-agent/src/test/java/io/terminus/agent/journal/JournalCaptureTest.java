@@ -1,0 +1,383 @@
+package io.terminus.agent.journal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class JournalCaptureTest {
+
+    @TempDir
+    Path directory;
+
+    @Test
+    void aRecordShowsWhatWasCaptured() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            long began = journal.openTerm(7, "a", 40, 0);
+            long written = journal.write(8192, Given.payload(1, 1000), Journal.FUA, 41, 0);
+            journal.sync();
+            long zeroed = journal.zeroes(1L << 40, Integer.MAX_VALUE, Journal.MAY_PUNCH, 42, written);
+
+            List<String> seen = new ArrayList<>();
+            long last = journal.forEach(0, zeroed, view -> {
+                assertThat(view.payloadIntact()).isTrue();
+                assertThat(view.timeNanos()).isEqualTo(Given.TIME_NANOS);
+                return seen.add("%s [%d,%d) term %d token %d flags %d on [%d,+%d) payload %d committed %d synced %d"
+                        .formatted(
+                                view.kind(),
+                                view.position(),
+                                view.endPosition(),
+                                view.term(),
+                                view.token(),
+                                view.flags(),
+                                view.offset(),
+                                view.length(),
+                                view.payloadLength(),
+                                view.committed(),
+                                view.synced()));
+            });
+
+            assertThat(seen)
+                    .containsExactly(
+                            "TERM [0,256) term 7 token 40 flags 0 on [0,+0) payload 27 committed 0 synced 0",
+                            "WRITE [256,1408) term 7 token 41 flags 1 on [8192,+1000) payload 1000 committed 0 synced 0",
+                            "WRITE_ZEROES [1408,1536) term 7 token 42 flags 2 on [1099511627776,+2147483647)"
+                                    + " payload 0 committed 1408 synced 1408");
+            assertThat(began).isEqualTo(256);
+            assertThat(last).isEqualTo(journal.end()).isEqualTo(1536);
+            assertThat(journal.payload(256)).isEqualTo(Given.payload(1, 1000));
+            assertThat(journal.lineage()).isEqualTo(new Lineage(List.of(new TermStart(7, "a", 0))));
+        }
+    }
+
+    @Test
+    void aTermIsOpenedBeforeAnythingIsCaptured() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            assertThatExceptionOfType(TermClosedException.class)
+                    .isThrownBy(() -> journal.write(0, Given.payload(0, 512), 0, 1, 0));
+            journal.openTerm(3, "a", 1, 0);
+            journal.write(0, Given.payload(0, 512), 0, 1, 0);
+            journal.closeTerm();
+            assertThatExceptionOfType(TermClosedException.class).isThrownBy(() -> journal.zeroes(0, 512, 0, 1, 0));
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.openTerm(3, "a", 1, 0));
+
+            journal.openTerm(4, "b", 2, 0);
+
+            assertThat(journal.lineage().starts())
+                    .containsExactly(new TermStart(3, "a", 0), new TermStart(4, "b", 896));
+        }
+    }
+
+    @Test
+    void aTermOpenedBeforeARestartIsNotOpenAfterIt() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            journal.openTerm(3, "a", 1, 0);
+        }
+
+        try (Journal journal = Given.reopened(directory)) {
+            assertThat(journal.lineage().lastTerm()).isEqualTo(3);
+            assertThatExceptionOfType(TermClosedException.class).isThrownBy(() -> journal.zeroes(0, 512, 0, 1, 0));
+        }
+    }
+
+    @Test
+    void aClosedJournalRefusesCaptures() throws IOException {
+        Journal journal = Given.journal(directory);
+        journal.openTerm(1, "a", 1, 0);
+        journal.close();
+
+        assertThatExceptionOfType(JournalClosedException.class)
+                .isThrownBy(() -> journal.write(0, Given.payload(0, 512), 0, 1, 0));
+    }
+
+    @Test
+    void whatNoRecordCanHoldIsRefused() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            journal.openTerm(1, "a", 1, 0);
+            int max = journal.maxPayloadBytes();
+
+            assertThat(max).isEqualTo(Given.SEGMENT / 4);
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.write(0, Given.payload(0, max + 1), 0, 1, 0));
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.write(0, ByteBuffer.allocate(0), 0, 1, 0));
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.write(-1, Given.payload(0, 1), 0, 1, 0));
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.write(0, Given.payload(0, 1), 4, 1, 0));
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.zeroes(0, 1L << 31, 0, 1, 0));
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.zeroes(Long.MAX_VALUE, 1, 0, 1, 0));
+            assertThatIllegalArgumentException()
+                    .isThrownBy(() -> journal.zeroes(0, 1, 0, 1, 1 << 20))
+                    .withMessageContaining("never behind itself");
+        }
+    }
+
+    @Test
+    void aRecordAtEveryDistanceFromTheSegmentEndFitsOrGoesBehindAPad() throws IOException {
+        int[] lengths = {1, 128, 129, 1000, 4096, 65_536};
+        for (int length : lengths) {
+            int record = RecordFormat.recordBytes(length);
+            for (int rest = 128; rest <= record + 256; rest += 128) {
+                if (length > 4096 && rest < record - 512 && rest % 8192 != 0) {
+                    continue;
+                }
+                Path own = directory.resolve(length + "-" + rest);
+                long start = (long) Given.SEGMENT - rest;
+                List<Long> before;
+                try (Journal journal = atPosition(own, start)) {
+                    long end = journal.write(0, Given.payload(rest, length), 0, 1, 0);
+
+                    long position = rest >= record ? start : Given.SEGMENT;
+                    assertThat(end).isEqualTo(position + record);
+                    assertThat(journal.payload(position)).isEqualTo(Given.payload(rest, length));
+                    if (position != start) {
+                        journal.forEach(start, position, view -> {
+                            assertThat(view.kind()).isEqualTo(RecordKind.PAD);
+                            assertThat(view.endPosition()).isEqualTo(Given.SEGMENT);
+                            return true;
+                        });
+                    }
+                    before = Given.boundaries(journal);
+                }
+                try (Journal again = Journal.open(own, Given.SPEC, start - 256, start - 256, Lineage.EMPTY, 0)) {
+                    assertThat(again.recovery().verdict()).isEqualTo(new Recovery.Clean());
+                    assertThat(Given.boundaries(again)).isEqualTo(before);
+                }
+            }
+        }
+    }
+
+    /** A journal whose TERM record ends at {@code position}. */
+    private static Journal atPosition(Path directory, long position) throws IOException {
+        Journal journal = Given.journal(directory, Given.SPEC, position - 256);
+        assertThat(journal.openTerm(1, "a", 1, 0)).isEqualTo(position);
+        return journal;
+    }
+
+    @Test
+    void aTermThatDoesNotFitBeginsWithItsPad() throws IOException {
+        try (Journal journal = atPosition(directory, Given.SEGMENT - 128)) {
+            journal.closeTerm();
+
+            journal.openTerm(2, "b", 1, 0);
+
+            assertThat(journal.lineage().last()).isEqualTo(new TermStart(2, "b", Given.SEGMENT - 128));
+            List<String> seen = new ArrayList<>();
+            journal.forEach(journal.oldest(), journal.end(), view -> seen.add(view.kind() + " of " + view.term()));
+            assertThat(seen).containsExactly("TERM of 1", "PAD of 2", "TERM of 2");
+        }
+        try (Journal again =
+                Journal.open(directory, Given.SPEC, Given.SEGMENT - 384, Given.SEGMENT - 384, Lineage.EMPTY, 0)) {
+            assertThat(again.lineage().last()).isEqualTo(new TermStart(2, "b", Given.SEGMENT - 128));
+        }
+    }
+
+    @Test
+    void everyRecordOfManyThreadsIsThereOnceInOrder() throws Exception {
+        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        int threads = 8;
+        int each = 400;
+        JournalSpec spec = new JournalSpec(Given.VOLUME, Given.SEGMENT, 64, "a");
+        try (Journal journal = Given.journal(directory, spec, 0);
+                ExecutorService pool = Executors.newFixedThreadPool(threads)) {
+            journal.openTerm(1, "a", 1, 0);
+            CountDownLatch go = new CountDownLatch(1);
+            List<Future<Map<Long, Integer>>> writers = new ArrayList<>();
+            for (int thread = 0; thread < threads; thread++) {
+                Random random = new Random(seed + thread);
+                int number = thread;
+                writers.add(pool.submit(() -> {
+                    Map<Long, Integer> ends = new HashMap<>();
+                    go.await();
+                    long before = 0;
+                    for (int i = 0; i < each; i++) {
+                        int length = 1 + random.nextInt(random.nextInt(20) == 0 ? 60_000 : 5000);
+                        long offset = ((long) number << 32) + i;
+                        long end = journal.write(offset, Given.payload(offset, length), 0, number, 0);
+                        assertThat(journal.end()).isGreaterThanOrEqualTo(end);
+                        assertThat(end).isGreaterThan(before);
+                        before = end;
+                        ends.put(end, length);
+                    }
+                    return ends;
+                }));
+            }
+
+            go.countDown();
+
+            Map<Long, Integer> expected = new HashMap<>();
+            for (Future<Map<Long, Integer>> writer : writers) {
+                expected.putAll(writer.get());
+            }
+            int[] next = new int[threads];
+            journal.forEach(0, journal.end(), view -> {
+                if (view.kind() == RecordKind.WRITE) {
+                    int thread = (int) view.token();
+                    assertThat(view.offset()).as("seed %d", seed).isEqualTo(((long) thread << 32) + next[thread]++);
+                    assertThat(expected.remove(view.endPosition())).isEqualTo(view.payloadLength());
+                    assertThat(view.payload()).isEqualTo(Given.payload(view.offset(), view.payloadLength()));
+                    assertThat(view.payloadIntact()).isTrue();
+                }
+                return true;
+            });
+            assertThat(expected).as("seed %d", seed).isEmpty();
+            assertThat(next).containsOnly(each);
+        }
+    }
+
+    @Test
+    void aPlaceThatCannotBeFilledBecomesAPad() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            journal.openTerm(1, "a", 1, 0);
+            Arena arena = Arena.ofShared();
+            ByteBuffer gone = arena.allocate(1000).asByteBuffer();
+            arena.close();
+
+            assertThatThrownBy(() -> journal.write(0, gone, 0, 1, 0)).isInstanceOf(IllegalStateException.class);
+            journal.write(0, Given.payload(5, 10), 0, 1, 0);
+
+            List<String> seen = new ArrayList<>();
+            journal.forEach(0, journal.end(), view -> seen.add(view.kind() + " at " + view.position()));
+            assertThat(seen).containsExactly("TERM at 0", "PAD at 256", "WRITE at 1408");
+        }
+        try (Journal again = Given.reopened(directory)) {
+            assertThat(again.end()).isEqualTo(1664);
+        }
+    }
+
+    @Test
+    void captureWaitsForAReleaseWhenTheBudgetIsUsedUp() throws Exception {
+        try (Journal journal = Given.journal(directory);
+                ExecutorService pool = Executors.newSingleThreadExecutor()) {
+            journal.openTerm(1, "a", 1, 0);
+            long filled = fill(journal, 4L * Given.SEGMENT);
+            assertThat(journal.room()).isLessThan(128 + journal.maxPayloadBytes());
+            Thread[] writer = new Thread[1];
+            Callable<Long> capture = () -> {
+                writer[0] = Thread.currentThread();
+                return journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0);
+            };
+            Future<Long> waiting = pool.submit(capture);
+            Awaitility.await().until(() -> writer[0] != null && writer[0].getState() == Thread.State.TIMED_WAITING);
+            assertThat(journal.end()).isEqualTo(filled);
+
+            journal.sync();
+            journal.release(Given.SEGMENT);
+
+            assertThat(waiting.get(60, TimeUnit.SECONDS)).isGreaterThan(4L * Given.SEGMENT);
+            assertThat(Given.segmentFile(directory, 0)).doesNotExist();
+            assertThat(Given.segmentFile(directory, 4)).exists();
+        }
+    }
+
+    @Test
+    void aCaptureThatWaitedWhileItsTermWasClosedIsRefused() throws Exception {
+        try (Journal journal = Given.journal(directory);
+                ExecutorService pool = Executors.newSingleThreadExecutor()) {
+            journal.openTerm(1, "a", 1, 0);
+            long filled = fill(journal, 4L * Given.SEGMENT);
+            Thread[] writer = new Thread[1];
+            Future<Long> waiting = pool.submit(() -> {
+                writer[0] = Thread.currentThread();
+                return journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0);
+            });
+            Awaitility.await().until(() -> writer[0] != null && writer[0].getState() == Thread.State.TIMED_WAITING);
+
+            journal.closeTerm();
+            journal.sync();
+            journal.release(Given.SEGMENT);
+
+            assertThat(catchThrowable(waiting::get)).hasRootCauseInstanceOf(TermClosedException.class);
+            assertThat(journal.end()).isEqualTo(filled);
+        }
+    }
+
+    @Test
+    void captureIsRefusedWhenNothingIsReleasedForAsLongAsItWaits() throws IOException {
+        try (Journal journal = Journal.create(directory, Given.SPEC, 0, new Disk(), () -> 0, 1_000_000_000)) {
+            journal.openTerm(1, "a", 1, 0);
+            fill(journal, 4L * Given.SEGMENT);
+
+            assertThatExceptionOfType(JournalNoSpaceException.class)
+                    .isThrownBy(() -> journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0))
+                    .withMessageContaining("all 4 segments are in use");
+
+            journal.sync();
+            journal.release(2L * Given.SEGMENT);
+            journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0);
+        }
+    }
+
+    @Test
+    void aFullDiskIsASmallerBudget() throws IOException {
+        int[] left = {2};
+        Disk full = new Disk() {
+            @Override
+            void prewrite(Path file, int bytes) throws IOException {
+                if (left[0]-- <= 0) {
+                    throw new IOException("No space left on device");
+                }
+                super.prewrite(file, bytes);
+            }
+        };
+        try (Journal journal = Journal.create(directory, Given.SPEC, 0, full, () -> 0, 1_000_000_000)) {
+            journal.openTerm(1, "a", 1, 0);
+            fill(journal, 2L * Given.SEGMENT);
+            assertThatExceptionOfType(JournalNoSpaceException.class)
+                    .isThrownBy(() -> journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0))
+                    .withMessageContaining("no space on the disk");
+
+            journal.sync();
+            journal.release(Given.SEGMENT);
+
+            journal.write(0, Given.payload(9, journal.maxPayloadBytes()), 0, 1, 0);
+            assertThat(directory.resolve("prepare.tmp")).doesNotExist();
+        }
+    }
+
+    @Test
+    void aDiskErrorWhilePreparingIsFinal() throws IOException {
+        Disk broken = new Disk() {
+            @Override
+            void prewrite(Path file, int bytes) throws IOException {
+                if (!directory.resolve(Segment.fileName(0)).toFile().exists()) {
+                    super.prewrite(file, bytes);
+                    return;
+                }
+                throw new IOException("Input/output error");
+            }
+        };
+        try (Journal journal = Journal.create(directory, Given.SPEC, 0, broken, () -> 0, Given.WAIT_NANOS)) {
+            journal.openTerm(1, "a", 1, 0);
+
+            assertThatExceptionOfType(JournalFailedException.class).isThrownBy(() -> fill(journal, 2L * Given.SEGMENT));
+            assertThatExceptionOfType(JournalFailedException.class).isThrownBy(journal::sync);
+        }
+    }
+
+    /** Writes the largest records until the next would start behind {@code end}. */
+    private static long fill(Journal journal, long end) throws IOException {
+        int max = journal.maxPayloadBytes();
+        while (journal.segmentEnd(journal.end()) - journal.end() >= 128 + max || journal.end() + 128 + max <= end) {
+            journal.write(0, Given.payload(journal.end(), max), 0, 1, 0);
+        }
+        return journal.end();
+    }
+}
