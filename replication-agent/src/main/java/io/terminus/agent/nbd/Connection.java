@@ -37,6 +37,9 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private static final int CHUNK_HEADER_BYTES = 20;
     private static final int REPLIES_BYTES = 16 << 10;
 
+    /** What one read may bring in the transmission phase; a client that has not chosen an export costs less. */
+    private static final int STAGED_BYTES = 512 << 10;
+
     /** Data of small reads is collected up to this, and sent in one write. */
     private static final int READS_BYTES = 256 << 10;
 
@@ -45,7 +48,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private final Limits limits;
 
     // The reader's own
-    private final Staging staging = new Staging();
+    private Staging staging = new Staging(Handshake.MOST_STAGED_BYTES);
     private final ReadReplies reads = new ReadReplies();
     private final Requests requests = new Requests();
     private @Nullable Handshake handshake;
@@ -228,20 +231,29 @@ final class Connection implements DuplexSocket.Handler, Replies {
             }
         }
         staging.taken(in);
+        if (transmission != null) {
+            Staging larger = new Staging(STAGED_BYTES);
+            larger.room(1).put(in);
+            staging.close();
+            staging = larger;
+        }
     }
 
     private void enter(Handshake start, Handshake.Step.Enter enter) {
         Export export = enter.export();
+        // Before the attach: whoever stops the export now either finds this connection by its name, or was stopped
+        // first.
+        exportName = export.name();
         try {
             session = export.attach(this);
         } catch (DeviceException e) {
+            exportName = "";
             switch (start.refusal(String.valueOf(e.getMessage()))) {
                 case Handshake.Step.Reply reply -> sendNegotiation(reply.bytes());
                 case Handshake.Step.Leave leave -> leave(leave.why(), leave.last());
             }
             return;
         }
-        exportName = export.name();
         structured = enter.structured();
         transmission = new Transmission(export.sizeBytes(), structured, requests);
         handshake = null;
@@ -407,7 +419,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
         private static final int MOST_HEADER_BYTES = CHUNK_HEADER_BYTES + 8;
 
-        private final ElasticBuffer elastic = new ElasticBuffer(READS_BYTES);
+        private final ElasticBuffer elastic = new ElasticBuffer(0, READS_BYTES);
 
         void read(long clientCookie, long offset, int lengthBytes) {
             ByteBuffer reply = room(MOST_HEADER_BYTES + lengthBytes);
@@ -476,7 +488,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
                     elastic.clear();
                 }
             }
-            elastic.grow(bytes, 0);
+            elastic.grow(Math.max(bytes, READS_BYTES), 0);
             return elastic.buffer();
         }
 

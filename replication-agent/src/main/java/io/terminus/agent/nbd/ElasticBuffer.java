@@ -21,9 +21,10 @@ final class ElasticBuffer implements AutoCloseable {
     private ByteBuffer buffer;
     private int baseWasEnough;
 
-    ElasticBuffer(int baseBytes) {
+    /** {@code firstBytes}: 0 where it may never be needed. */
+    ElasticBuffer(int firstBytes, int baseBytes) {
         this.baseBytes = baseBytes;
-        this.buffer = allocate(baseBytes);
+        this.buffer = allocate(firstBytes);
     }
 
     /** The buffer: valid until the next call that may resize it. */

@@ -13,10 +13,12 @@ import java.nio.ByteBuffer;
  */
 final class Staging implements AutoCloseable {
 
-    static final int BASE_BYTES = 512 << 10;
-
-    private final ElasticBuffer elastic = new ElasticBuffer(BASE_BYTES);
+    private final ElasticBuffer elastic;
     private int start;
+
+    Staging(int baseBytes) {
+        elastic = new ElasticBuffer(baseBytes, baseBytes);
+    }
 
     /** Where the next bytes go, with room for at least one. {@code neededBytes}: of the request that is staged in part. */
     ByteBuffer room(int neededBytes) {

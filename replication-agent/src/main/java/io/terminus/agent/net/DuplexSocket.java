@@ -414,10 +414,10 @@ public final class DuplexSocket implements AutoCloseable {
     }
 
     private void drain() throws IOException {
-        while (drainStep()) {
-            // The lock is free between two steps: others may send, and find the queue.
-            Thread.onSpinWait();
-        }
+        boolean more;
+        do {
+            more = drainStep(); // the lock is free between two steps, so that nobody waits long to queue a send
+        } while (more);
     }
 
     /** Returns whether there is more to send that the socket may take now. */

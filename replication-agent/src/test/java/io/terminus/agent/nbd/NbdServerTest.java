@@ -179,6 +179,7 @@ class NbdServerTest {
         byte[] read = client.read(0, 1);
 
         assertThat(read).containsExactly(7);
+        disk.held().forEach(Runnable::run);
     }
 
     @Test
@@ -428,10 +429,11 @@ class NbdServerTest {
         Thread closer = Thread.ofPlatform().start(() -> server().close());
         idle.awaitEnd();
 
-        Reply after;
-        do {
-            after = client.await(client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 2));
-        } while (after.errno() == 0);
+        // Reads are answered at once, so the first refusal shows that the shutdown has come here.
+        while (client.await(client.submit(Wire.CMD_READ, 0, 0, 1)).errno() == 0) {
+            Thread.onSpinWait();
+        }
+        Reply after = client.await(client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 2));
         disk.held().getFirst().run();
 
         assertThat(after.errno()).isEqualTo(108);

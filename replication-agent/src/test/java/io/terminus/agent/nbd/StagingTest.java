@@ -8,30 +8,32 @@ import org.junit.jupiter.api.Test;
 
 class StagingTest {
 
+    private static final int BASE_BYTES = 512 << 10;
+
     @Test
     void announcedBytesCostNothingBeforeTheyCome() {
-        try (Staging staging = new Staging()) {
+        try (Staging staging = new Staging(BASE_BYTES)) {
             ByteBuffer room = staging.room(28);
             room.put(new byte[28]);
 
             room = staging.room(32 << 20);
 
             assertThat(room.hasRemaining()).isTrue();
-            assertThat(staging.capacityBytes()).isEqualTo(Staging.BASE_BYTES);
+            assertThat(staging.capacityBytes()).isEqualTo(BASE_BYTES);
         }
     }
 
     @Test
     void growsToTheLargestRequestAndShrinksBack() {
         int large = (32 << 20) + 28;
-        try (Staging staging = new Staging()) {
+        try (Staging staging = new Staging(BASE_BYTES)) {
             int staged = 0;
             while (staged < large) {
                 ByteBuffer room = staging.room(large);
                 int now = Math.min(room.remaining(), large - staged);
                 room.put(new byte[now]);
                 staged += now;
-                assertThat(staging.capacityBytes()).isLessThanOrEqualTo(Math.max(Staging.BASE_BYTES, 2 * staged));
+                assertThat(staging.capacityBytes()).isLessThanOrEqualTo(Math.max(BASE_BYTES, 2 * staged));
             }
             ByteBuffer all = staging.staged();
             assertThat(all.remaining()).isEqualTo(large);
@@ -39,14 +41,14 @@ class StagingTest {
             staging.taken(all.position(large));
             staging.room(28);
 
-            assertThat(staging.capacityBytes()).isEqualTo(Staging.BASE_BYTES);
+            assertThat(staging.capacityBytes()).isEqualTo(BASE_BYTES);
         }
     }
 
     @Test
     void keepsAMiddlingSizeForAWhile() {
         int middling = (1 << 20) + 28;
-        try (Staging staging = new Staging()) {
+        try (Staging staging = new Staging(BASE_BYTES)) {
             fill(staging, middling);
             int grown = staging.capacityBytes();
             for (int i = 0; i < 100; i++) {
@@ -58,7 +60,7 @@ class StagingTest {
                 fill(staging, 28);
             }
 
-            assertThat(staging.capacityBytes()).isEqualTo(Staging.BASE_BYTES);
+            assertThat(staging.capacityBytes()).isEqualTo(BASE_BYTES);
         }
     }
 
@@ -66,7 +68,7 @@ class StagingTest {
     void bytesComeOutAsTheyWentIn() {
         long seed = Long.getLong("seed", System.nanoTime());
         Random random = new Random(seed);
-        try (Staging staging = new Staging()) {
+        try (Staging staging = new Staging(BASE_BYTES)) {
             long put = 0;
             long taken = 0;
             for (int i = 0; i < 150; i++) {
