@@ -934,12 +934,11 @@ public final class LockTable {
     private void tick() {
         for (Waiter late = waits.pollDue(now); late != null; late = waits.pollDue(now)) {
             Claim blocker = late.volume.firstBlocker(late);
+            String why = recovering
+                    ? "the lock manager is recovering"
+                    : blocker == null ? "what was in its way left in this very step" : inTheWay(blocker);
             remove(late);
-            refuse(
-                    late,
-                    Reason.DEADLINE,
-                    late.what() + " of " + late.volume.name + " was not granted by its deadline: "
-                            + (blocker == null ? "the lock manager is recovering" : inTheWay(blocker)));
+            refuse(late, Reason.DEADLINE, late.what() + " of " + late.volume.name + " not granted in time: " + why);
         }
         for (Session silent = leases.pollDue(now); silent != null; silent = leases.pollDue(now)) {
             end(silent, "the lease ended: no renewal was answered for " + silent.ttlNanos + " ns and the margin");
