@@ -18,6 +18,9 @@ record ProcessIdentity(long pid, long startedMillis) {
     /** The start time is derived from the kernel's boot time, which moves by a second when the clock is adjusted. */
     private static final long START_TOLERANCE_MILLIS = 2_000;
 
+    /** Index of the number of threads in /proc/PID/stat, counted from the state (proc(5): field 20, the state being 3). */
+    private static final int STAT_THREADS = 17;
+
     /** The JVM flag that marks a process as member of a set. First on the command line, so that no limit cuts it off. */
     static String mark(String setId, SetMember member) {
         return "-Dterminus.process=" + setId + "/" + member.title();
@@ -57,12 +60,17 @@ record ProcessIdentity(long pid, long startedMillis) {
         return process.info().commandLine().orElse("").contains(mark + " ") && isAlive(process);
     }
 
+    /**
+     * All of it has ended. A process whose first thread has ended shows the same state while its other threads still hold
+     * ports and file locks, so they are counted too.
+     */
     private static boolean isZombie(long pid) {
         try {
             String stat = Files.readString(Path.of("/proc", Long.toString(pid), "stat"));
             // pid (name) state ...: the name may hold spaces and parentheses, so look behind the last one.
-            int state = stat.lastIndexOf(')') + 2;
-            return state < stat.length() && (stat.charAt(state) == 'Z' || stat.charAt(state) == 'X');
+            String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
+            boolean ended = fields[0].equals("Z") || fields[0].equals("X");
+            return ended && Integer.parseInt(fields[STAT_THREADS]) <= 1;
         } catch (IOException noProcFileSystem) {
             return false;
         }

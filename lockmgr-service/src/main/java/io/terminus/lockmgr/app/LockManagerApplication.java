@@ -91,7 +91,8 @@ public class LockManagerApplication {
         return new GrpcServer(properties, manager, desk);
     }
 
-    private static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
+    /** The table as the store remembers it, with the recovery window that the store asks for. */
+    static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
         LockTable.Settings settings;
         try {
             settings = LockTable.Settings.defaults()

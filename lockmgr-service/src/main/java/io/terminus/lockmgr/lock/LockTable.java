@@ -219,6 +219,10 @@ public final class LockTable {
 
     // The command in progress.
     private long now;
+    /** Who is answered, and about which request. */
+    private String asker = "";
+
+    private long askedRequest;
     private List<Change> changes = new ArrayList<>();
     private List<Notice> notices = new ArrayList<>();
     private final List<Claim> freed = new ArrayList<>();
@@ -400,28 +404,24 @@ public final class LockTable {
     // Sessions
 
     private void open(Command.OpenSession c) {
+        answerTo(c.sessionId(), 0);
         String name = wrongName("session id", c.sessionId(), "");
         String owner = wrongName("owner", c.owner(), ":/");
         Session known = sessions.get(c.sessionId());
         if (name != null || owner != null) {
-            refuse(c.sessionId(), 0, Reason.INVALID_NAME, name != null ? name : String.valueOf(owner));
+            refuse(Reason.INVALID_NAME, "", name != null ? name : String.valueOf(owner));
         } else if (c.ttlNanos() < 0) {
-            refuse(c.sessionId(), 0, Reason.INVALID_ARGUMENT, "ttl of " + c.ttlNanos() + " ns is negative");
+            refuse(Reason.INVALID_ARGUMENT, "", "ttl of " + c.ttlNanos() + " ns is negative");
         } else if (known != null) {
             if (!known.owner.equals(c.owner()) || known.ttlNanos != ttl(c.ttlNanos())) {
                 refuse(
-                        c.sessionId(),
-                        0,
                         Reason.INVALID_ARGUMENT,
+                        "",
                         "session " + known.id + " is open already, for " + known.owner + " with a ttl of "
                                 + known.ttlNanos + " ns");
             }
         } else if (sessions.size() >= settings.maxSessions) {
-            refuse(
-                    c.sessionId(),
-                    0,
-                    Reason.LIMIT_EXCEEDED,
-                    "there are " + sessions.size() + " sessions, the most allowed");
+            refuse(Reason.LIMIT_EXCEEDED, "", "there are " + sessions.size() + " sessions, the most allowed");
         } else {
             Session session = new Session(c.sessionId(), c.owner(), ttl(c.ttlNanos()));
             addSession(session);
@@ -480,7 +480,7 @@ public final class LockTable {
     // Acquiring
 
     private void acquire(Command.Acquire c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
@@ -488,8 +488,6 @@ public final class LockTable {
         if (earlier instanceof Held lock) {
             if (lock.revoked) {
                 refuse(
-                        session.id,
-                        c.requestId(),
                         Reason.CANCELLED,
                         lock.volume.name,
                         "request " + c.requestId() + " was granted as lock " + lock.id + ", which was revoked since");
@@ -508,8 +506,6 @@ public final class LockTable {
         boolean isTry = c.waitNanos() == 0;
         if (isTry && recovering) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.RECOVERING,
                     c.volume(),
                     "nothing is granted yet: locks of before the restart may still be believed in");
@@ -527,26 +523,20 @@ public final class LockTable {
             grant(waiter);
         } else if (isTry && blocker != null) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.WOULD_BLOCK,
                     volume.name,
                     waiter.what() + " of " + volume.name + " would wait: " + inTheWay(blocker));
         } else if (session.waiters.size() >= settings.maxWaitersPerSession) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.LIMIT_EXCEEDED,
                     volume.name,
                     "session " + session.id + " has " + session.waiters.size() + " requests waiting, the most allowed");
         } else if (volume.waiting() >= settings.maxWaitersPerVolume) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.LIMIT_EXCEEDED,
                     volume.name,
                     "volume " + volume.name + " has " + volume.waiting() + " requests waiting, the most allowed");
-        } else if (waiter.standby || !wouldDeadlock(waiter, c.requestId())) {
+        } else if (waiter.standby || !wouldDeadlock(waiter)) {
             waitersSoFar++;
             add(waiter);
             if (c.waitNanos() != WAIT_FOR_EVER) {
@@ -563,25 +553,21 @@ public final class LockTable {
         String name = wrongName("volume name", c.volume(), "");
         String uuid = wrongName("volume uuid", c.volumeUuid(), "");
         if (name != null) {
-            refuse(c.sessionId(), c.requestId(), Reason.INVALID_NAME, name);
+            refuse(Reason.INVALID_NAME, "", name);
         } else if (uuid != null && !volumes.containsKey(c.volume())) {
-            refuse(c.sessionId(), c.requestId(), Reason.INVALID_NAME, c.volume(), uuid);
+            refuse(Reason.INVALID_NAME, c.volume(), uuid);
         } else if (c.start() < 0 || c.start() >= c.end()) {
             refuse(
-                    c.sessionId(),
-                    c.requestId(),
                     Reason.INVALID_RANGE,
                     c.volume(),
                     "range [" + c.start() + ", " + c.end() + ") breaks the rule 0 <= start < end");
         } else if (c.waitNanos() < 0 && !(c.standby() && c.waitNanos() == WAIT_FOR_EVER)) {
             refuse(
-                    c.sessionId(),
-                    c.requestId(),
                     Reason.INVALID_ARGUMENT,
                     c.volume(),
                     "wait of " + c.waitNanos() + " ns is negative (only a standby may wait for ever, with -1)");
         } else if (c.waitNanos() > settings.maxWaitNanos) {
-            refuse(c.sessionId(), c.requestId(), Reason.INVALID_ARGUMENT, c.volume(), tooLong(c.waitNanos()));
+            refuse(Reason.INVALID_ARGUMENT, c.volume(), tooLong(c.waitNanos()));
         } else {
             return false;
         }
@@ -593,25 +579,16 @@ public final class LockTable {
         int ofVolume = volume == null ? 0 : volume.held() + volume.waiting();
         if (ofSession >= settings.maxLocksPerSession) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.LIMIT_EXCEEDED,
                     c.volume(),
                     "session " + session.id + " has " + ofSession + " locks and waiting requests, the most allowed");
         } else if (ofVolume >= settings.maxLocksPerVolume) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.LIMIT_EXCEEDED,
                     c.volume(),
                     "volume " + c.volume() + " has " + ofVolume + " locks and waiting requests, the most allowed");
         } else if (volume == null && volumes.size() >= settings.maxVolumes) {
-            refuse(
-                    session.id,
-                    c.requestId(),
-                    Reason.LIMIT_EXCEEDED,
-                    c.volume(),
-                    "there are " + volumes.size() + " volumes, the most allowed");
+            refuse(Reason.LIMIT_EXCEEDED, c.volume(), "there are " + volumes.size() + " volumes, the most allowed");
         } else {
             return false;
         }
@@ -622,11 +599,11 @@ public final class LockTable {
         return "wait of " + waitNanos + " ns is longer than the longest allowed, " + settings.maxWaitNanos + " ns";
     }
 
-    /** Refuses {@code requestId} if the waiter, were it queued as an ordinary one, would close a cycle. */
-    private boolean wouldDeadlock(Waiter waiter, long requestId) {
+    /** Refuses the command if the waiter, were it queued as an ordinary one, would close a cycle. */
+    private boolean wouldDeadlock(Waiter waiter) {
         List<WaitsFor.Edge> cycle = WaitsFor.cycleThrough(waiter);
         if (!cycle.isEmpty()) {
-            refuse(waiter.session.id, requestId, Reason.DEADLOCK, waiter.volume.name, WaitsFor.describe(cycle));
+            refuse(Reason.DEADLOCK, waiter.volume.name, WaitsFor.describe(cycle));
         }
         return !cycle.isEmpty();
     }
@@ -656,7 +633,7 @@ public final class LockTable {
     }
 
     private void cancel(Command.Cancel c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
@@ -665,20 +642,15 @@ public final class LockTable {
             case null -> {} // Answered and over, or never sent: nothing waits and nothing is held for it.
             case Waiter waiter -> {
                 remove(waiter);
-                refuse(
-                        session.id,
-                        waiter.requestId,
-                        Reason.CANCELLED,
-                        waiter.volume.name,
-                        "request " + waiter.requestId + " was cancelled by its session");
+                refuse(waiter, Reason.CANCELLED, "request " + waiter.requestId + " was cancelled by its session");
             }
             case Held lock -> remove(lock);
         }
-        done(session.id, c.requestId());
+        done();
     }
 
     private void promote(Command.Promote c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
@@ -686,21 +658,18 @@ public final class LockTable {
         String volume = claim == null ? "" : claim.volume.name;
         if (claim == null) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.UNKNOWN_REQUEST,
+                    "",
                     "session " + session.id + " has no request " + c.acquireRequestId() + " that waits or holds");
         } else if (c.waitNanos() <= 0) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.INVALID_ARGUMENT,
                     volume,
                     "wait of " + c.waitNanos() + " ns must be positive: an ordinary request waits, and not for ever");
         } else if (c.waitNanos() > settings.maxWaitNanos) {
-            refuse(session.id, c.requestId(), Reason.INVALID_ARGUMENT, volume, tooLong(c.waitNanos()));
+            refuse(Reason.INVALID_ARGUMENT, volume, tooLong(c.waitNanos()));
         } else if (!(claim instanceof Waiter waiter) || !waiter.standby) {
-            done(session.id, c.requestId()); // It is a lock by now, or was promoted already.
+            done(); // It is a lock by now, or was promoted already.
         } else {
             promote(waiter, c);
         }
@@ -717,12 +686,12 @@ public final class LockTable {
                 waitersSoFar + 1,
                 false);
         boolean free = !recovering && standby.volume.firstBlocker(ordinary) == null;
-        if (!free && wouldDeadlock(ordinary, c.requestId())) {
+        if (!free && wouldDeadlock(ordinary)) {
             return;
         }
         waitersSoFar++;
         remove(standby);
-        done(ordinary.session.id, c.requestId());
+        done();
         if (free) {
             grant(ordinary);
         } else {
@@ -735,7 +704,7 @@ public final class LockTable {
     // Giving back
 
     private void release(Command.Release c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
@@ -744,19 +713,17 @@ public final class LockTable {
             // If it was revoked, this says as much as an acknowledgement: the session is through with it.
             remove(lock);
         }
-        done(session.id, c.requestId());
+        done();
     }
 
     private void ackLost(Command.AckLost c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
         Held lock = session.locks.get(c.lockId());
         if (lock != null && !lock.revoked) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.INVALID_ARGUMENT,
                     lock.volume.name,
                     "lock " + lock.id + " was not revoked: what is not wanted any more is released");
@@ -765,50 +732,35 @@ public final class LockTable {
         if (lock != null) {
             remove(lock);
         }
-        done(session.id, c.requestId());
+        done();
     }
 
     private void progress(Command.Progress c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
         Held lock = session.locks.get(c.lockId());
         if (lock == null) {
-            refuse(
-                    session.id,
-                    c.requestId(),
-                    Reason.UNKNOWN_LOCK,
-                    "session " + session.id + " holds no lock " + c.lockId());
+            refuse(Reason.UNKNOWN_LOCK, "", "session " + session.id + " holds no lock " + c.lockId());
         } else if (lock.revoked) {
-            refuse(
-                    session.id,
-                    c.requestId(),
-                    Reason.NOT_HOLDER,
-                    lock.volume.name,
-                    "lock " + lock.id + " was revoked: progress comes too late");
+            refuse(Reason.NOT_HOLDER, lock.volume.name, "lock " + lock.id + " was revoked: progress comes too late");
         } else if (c.progress() < 0) {
-            refuse(
-                    session.id,
-                    c.requestId(),
-                    Reason.INVALID_ARGUMENT,
-                    lock.volume.name,
-                    "progress " + c.progress() + " is negative");
+            refuse(Reason.INVALID_ARGUMENT, lock.volume.name, "progress " + c.progress() + " is negative");
         } else {
             if (lock.recalled()) {
                 recalls.arm(lock, recallDeadline(lock));
             }
-            done(session.id, c.requestId());
+            done();
         }
     }
 
     private void forceRelease(Command.ForceRelease c) {
+        answerTo("", c.requestId());
         Volume volume = volumes.get(c.volume());
         Held lock = volume == null ? null : volume.locks.get(c.lockId());
         if (lock == null) {
             refuse(
-                    "",
-                    c.requestId(),
                     Reason.UNKNOWN_LOCK,
                     volume == null ? "" : volume.name,
                     "volume " + quoted(c.volume()) + " has no lock " + c.lockId());
@@ -817,7 +769,7 @@ public final class LockTable {
         if (!lock.revoked) {
             revoke(lock, "released by force, by an operator");
         }
-        done("", c.requestId());
+        done();
     }
 
     /** Takes a lock from its holder. It stays in the way of others until the holder cannot believe in it any more. */
@@ -911,13 +863,13 @@ public final class LockTable {
     // The value block
 
     private void putValue(Command.PutValue c) {
-        Session session = session(c.sessionId(), c.requestId());
+        Session session = asking(c.sessionId(), c.requestId());
         if (session == null) {
             return;
         }
         String name = wrongName("volume name", c.volume(), "");
         if (name != null) {
-            refuse(session.id, c.requestId(), Reason.INVALID_NAME, name);
+            refuse(Reason.INVALID_NAME, "", name);
             return;
         }
         Volume volume = volumes.get(c.volume());
@@ -931,40 +883,27 @@ public final class LockTable {
         Held lock = session.locks.get(c.lockId());
         if (c.value().length > settings.maxValueBytes) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.LIMIT_EXCEEDED,
                     c.volume(),
                     "value of " + c.value().length + " bytes is longer than the longest allowed, "
                             + settings.maxValueBytes);
         } else if (lock == null || lock.volume != volume) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.NOT_HOLDER,
                     c.volume(),
                     "session " + session.id + " holds no lock " + c.lockId() + " on volume " + c.volume());
         } else if (lock.revoked) {
-            refuse(session.id, c.requestId(), Reason.NOT_HOLDER, c.volume(), "lock " + lock.id + " was revoked");
+            refuse(Reason.NOT_HOLDER, c.volume(), "lock " + lock.id + " was revoked");
         } else if (!lock.mode.writes() || lock.start != 0 || lock.end != Long.MAX_VALUE) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.NOT_HOLDER,
                     c.volume(),
                     "lock " + lock.id + " is " + lock.what() + "; the value block needs PW or EX on [0, "
                             + Long.MAX_VALUE + ")");
         } else if (session.deadlineNanos <= now) {
-            refuse(
-                    session.id,
-                    c.requestId(),
-                    Reason.NOT_HOLDER,
-                    c.volume(),
-                    "the lease of session " + session.id + " has ended");
+            refuse(Reason.NOT_HOLDER, c.volume(), "the lease of session " + session.id + " has ended");
         } else if (c.expectedVersion() != volume.valueVersion) {
             refuse(
-                    session.id,
-                    c.requestId(),
                     Reason.VERSION_MISMATCH,
                     c.volume(),
                     "version " + c.expectedVersion() + " was expected, the value block of " + c.volume() + " is at "
@@ -995,14 +934,11 @@ public final class LockTable {
     private void tick() {
         for (Waiter late = waits.pollDue(now); late != null; late = waits.pollDue(now)) {
             Claim blocker = late.volume.firstBlocker(late);
+            String why = recovering
+                    ? "the lock manager is recovering"
+                    : blocker == null ? "what was in its way left in this very step" : inTheWay(blocker);
             remove(late);
-            refuse(
-                    late.session.id,
-                    late.requestId,
-                    Reason.DEADLINE,
-                    late.volume.name,
-                    late.what() + " of " + late.volume.name + " was not granted by its deadline: "
-                            + (blocker == null ? "the lock manager is recovering" : inTheWay(blocker)));
+            refuse(late, Reason.DEADLINE, late.what() + " of " + late.volume.name + " not granted in time: " + why);
         }
         for (Session silent = leases.pollDue(now); silent != null; silent = leases.pollDue(now)) {
             end(silent, "the lease ended: no renewal was answered for " + silent.ttlNanos + " ns and the margin");
@@ -1105,28 +1041,36 @@ public final class LockTable {
 
     // Answers and checks
 
-    private @Nullable Session session(String sessionId, long requestId) {
+    /** The session a command comes from; if it is not known, the command is refused. */
+    private @Nullable Session asking(String sessionId, long requestId) {
+        answerTo(sessionId, requestId);
         Session session = sessions.get(sessionId);
         if (session == null) {
             refuse(
-                    sessionId,
-                    requestId,
                     Reason.UNKNOWN_SESSION,
+                    "",
                     "session " + quoted(sessionId) + " is not known: it has ended, and what it held is released");
         }
         return session;
     }
 
-    private void done(String sessionId, long requestId) {
-        notices.add(new Notice.Done(sessionId, requestId));
+    private void answerTo(String sessionId, long requestId) {
+        asker = sessionId;
+        askedRequest = requestId;
     }
 
-    private void refuse(String sessionId, long requestId, Reason reason, String message) {
-        refuse(sessionId, requestId, reason, "", message);
+    private void done() {
+        notices.add(new Notice.Done(asker, askedRequest));
     }
 
-    private void refuse(String sessionId, long requestId, Reason reason, String volume, String message) {
-        notices.add(new Notice.Refused(sessionId, requestId, reason, message, volume));
+    /** The message names the value and the rule; the volume is "" where none is known. */
+    private void refuse(Reason reason, String volume, String message) {
+        notices.add(new Notice.Refused(asker, askedRequest, reason, message, volume));
+    }
+
+    /** Refuses a request of before, which has been waiting until now. */
+    private void refuse(Waiter waiter, Reason reason, String message) {
+        notices.add(new Notice.Refused(waiter.session.id, waiter.requestId, reason, message, waiter.volume.name));
     }
 
     private static String inTheWay(Claim blocker) {

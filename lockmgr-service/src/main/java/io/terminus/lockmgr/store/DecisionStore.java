@@ -133,7 +133,8 @@ public final class DecisionStore implements AutoCloseable {
         GrantMaps opened;
         try {
             opened = GrantMaps.open(settings, clean);
-        } catch (IOException | RuntimeException | Error e) {
+        } catch (RuntimeException e) {
+            // What is in the files makes no sense. A failure of the disk (IOException) is no reason to forget grants.
             System.getLogger(DecisionStore.class.getName())
                     .log(System.Logger.Level.WARNING, "maps cannot be read, grants are forgotten: " + e);
             readable = false;

@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Iterator;
 import java.util.function.Function;
+import java.util.stream.StreamSupport;
 import net.openhft.chronicle.map.ChronicleMap;
 import net.openhft.chronicle.map.ChronicleMapBuilder;
 
@@ -39,6 +40,15 @@ final class GrantMaps {
 
     private static final int AVERAGE_SESSION_BYTES = 80;
     private static final String SESSION_KEY_EXAMPLE = "0123456789abcdef0123456789abcdef";
+
+    /** First byte of the entry about the file; no kind of item. The keys are no ids of locks or sessions. */
+    private static final byte LAYOUT = 0;
+
+    private static final long LOCKS_LAYOUT = Long.MIN_VALUE;
+    private static final String SESSIONS_LAYOUT = "";
+
+    /** A file of these is never shorter; the library would look for its header for a minute. */
+    private static final long SHORTEST_FILE_BYTES = 4096;
 
     /** So many times more entries than the files were laid out for still fit. */
     private static final double MAX_BLOAT = 10;
@@ -76,6 +86,7 @@ final class GrantMaps {
                         .putReturnsNull(true)
                         .removeReturnsNull(true),
                 directory.resolve(LOCKS_FILE),
+                LOCKS_LAYOUT,
                 clean);
         try {
             ChronicleMap<String, byte[]> sessions = open(
@@ -88,6 +99,7 @@ final class GrantMaps {
                             .putReturnsNull(true)
                             .removeReturnsNull(true),
                     directory.resolve(SESSIONS_FILE),
+                    SESSIONS_LAYOUT,
                     clean);
             return new GrantMaps(directory, locks, sessions);
         } catch (IOException | RuntimeException | Error e) {
@@ -117,16 +129,16 @@ final class GrantMaps {
     }
 
     void clear() {
-        locks.clear();
-        sessions.clear();
+        locks.keySet().removeIf(key -> key != LOCKS_LAYOUT);
+        sessions.keySet().removeIf(key -> !key.equals(SESSIONS_LAYOUT));
     }
 
     Iterable<Change> sessions() {
-        return () -> changes(sessions.values().iterator());
+        return () -> changes(sessions.values());
     }
 
     Iterable<Change> locks() {
-        return () -> changes(locks.values().iterator());
+        return () -> changes(locks.values());
     }
 
     /** Closes and syncs: after this the maps survive power loss too. */
@@ -144,11 +156,36 @@ final class GrantMaps {
         sessions.close();
     }
 
-    private static <K> ChronicleMap<K, byte[]> open(ChronicleMapBuilder<K, byte[]> builder, Path path, boolean clean)
-            throws IOException {
+    /**
+     * Recovery makes an empty map of an emptied file and says nothing. So each map has an entry of its own, made with the
+     * file, which says how long the file was then: without it, or with a shorter file, entries may be missing.
+     */
+    private static <K> ChronicleMap<K, byte[]> open(
+            ChronicleMapBuilder<K, byte[]> builder, Path path, K layoutKey, boolean clean) throws IOException {
         File file = path.toFile();
-        boolean recover = !clean && Files.exists(path);
-        return recover ? builder.recoverPersistedTo(file, true) : builder.createPersistedTo(file);
+        if (!Files.exists(path)) {
+            ChronicleMap<K, byte[]> map = builder.createPersistedTo(file);
+            map.put(layoutKey, layout(Files.size(path)));
+            return map;
+        }
+        long lengthBytes = Files.size(path);
+        if (lengthBytes < SHORTEST_FILE_BYTES) {
+            throw new IllegalStateException(path + " was cut to " + lengthBytes + " bytes");
+        }
+        ChronicleMap<K, byte[]> map = clean ? builder.createPersistedTo(file) : builder.recoverPersistedTo(file, true);
+        byte[] layout = map.get(layoutKey);
+        if (layout == null || lengthBytes < ByteBuffer.wrap(layout).getLong(1)) {
+            map.close();
+            throw new IllegalStateException(path + " is not whole: " + lengthBytes + " bytes");
+        }
+        return map;
+    }
+
+    private static byte[] layout(long lengthBytes) {
+        return ByteBuffer.allocate(1 + Long.BYTES)
+                .put(LAYOUT)
+                .putLong(lengthBytes)
+                .array();
     }
 
     private byte[] bytes(Change change) {
@@ -158,22 +195,15 @@ final class GrantMaps {
         return bytes;
     }
 
-    private static Iterator<Change> changes(Iterator<byte[]> values) {
+    private static Iterator<Change> changes(Iterable<byte[]> values) {
         Function<byte[], Change> change = bytes -> switch (LogItemCodec.read(ByteBuffer.wrap(bytes))) {
             case LogItem.Changed c -> c.change();
             case LogItem.Opening o -> throw new IllegalStateException("a start among the grants: " + o);
             case LogItem.RecoveryOver r -> throw new IllegalStateException("an end of recovery among the grants");
         };
-        return new Iterator<>() {
-            @Override
-            public boolean hasNext() {
-                return values.hasNext();
-            }
-
-            @Override
-            public Change next() {
-                return change.apply(values.next());
-            }
-        };
+        return StreamSupport.stream(values.spliterator(), false)
+                .filter(bytes -> bytes[0] != LAYOUT)
+                .map(change)
+                .iterator();
     }
 }

@@ -37,6 +37,8 @@ import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.ReleaseLockRequest;
 import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.Welcome;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -572,6 +574,32 @@ class LockServiceTest {
         assertThat(welcome.getHeldList()).containsExactly(held);
         assertThat(welcome.getEpoch()).isEqualTo(2);
         assertThat(next.getToken()).isGreaterThan(held.getToken());
+    }
+
+    @Test
+    void nothingIsGrantedAfterALossOfMemoryUntilEveryLeaseOfBeforeHasEnded() throws IOException {
+        TestStream stream = open("a");
+        String session = stream.welcome().getSessionId();
+        Granted whole = stream.acquired("vol", 0, Long.MAX_VALUE, Mode.MODE_EX);
+        stream.send(put(whole, 0, "one"));
+        stream.answer();
+        server.close();
+        Files.delete(directory.resolve("CLEAN")); // as if the power had gone
+
+        server = new TestServer(directory, OUTBOUND_LIMIT, "boot-2");
+        TestStream lost = TestStream.reattach(server.async(), session);
+        TestStream newcomer = open("b");
+        newcomer.acquire("vol", 0, 10, Mode.MODE_EX, 0);
+        Answer refused = newcomer.answer();
+        newcomer.acquire("vol", 0, 10, Mode.MODE_EX, 30_000);
+        await().until(() -> waiters("vol").size() == 1);
+
+        assertThat(lost.end().getCode()).isEqualTo(Status.Code.NOT_FOUND);
+        assertThat(refused.getRefused().getReason()).isEqualTo(Reason.RECOVERING);
+        assertThat(server.store.recoveryTtlNanos()).isEqualTo(TestServer.TTL.toNanos());
+        var value = server.blocking()
+                .getValueBlock(GetValue.newBuilder().setVolume("vol").build());
+        assertThat(value.getValue().toStringUtf8()).isEqualTo("one");
     }
 
     @Test

@@ -27,6 +27,10 @@ final class TestServer implements AutoCloseable {
     private final ManagedChannel channel;
 
     TestServer(Path directory, int outboundLimit) {
+        this(directory, outboundLimit, "boot-1");
+    }
+
+    TestServer(Path directory, int outboundLimit, String bootId) {
         LockManagerProperties properties = new LockManagerProperties(
                 directory,
                 0,
@@ -41,13 +45,10 @@ final class TestServer implements AutoCloseable {
                 0,
                 outboundLimit);
         store = DecisionStore.open(new StoreSettings(
-                directory, "boot-1", 1 << 20, 1000, 100, properties.maxTtl().toNanos(), 0));
+                directory, bootId, 1 << 20, 1000, 100, properties.maxTtl().toNanos(), 0));
         SessionDesk desk = new SessionDesk();
         BootClock clock = new BootClock();
-        LockTable.Settings settings =
-                LockTable.Settings.defaults().withTtl(properties.minTtl().toNanos(), TTL.toNanos(), TTL.toNanos());
-        LockTable table = new LockTable(settings, store.epoch(), clock.getAsLong());
-        table.restore(store.restored());
+        LockTable table = LockManagerApplication.table(properties, store, clock.getAsLong());
         manager = new LockManager(
                 table, store, desk, clock, new LockMetrics(new SimpleMeterRegistry(), store), failed::countDown);
         manager.start();

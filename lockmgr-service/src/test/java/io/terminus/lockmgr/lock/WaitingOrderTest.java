@@ -148,6 +148,21 @@ class WaitingOrderTest {
     }
 
     @Test
+    void waitsThatEndTogetherEachSayWhy() {
+        story.hold("alice", Mode.PR, 0, 10);
+        story.ask("bob", Mode.EX, 0, 10, SECOND, false);
+        story.ask("carol", Mode.PR, 0, 10, SECOND, false);
+        story.look();
+
+        story.pass(SECOND, "alice", "bob", "carol");
+
+        assertThat(story.refusals()).extracting(Notice.Refused::reason).containsOnly(Reason.DEADLINE);
+        assertThat(story.refusals().get(0).message()).endsWith("alice holds PR [0, 10) as lock " + ((1L << 40) + 1));
+        assertThat(story.refusals().get(1).message()).endsWith("left in this very step");
+        assertThat(story.granted()).isEmpty();
+    }
+
+    @Test
     void aReleaseOfSomebodyElsesOrOfAnUnknownLockIsDoneAndDoesNothing() {
         long lock = story.hold("alice", Mode.EX, 0, 10);
         story.look();

@@ -24,6 +24,8 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class DecisionStoreTest {
 
@@ -183,6 +185,24 @@ class DecisionStoreTest {
         decide(store, VOLUME, LOCK);
         store.abandon();
         Files.delete(directory.resolve(GrantMaps.LOCKS_FILE));
+
+        DecisionStore reopened = open("boot-1");
+
+        assertThat(reopened.memoryLost()).isTrue();
+        assertThat(list(reopened)).containsExactly(VOLUME);
+        reopened.abandon();
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 10, 4096, 100_000})
+    void mapsCutShortCountAsMemoryLoss(int lengthBytes) throws IOException {
+        DecisionStore store = open("boot-1");
+        decide(store, SESSION);
+        decide(store, VOLUME, LOCK);
+        store.abandon();
+        try (FileChannel map = FileChannel.open(directory.resolve(GrantMaps.LOCKS_FILE), StandardOpenOption.WRITE)) {
+            map.truncate(lengthBytes);
+        }
 
         DecisionStore reopened = open("boot-1");
 
