@@ -579,6 +579,12 @@ public final class Journal implements AutoCloseable {
         return segment(from).send(at(from), count, target);
     }
 
+    /** The published bytes [from, to) of one segment, read-only, good until they are released. */
+    public ByteBuffer bytes(long from, long to) {
+        requireReadable(from, to);
+        return segment(from).bytes.slice(at(from), (int) (to - from)).asReadOnlyBuffer();
+    }
+
     /**
      * Shows the records from {@code from} to {@code to}, both record boundaries, to a visitor until it wants no more. Headers are checked,
      * payloads on request.

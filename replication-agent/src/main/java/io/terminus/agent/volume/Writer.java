@@ -126,6 +126,9 @@ final class Writer {
 
     /** May a request be taken? Asked before it is captured; waits while too much is not applied yet. */
     boolean admits() {
+        if (replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES) {
+            forward(0); // what this caller was handed before must not wait for what it is handed now
+        }
         while (replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES && !stopped.get() && !draining) {
             replica.requestSync(replica.journal().end());
             LockSupport.parkNanos(this, 200_000);
