@@ -114,7 +114,9 @@ final class ElectionRun {
                     + config.inSync().stream().map(Member::agent).toList()
                     + "; what it misses could only be given up with --accept-data-loss");
         }
-        if (promotion == null && config.failover() == Failover.MANUAL && !config.writer().equals(self)) {
+        if (promotion == null
+                && config.failover() == Failover.MANUAL
+                && !config.writer().equals(self)) {
             throw new NotElected("the volume is written by " + config.writer() + " until " + self + " is promoted");
         }
         if (config.ackLevel() == AckLevel.LOCAL && !config.writer().equals(self) && !accepts()) {
@@ -158,7 +160,8 @@ final class ElectionRun {
         Map<String, String> silence = new ConcurrentHashMap<>();
         answers.put(self, volume.seal(taken.term(), grant.token(), version, self));
         List<Address> asked = taken.replicas().stream()
-                .filter(r -> !r.agent().equals(self) && (accepts() || taken.member(r.agent()).isPresent()))
+                .filter(r -> !r.agent().equals(self)
+                        && (accepts() || taken.member(r.agent()).isPresent()))
                 .toList();
         long began = System.nanoTime();
         Map<String, CompletableFuture<?>> open = new ConcurrentHashMap<>();
@@ -186,11 +189,12 @@ final class ElectionRun {
             // Data is given up only after everybody had the time to answer.
             boolean giveUp = accepts() && waitedMillis > 2 * SEAL_TIMEOUT.toMillis();
             switch (Election.judge(taken, answers.values(), giveUp || (accepts() && all))) {
-                case Election.Verdict.Elected elected when all || !patient || asked.isEmpty() -> {
-                    return elected;
-                }
-                case Election.Verdict.Elected elected ->
+                case Election.Verdict.Elected elected -> {
+                    if (all || !patient) {
+                        return elected;
+                    }
                     volume.say("sealed " + answers.keySet() + ", waiting a moment for the others");
+                }
                 case Election.Verdict.Waiting w ->
                     volume.say("waiting for " + w.awaited() + ": " + w.have() + " of " + w.need()
                             + " answers that an election needs" + (silence.isEmpty() ? "" : " " + silence));
@@ -210,8 +214,8 @@ final class ElectionRun {
                 throw new NotElected("the image here is ahead of the history of the others: it has to be rebuilt");
             }
             if (common < best.oldest()) {
-                throw new NotElected("the tail is at " + best.agent() + ", which has only what follows "
-                        + best.oldest() + "; the journal here ends at " + common);
+                throw new NotElected("the tail is at " + best.agent() + ", which has only what follows " + best.oldest()
+                        + "; the journal here ends at " + common);
             }
             Path rescued = replica.cut(common);
             if (rescued != null) {
@@ -219,8 +223,7 @@ final class ElectionRun {
             }
             Address from = taken.address(best.agent()).orElseThrow();
             volume.say("fetching " + (best.received() - common) + " bytes of the tail from " + best.agent());
-            volume.network()
-                    .fetch(from, taken.uuid(), taken.term(), common, best.received(), journal, FETCH_TIMEOUT);
+            volume.network().fetch(from, taken.uuid(), taken.term(), common, best.received(), journal, FETCH_TIMEOUT);
         }
         Inbound.secure(replica, replica.applied(), journal.end());
         replica.commit(Math.min(elected.committed(), journal.end()));
