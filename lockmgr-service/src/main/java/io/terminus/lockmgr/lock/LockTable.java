@@ -972,6 +972,7 @@ public final class LockTable {
         waiter.session.requests.put(waiter.requestId, waiter);
         if (!waiter.standby) {
             waiter.session.ordinaryWaiters++;
+            WaitsFor.startsToWait(waiter);
         }
     }
 
@@ -994,6 +995,9 @@ public final class LockTable {
         waiter.session.requests.remove(waiter.requestId, waiter);
         if (!waiter.standby) {
             waiter.session.ordinaryWaiters--;
+            if (waiter.session.ordinaryWaiters == 0) {
+                waiter.session.mayWaitFor = null;
+            }
         }
         freed.add(waiter);
     }

@@ -2,7 +2,9 @@ package io.terminus.lockmgr.lock;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /** A session, its lease (the deadline), and all it holds and waits for. */
 final class Session extends Timed {
@@ -22,6 +24,9 @@ final class Session extends Timed {
     int recalledLocks;
 
     int ordinaryWaiters;
+    /** Kept by {@link WaitsFor}: every session this one waits for, and perhaps some it no longer does; null: not known. */
+    @Nullable
+    Set<Session> mayWaitFor;
 
     Session(String id, String owner, long ttlNanos) {
         this.id = id;

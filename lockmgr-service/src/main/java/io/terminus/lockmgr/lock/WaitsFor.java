@@ -2,10 +2,12 @@ package io.terminus.lockmgr.lock;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,8 +19,11 @@ import org.jspecify.annotations.Nullable;
  * locks, because they come free whatever their session waits for. Edges only ever vanish or keep their ends while a
  * waiter becomes a holder, so a graph without a cycle stays so until a request starts to wait.
  *
- * <p>Nothing of the graph is kept: the search reads the indexes, breadth first, so the shortest cycle is the one named. It
- * costs the waiters of all sessions reached; if nobody waits for the session that asks, it costs only what is in the way.
+ * <p>The edges themselves are read from the indexes, which costs a look at every waiter of every session reached. Two
+ * things spare that. If nobody waits for the session that asks, only what is in the way matters. Else each session keeps
+ * a set of sessions it <em>may</em> wait for: grown when it starts to wait, not shrunk when a wait ends, so never too
+ * small. If those sets know no cycle, there is none; if they do, they are forgotten and the indexes are asked, breadth
+ * first, so that the shortest cycle is the one named.
  */
 final class WaitsFor {
 
@@ -26,6 +31,8 @@ final class WaitsFor {
     record Edge(Waiter waiter, Claim blocker) {}
 
     private static final int EDGES_NAMED = 8;
+    /** A set of sessions that has grown beyond this is built anew: some in it may have ended long ago. */
+    private static final int MOST_KEPT = 4096;
 
     private WaitsFor() {}
 
@@ -39,6 +46,9 @@ final class WaitsFor {
             return search.cycle();
         }
         newest.volume.forEachBlocker(newest, blocker -> search.follow(newest, blocker));
+        if (search.closing == null && !mayReach(asking, search.open)) {
+            return List.of();
+        }
         while (search.closing == null && !search.open.isEmpty()) {
             for (Waiter waiter : search.open.remove().waiters.values()) {
                 if (!waiter.standby
@@ -48,6 +58,60 @@ final class WaitsFor {
             }
         }
         return search.cycle();
+    }
+
+    /** Could the session be reached from these? Forgets the sets that say so, because they may be out of date. */
+    private static boolean mayReach(Session asking, Collection<Session> from) {
+        Set<Session> seen = Collections.newSetFromMap(new IdentityHashMap<>());
+        seen.addAll(from);
+        ArrayDeque<Session> open = new ArrayDeque<>(from);
+        while (!open.isEmpty()) {
+            for (Session next : mayWaitFor(open.remove())) {
+                if (next == asking) {
+                    seen.forEach(session -> session.mayWaitFor = null);
+                    return true;
+                }
+                if (seen.add(next)) {
+                    open.add(next);
+                }
+            }
+        }
+        return false;
+    }
+
+    private static Set<Session> mayWaitFor(Session session) {
+        Set<Session> known = session.mayWaitFor;
+        if (known == null) {
+            known = Collections.newSetFromMap(new IdentityHashMap<>());
+            for (Waiter waiter : session.waiters.values()) {
+                if (!waiter.standby) {
+                    addBlockers(waiter, known);
+                }
+            }
+            session.mayWaitFor = known;
+        }
+        return known;
+    }
+
+    /** Must be told of each ordinary waiter once it is queued. */
+    static void startsToWait(Waiter waiter) {
+        Session session = waiter.session;
+        Set<Session> known = session.mayWaitFor;
+        boolean nobodyMayEverAsk = session.recalledLocks == 0 && session.ordinaryWaiters <= 1;
+        if (known == null || nobodyMayEverAsk || known.size() > MOST_KEPT) {
+            session.mayWaitFor = null;
+        } else {
+            addBlockers(waiter, known);
+        }
+    }
+
+    private static void addBlockers(Waiter waiter, Set<Session> to) {
+        waiter.volume.forEachBlocker(waiter, blocker -> {
+            if (!(blocker instanceof Held lock && lock.revoked)) {
+                to.add(blocker.session);
+            }
+            return true;
+        });
     }
 
     private static final class Search {
