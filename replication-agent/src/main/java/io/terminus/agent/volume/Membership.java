@@ -24,6 +24,9 @@ import org.jspecify.annotations.Nullable;
  *       everything acknowledged.
  *   <li>A removal is sent only when q members of what remains hold everything acknowledged; the recovered tail and the
  *       TERM record count as acknowledged from the start.
+ *   <li>A flush acknowledges, too: what it promised, and the recovered tail, which may have been flushed, has to be
+ *       durable in q members of what remains, and in the peer that joins. Received there is not enough, or the next
+ *       writer could lose power and with it what was flushed.
  * </ul>
  */
 final class Membership {
@@ -49,6 +52,7 @@ final class Membership {
 
     private boolean sent;
     private long joinAt;
+    private long joinDurableAt;
     private long committed;
     private long durablyCommitted;
 
@@ -107,6 +111,7 @@ final class Membership {
         if (wanted == null) {
             wanted = nextSet(peers);
             joinAt = Math.max(committed, floor);
+            joinDurableAt = Math.max(durablyCommitted, floor);
             sent = false;
         }
         if (wanted == null || sent) {
@@ -122,7 +127,8 @@ final class Membership {
                 wanted = null; // not sent: nobody else knows of it
                 return Optional.empty();
             }
-            if (levelPosition().applyAsLong(position(agent)) < joinAt) {
+            if (levelPosition().applyAsLong(position(agent)) < joinAt
+                    || position(agent).durable() < joinDurableAt) {
                 return Optional.empty();
             }
         }
@@ -186,7 +192,8 @@ final class Membership {
     /** Do q members of that set hold everything acknowledged, the recovered tail and the TERM record included? */
     private boolean carries(VolumeConfig next) {
         return next.inSync().stream().anyMatch(m -> m.agent().equals(self))
-                && quorum(next, levelPosition()) >= Math.max(committed, floor);
+                && quorum(next, levelPosition()) >= Math.max(committed, floor)
+                && quorum(next, Position::durable) >= Math.max(durablyCommitted, floor);
     }
 
     private void recount() {
