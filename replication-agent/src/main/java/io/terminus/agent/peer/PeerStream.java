@@ -81,7 +81,7 @@ final class PeerStream implements PeerNetwork.Stream {
             } finally {
                 sending.set(false);
             }
-            if (!moreToSend()) {
+            if (!canSend()) {
                 return;
             }
         }
@@ -133,6 +133,12 @@ final class PeerStream implements PeerNetwork.Stream {
 
     private boolean moreToSend() {
         return ready && cursor.sentTo() < cursor.journal().end() && cursor.sentTo() - cursor.received() < WINDOW_BYTES;
+    }
+
+    /** While the socket holds bytes back its owner goes on, once it has drained them: nobody waits for that here. */
+    private boolean canSend() {
+        DuplexSocket s = socket;
+        return s != null && moreToSend() && s.queuedBytes() == 0;
     }
 
     private boolean sendRun(DuplexSocket s, Journal journal, long from, long to) {
@@ -197,7 +203,7 @@ final class PeerStream implements PeerNetwork.Stream {
 
         @Override
         public void awake() {
-            if (moreToSend()) {
+            if (canSend()) {
                 pump();
             }
         }
