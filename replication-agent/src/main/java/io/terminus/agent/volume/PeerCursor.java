@@ -65,9 +65,9 @@ public final class PeerCursor {
         applied = appliedThere;
         trouble = null;
         cannotFollow = false;
-        heard();
-        streaming = true;
+        // The positions first: a peer that lost its memory must not be looked at as streaming with what it had before.
         progressed(at, durableThere, appliedThere);
+        streaming = true;
     }
 
     /** Cumulative: everything before these positions. */
