@@ -200,6 +200,9 @@ final class Writer {
     void advance() {
         boolean moved;
         synchronized (this) {
+            if (stopped.get()) {
+                return; // the journal may be another term's by now, and its end says nothing about this one's records
+            }
             Journal journal = replica.journal();
             membership.holds(self, journal.end(), journal.durable());
             moved = membership.committed() > replica.committed() || membership.durablyCommitted() > durablyCommitted;
@@ -210,7 +213,7 @@ final class Writer {
             enoughMembers = enough;
             alone = membership.config().copiesNeeded() == 1
                     || membership.inFlight().isPresent();
-            if (!open && membership.open() && !stopped.get()) {
+            if (!open && membership.open()) {
                 open = true;
             }
         }
@@ -352,7 +355,9 @@ final class Writer {
             return;
         }
         LOG.info("volume {}: term {} ends here: {}", config.name(), term, why);
-        open = false;
+        synchronized (this) {
+            open = false; // and whoever was counting what is committed has ended
+        }
         clients.forEach(c -> c.drop(why));
         streams.forEach(PeerNetwork.Stream::close);
         replica.stopReads();
