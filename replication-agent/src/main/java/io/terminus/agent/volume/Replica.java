@@ -302,6 +302,15 @@ final class Replica implements AutoCloseable {
      */
     @Nullable
     Path cut(long position) throws IOException {
+        applyLock.lock(); // a record that is being applied may lie behind the position
+        try {
+            return cutBehindApplied(position);
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    private @Nullable Path cutBehindApplied(long position) throws IOException {
         if (position < applied) {
             throw new IllegalStateException(
                     "journal to be cut at " + position + ", but the image has everything before " + applied);
@@ -398,10 +407,11 @@ final class Replica implements AutoCloseable {
         applyLock.lock();
         try {
             long from = applied;
-            long step = Math.min(target, from + APPLY_STEP_BYTES);
+            long to = Math.min(target, applicable()); // a cut may have come between
+            long step = Math.min(to, from + APPLY_STEP_BYTES);
             long[] reached = {from};
             try {
-                journal.forEach(from, target, r -> {
+                journal.forEach(from, to, r -> {
                     apply(r);
                     reached[0] = r.endPosition();
                     return reached[0] < step;
