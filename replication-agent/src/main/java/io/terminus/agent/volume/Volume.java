@@ -182,6 +182,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     public Inbound accept(PeerCursor.Greeting hello) throws RefusedException {
         synchronized (fence) {
             requireWorking();
+            requireReadable(hello.config(), hello.configVersion());
             raiseFence(hello.term(), hello.token(), hello.writer());
             if (hello.segmentBytes() != config.segmentBytes() || hello.sizeBytes() != config.sizeBytes()) {
                 throw new RefusedException(
@@ -230,6 +231,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** The writer tells of a newer value block. */
     public void told(byte[] newer, long version) throws RefusedException {
+        requireReadable(newer, version);
         try {
             synchronized (fence) {
                 remember(newer, version);
@@ -331,6 +333,18 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         } catch (IOException e) {
             replica.fail("the fence cannot be made durable: " + e.getMessage());
             throw new RefusedException(Why.FAILED, e.getMessage());
+        }
+    }
+
+    /** What another version wrote, or nobody, says nothing against this replica: it waits for a writer it understands. */
+    private void requireReadable(byte[] encoded, long version) throws RefusedException {
+        try {
+            if (version > configVersion) {
+                VolumeConfig.decode(encoded);
+            }
+        } catch (VolumeConfig.UnreadableConfigException e) {
+            throw new RefusedException(
+                    Why.OTHER_CONFIG, "agent " + settings.agent() + " cannot act on the value block: " + e.getMessage());
         }
     }
 
