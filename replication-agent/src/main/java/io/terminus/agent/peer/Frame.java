@@ -38,6 +38,7 @@ enum Frame {
     static final int RUN_BODY_BYTES = 40;
     static final int STATUS_BODY_BYTES = 32;
     static final int ACK_BODY_BYTES = 24;
+    private static final int CONFIG_LEAST_BYTES = 8;
 
     /** A lineage of 512 terms with long names fits; nothing longer is a frame of ours. */
     static final int MAX_BODY_BYTES = 256 << 10;
@@ -109,6 +110,10 @@ enum Frame {
         int fixed = frame == RUN
                 ? RUN_BODY_BYTES
                 : frame == STATUS ? STATUS_BODY_BYTES : frame == ACK ? ACK_BODY_BYTES : bodyBytes;
+        if (frame == CONFIG && bodyBytes < CONFIG_LEAST_BYTES) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE, "CONFIG with a body of " + bodyBytes + " bytes, not even its version");
+        }
         if (bodyBytes != fixed) {
             throw new RefusedException(
                     Why.BAD_MESSAGE, frame + " with a body of " + bodyBytes + " bytes, not " + fixed);
