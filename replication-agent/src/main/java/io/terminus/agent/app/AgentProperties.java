@@ -32,7 +32,7 @@ public record AgentProperties(
         @DefaultValue("10815") int peerPort,
         @DefaultValue("10809") int nbdPort,
         @DefaultValue("localhost:10811") String lockManager,
-        @DefaultValue("6s") Duration leaseTtl,
+        @DefaultValue("15s") Duration leaseTtl,
         @DefaultValue("2s") Duration peerTimeout,
         @DefaultValue("20s") Duration electionTimeout,
         @DefaultValue("20s") Duration drainTimeout,

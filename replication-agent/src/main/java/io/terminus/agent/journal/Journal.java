@@ -4,6 +4,7 @@ import static io.terminus.agent.journal.RecordFormat.*;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.channels.WritableByteChannel;
 import java.nio.file.Files;
@@ -18,8 +19,8 @@ import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A volume's journal: one sequence of positions over all its terms, in bytes from 0, cut into segments. A record is written once, into the
- * mapped segment, and those very bytes are what is synced, sent to peers and landed at the same position of their journals.
+ * A volume's journal: one sequence of positions over all its terms, in bytes from 0, cut into segments. A record is written once, into its
+ * segment, and those very bytes are what is synced, sent to peers and landed at the same position of their journals.
  *
  * <p>Either this process writes ({@link #openTerm} until {@link #closeTerm}), from any number of threads; or it receives, from one thread
  * ({@link #landing}, {@link #publish}). Reading, sending, syncing and releasing go on beside both, from any thread. Everything
@@ -41,6 +42,12 @@ public final class Journal implements AutoCloseable {
 
     /** Captures under way at once; one more waits until the oldest is published. */
     static final int MAX_CAPTURES = 64;
+
+    private static final int MIN_SCRATCH_BYTES = 16 << 10;
+    private static final ThreadLocal<@Nullable ByteBuffer> SCRATCH = new ThreadLocal<>();
+
+    /** The largest landing. */
+    private static final int LANDING_BYTES = 1 << 20;
 
     /** How long a capture or a landing waits for a segment before it is refused. */
     private static final long MAX_WAIT_NANOS = TimeUnit.SECONDS.toNanos(30);
@@ -82,6 +89,7 @@ public final class Journal implements AutoCloseable {
     private final RecordChain chain;
     private long landedEnd;
     private int landingBytes;
+    private @Nullable ByteBuffer landing;
 
     /** Up to here bytes that are not zeros may lie behind the end; only grows until a cut or reset. Guarded by the lock. */
     private long touchedEnd;
@@ -404,15 +412,19 @@ public final class Journal implements AutoCloseable {
                 capture.pad(capture.start, capture.position);
             }
             capture.record(kind, flags, offset, length, payload);
-        } catch (InternalError e) {
-            fail("a page of the journal cannot be written", e);
+        } catch (IOException e) {
+            fail("a record cannot be written", e);
         } catch (RuntimeException | Error e) {
             // The payload's own failure, such as its memory being closed: whoever waits behind this place must not wait
             // for ever.
             if (kind == RecordKind.TERM) {
                 fail("a TERM record could not be written", e);
             } else {
-                capture.pad(capture.position, capture.end);
+                try {
+                    capture.pad(capture.position, capture.end);
+                } catch (IOException again) {
+                    fail("a record cannot be written", again);
+                }
             }
             finish(capture);
             throw e;
@@ -455,7 +467,8 @@ public final class Journal implements AutoCloseable {
     // ---- Receiving
 
     /**
-     * Where the next received bytes go: the mapped bytes at {@code position}, at most {@code atMost} of them and not beyond the segment.
+     * Where the next received bytes go: a direct buffer for those from {@code position} on, at most {@code atMost} of them, not beyond
+     * the segment. It belongs to the caller until {@link #publish} or the next landing.
      * Waits while the segment is not ready; {@link #readyEnd} tells how far it will not wait.
      *
      * @param position {@link #landed}; or {@link #end}, which drops what landed behind it and made no whole record
@@ -478,9 +491,14 @@ public final class Journal implements AutoCloseable {
             awaitSegments(number(position), number(position) + 1, System.nanoTime() + maxWaitNanos);
             store.want(number(position) + 2);
             int at = at(position);
-            landingBytes = Math.min(atMost, segmentBytes - at);
+            landingBytes = Math.min(Math.min(atMost, segmentBytes - at), LANDING_BYTES);
             touchedEnd = Math.max(touchedEnd, position + landingBytes);
-            return segment(position).bytes.slice(at, landingBytes);
+            ByteBuffer buffer = landing;
+            if (buffer == null) {
+                buffer = ByteBuffer.allocateDirect(LANDING_BYTES);
+                landing = buffer;
+            }
+            return buffer.clear().slice(0, landingBytes);
         } finally {
             lock.unlock();
         }
@@ -499,8 +517,7 @@ public final class Journal implements AutoCloseable {
             throw new IllegalArgumentException(bytes + " bytes filled of a landing of " + landingBytes);
         }
         checkUsable();
-        landingBytes = 0;
-        landedEnd += bytes;
+        land(bytes);
         chain.unsettle();
         long position = end;
         try {
@@ -525,6 +542,32 @@ public final class Journal implements AutoCloseable {
             throw fail("a page of the journal cannot be read", e);
         }
         return end;
+    }
+
+    /** Into the segment first: an incomplete record's bytes have to be somewhere until the rest comes. */
+    private void land(int bytes) throws JournalException {
+        landingBytes = 0;
+        ByteBuffer filled = landing;
+        if (bytes == 0 || filled == null) {
+            return;
+        }
+        try {
+            segment(landedEnd).write(at(landedEnd), filled.slice(0, bytes));
+        } catch (IOException e) {
+            throw fail("received bytes cannot be written", e);
+        }
+        landedEnd += bytes;
+    }
+
+    /** The last landing is still in somebody's hands who must not be listened to any more: the next one is another buffer. */
+    public void abandonLanding() {
+        lock.lock();
+        try {
+            landing = null;
+            landingBytes = 0;
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Up to where bytes have landed; {@link #end} or behind it. */
@@ -774,16 +817,16 @@ public final class Journal implements AutoCloseable {
     }
 
     private void overwrite(long from, long to) throws JournalException {
-        byte[] zeros = new byte[1 << 16];
+        ByteBuffer zeros = ByteBuffer.allocateDirect(1 << 16);
         try {
             for (long position = from; position < to; ) {
                 int at = at(position);
-                int count = (int) Math.min(Math.min(to - position, segmentBytes - at), zeros.length);
-                segment(position).bytes.put(at, zeros, 0, count);
+                int count = (int) Math.min(Math.min(to - position, segmentBytes - at), zeros.capacity());
+                segment(position).write(at, zeros.slice(0, count));
                 position += count;
             }
-        } catch (InternalError e) {
-            throw fail("a page of the journal cannot be written", e);
+        } catch (IOException e) {
+            throw fail("what was cut cannot be overwritten", e);
         }
         force(from, to);
     }
@@ -959,6 +1002,17 @@ public final class Journal implements AutoCloseable {
         return now.getEpochSecond() * 1_000_000_000L + now.getNano();
     }
 
+    /** Where this thread makes its records; kept, because a fresh direct buffer costs more than the record. */
+    private static ByteBuffer scratch(int bytes) {
+        ByteBuffer buffer = SCRATCH.get();
+        if (buffer == null || buffer.capacity() < bytes) {
+            int capacity = Math.max(MIN_SCRATCH_BYTES, Integer.highestOneBit(bytes - 1) << 1);
+            buffer = ByteBuffer.allocateDirect(capacity).order(ByteOrder.LITTLE_ENDIAN);
+            SCRATCH.set(buffer);
+        }
+        return buffer.clear().limit(bytes);
+    }
+
     /** A place that was reserved: [start, position) becomes a PAD if there is any, [position, end) the record. */
     private final class Capture {
 
@@ -979,33 +1033,42 @@ public final class Journal implements AutoCloseable {
             this.codec = codec;
         }
 
-        private void pad(long from, long to) {
+        private void pad(long from, long to) throws IOException {
+            ByteBuffer header = scratch(HEADER_BYTES);
             int payloadLength = (int) (to - from) - HEADER_BYTES;
-            header(from, RecordKind.PAD, 0, 0, 0, payloadLength, 0);
+            header(header, from, RecordKind.PAD, 0, 0, 0, payloadLength, 0);
+            segment(from).write(at(from), header);
         }
 
-        private void record(RecordKind kind, int flags, long offset, long length, @Nullable ByteBuffer payload) {
-            int payloadLength = 0;
-            ByteBuffer bytes = segment(position).bytes;
-            int at = at(position);
+        private void record(RecordKind kind, int flags, long offset, long length, @Nullable ByteBuffer payload)
+                throws IOException {
+            int payloadLength = payload == null ? 0 : payload.remaining();
+            int padded = recordBytes(payloadLength);
+            ByteBuffer bytes = scratch(padded);
             if (payload != null) {
-                payloadLength = payload.remaining();
-                bytes.put(at + HEADER_BYTES, payload, payload.position(), payloadLength);
-                int padded = recordBytes(payloadLength);
+                bytes.put(HEADER_BYTES, payload, payload.position(), payloadLength);
                 for (int i = HEADER_BYTES + payloadLength; i < padded; i++) {
-                    bytes.put(at + i, (byte) 0);
+                    bytes.put(i, (byte) 0);
                 }
             }
             // Of what was copied, not of the caller's bytes, which may change meanwhile.
-            int checksum = codec.payloadChecksum(bytes, at, payloadLength, origin, term, position);
-            header(position, kind, flags, offset, length, payloadLength, checksum);
+            int checksum = codec.payloadChecksum(bytes, 0, payloadLength, origin, term, position);
+            header(bytes, position, kind, flags, offset, length, payloadLength, checksum);
+            segment(position).write(at(position), bytes);
         }
 
         private void header(
-                long at, RecordKind kind, int flags, long offset, long length, int payloadLength, int checksum) {
+                ByteBuffer into,
+                long at,
+                RecordKind kind,
+                int flags,
+                long offset,
+                long length,
+                int payloadLength,
+                int checksum) {
             codec.writeHeader(
-                    segment(at).bytes,
-                    at(at),
+                    into,
+                    0,
                     kind,
                     flags,
                     at,

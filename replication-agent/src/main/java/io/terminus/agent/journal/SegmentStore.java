@@ -22,8 +22,8 @@ import org.jspecify.annotations.Nullable;
  *                                                                +--rename, fsync directory---+
  * </pre>
  *
- * <p>A file is full length and on the disk before it is mapped, so that storing into the mapping allocates nothing: it cannot run out of
- * space, and a page fault never waits for the file system. A recycled file keeps the bytes of its earlier lap; their records name other
+ * <p>A file is full length and on the disk before it is used, so that writing a record allocates nothing: it cannot run out of
+ * space, and fdatasync has no metadata to write. A recycled file keeps the bytes of its earlier lap; their records name other
  * positions and pass nowhere. Files are made only up to the budget, and recycled in preference.
  *
  * <p>The journal's lock guards everything that changes; looking up a segment takes none.

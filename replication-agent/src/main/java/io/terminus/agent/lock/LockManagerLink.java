@@ -251,6 +251,11 @@ public final class LockManagerLink implements AutoCloseable {
             }
 
             @Override
+            public void progress(long progress) {
+                grant.progress(progress);
+            }
+
+            @Override
             public void release() {
                 holders.remove(grant.lockId());
                 grant.close();

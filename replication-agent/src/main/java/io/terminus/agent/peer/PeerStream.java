@@ -78,6 +78,14 @@ final class PeerStream implements PeerNetwork.Stream {
         while (ready && sending.compareAndSet(false, true)) {
             try {
                 sendWhatThereIs();
+            } catch (RuntimeException e) {
+                // Whoever pumps must not suffer from this peer: a client's thread, or another peer's.
+                LOG.warn("{}: the stream is begun anew: {}", name, e.toString());
+                ready = false;
+                DuplexSocket s = socket;
+                if (s != null) {
+                    s.fail(e);
+                }
             } finally {
                 sending.set(false);
             }

@@ -1,6 +1,8 @@
 package io.terminus.agent.volume;
 
+import io.terminus.agent.image.ImageFailedException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalFailedException;
 import io.terminus.agent.volume.VolumeAuthority.Block;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeAuthority.Put;
@@ -90,6 +92,9 @@ final class ElectionRun {
             volume.open(taken, version, grant);
             waitUntilServed();
             return null;
+        } catch (JournalFailedException | ImageFailedException e) {
+            volume.replica().fail(String.valueOf(e.getMessage()));
+            return String.valueOf(e.getMessage());
         } catch (NotElected | RefusedException | IOException e) {
             return e.getMessage() == null ? e.toString() : e.getMessage();
         } catch (InterruptedException e) {

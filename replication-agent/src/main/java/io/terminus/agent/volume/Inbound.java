@@ -130,6 +130,7 @@ public final class Inbound {
     /** Under the fence: nothing is taken any more. */
     void end(Why why, String message) {
         if (ended == null) {
+            replica.journal().abandonLanding();
             ended = new RefusedException(why, "term " + term + " of " + writer + " ends here: " + message);
         }
         onProgress.run();

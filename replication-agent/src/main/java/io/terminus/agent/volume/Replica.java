@@ -90,7 +90,7 @@ final class Replica implements AutoCloseable {
     private volatile long applied;
     private volatile long checkpoint;
     private volatile long syncDemand;
-    private volatile long retainFrom = Long.MAX_VALUE;
+    private volatile long retainFrom;
     private volatile boolean showOverlay;
     private volatile boolean syncerIdle;
     private volatile boolean applierIdle;
@@ -153,6 +153,8 @@ final class Replica implements AutoCloseable {
         this.journal = journal;
         this.budgetBytes = (long) journalSegments * config.segmentBytes();
         this.image = image;
+        // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
+        this.retainFrom = journal.oldest();
         this.overlay = new Overlay(journal::payload);
         this.checkpoint = superblock.checkpoint();
         this.applied = superblock.checkpoint();

@@ -45,6 +45,9 @@ public interface VolumeAuthority {
 
         CompletableFuture<Put> put(long expectedVersion, VolumeConfig config);
 
+        /** Answers a recall: still draining. Prolongs its deadline, up to the lock manager's cap. */
+        void progress(long progress);
+
         void release();
     }
 

@@ -31,6 +31,9 @@ final class Writer {
     /** Captured and not yet applied, at most: bounds the overlay, and what a restart has to replay. */
     static final long UNAPPLIED_LIMIT_BYTES = 256L << 20;
 
+    /** How often a hand-over says that it is still draining. */
+    private static final long DRAIN_PROGRESS_NANOS = 1_000_000_000;
+
     private static final Logger LOG = LoggerFactory.getLogger(Writer.class);
 
     /** What the volume has to know about its writer. */
@@ -179,8 +182,9 @@ final class Writer {
         replica.requestSync(position);
     }
 
+    /** Journal or image failed under a write: final, for this replica. */
     void captureFailed(IOException e) {
-        stop("the journal takes no more writes: " + e.getMessage());
+        replica.fail("a write failed: " + e.getMessage());
     }
 
     TestHooks hooks() {
@@ -301,7 +305,7 @@ final class Writer {
         advance();
     }
 
-    /** Keeps what connected peers need; what absent ones need, while the journal's budget lasts. */
+    /** Keeps what members need; what the others need, while the journal's budget lasts. */
     private void keepSegments() {
         Journal journal = replica.journal();
         long need = replica.checkpoint();
@@ -310,7 +314,7 @@ final class Writer {
             if (c.needsCopy()) {
                 continue;
             }
-            if (c.streaming()) {
+            if (c.streaming() && config.member(c.address().agent()).isPresent()) {
                 need = Math.min(need, c.durable());
                 wish = Math.min(wish, c.durable());
             } else {
@@ -375,9 +379,14 @@ final class Writer {
             LockSupport.parkNanos(1_000_000);
         }
         demandSync(replica.journal().end());
+        long progressToldNanos = System.nanoTime();
         while (!drained() && !stopped.get() && System.nanoTime() < until) {
             streams.forEach(PeerNetwork.Stream::pump);
             advance();
+            if (System.nanoTime() - progressToldNanos > DRAIN_PROGRESS_NANOS) {
+                progressToldNanos = System.nanoTime();
+                grant.progress(replica.applied());
+            }
             LockSupport.parkNanos(2_000_000);
         }
     }

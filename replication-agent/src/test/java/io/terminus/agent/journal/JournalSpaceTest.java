@@ -246,8 +246,11 @@ class JournalSpaceTest {
             fill(journal, 3L * Given.SEGMENT);
             journal.closeTerm();
             long position = Given.boundaries(journal).get(2);
+            journal.sync();
 
             long saved = journal.cut(position, rescue);
+
+            assertThat(journal.durable()).isEqualTo(position);
 
             assertThat(saved).isEqualTo(Files.size(rescue)).isGreaterThan(2L * Given.SEGMENT);
             journal.openTerm(2, "a", 1, 0);
