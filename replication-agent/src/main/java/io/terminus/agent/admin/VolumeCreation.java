@@ -87,7 +87,7 @@ final class VolumeCreation {
                 r.segmentBytes() == 0 ? JournalSpec.DEFAULT_SEGMENT_BYTES : r.segmentBytes(),
                 0,
                 self.agent(),
-                List.of(new Member(self.agent(), volumes.bootId())),
+                List.of(new Member(self.agent(), "")), // until the replica is there and has an incarnation
                 List.of(),
                 r.ackLevel(),
                 r.copies(),
@@ -96,12 +96,12 @@ final class VolumeCreation {
                 r.failover(),
                 replicas);
         Volume made = volumes.create(config);
-        VolumeConfig complete = config;
+        VolumeConfig complete = config.withMember(new Member(self.agent(), made.incarnation()));
         for (Address peer : r.peers()) {
-            String bootId =
+            String incarnation =
                     await(network.createReplica(peer, config, STEP_TIMEOUT), "making the replica at " + peer.agent());
             if (r.ackLevel() != AckLevel.LOCAL) {
-                complete = complete.withMember(new Member(peer.agent(), bootId));
+                complete = complete.withMember(new Member(peer.agent(), incarnation));
             }
         }
         VolumeAuthority.Put put = await(grant.put(0, complete), "writing the value block");

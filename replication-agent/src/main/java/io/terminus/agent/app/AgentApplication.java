@@ -62,8 +62,8 @@ public class AgentApplication {
     }
 
     @Bean(destroyMethod = "")
-    GrpcPeerNetwork peerNetwork() {
-        return new GrpcPeerNetwork();
+    GrpcPeerNetwork peerNetwork(AgentProperties p) {
+        return new GrpcPeerNetwork(p.name());
     }
 
     @Bean(destroyMethod = "")

@@ -17,7 +17,7 @@ import java.util.zip.CRC32C;
  *   the checksum covers bytes 0..11 and the body
  *
  *  RUN     from i64 | run bytes i32 | 0 i32 | committed i64 | sync up to i64 | floor i64, then that many journal bytes:
- *          whole records, within one segment, protected by their own checksums
+ *          within one segment, protected by their records' own checksums; a run may begin and end inside a record
  *  STATUS  end i64 | committed i64 | sync up to i64 | floor i64          what a RUN says, when there is nothing to send
  *  ACK     received i64 | durable i64 | applied i64                      cumulative; answers every RUN and STATUS
  *  CONFIG  version i64 | value block

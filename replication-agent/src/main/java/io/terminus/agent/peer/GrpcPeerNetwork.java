@@ -43,7 +43,13 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
             .ignoreExceptions(RefusedException.class)
             .build();
 
+    private final String agent;
     private final Map<String, Control> controls = new ConcurrentHashMap<>();
+
+    /** @param agent who asks, for the messages of those who are asked */
+    public GrpcPeerNetwork(String agent) {
+        this.agent = agent;
+    }
 
     @Override
     public Stream stream(PeerCursor cursor) {
@@ -61,6 +67,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                 .setVolumeUuid(volume.toString())
                                 .setTerm(term)
                                 .setToken(token)
+                                .setCandidate(agent)
                                 .setConfigVersion(configVersion)
                                 .build(),
                         new One<SealResponse>(
@@ -76,24 +83,25 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                                 r.getDurable(),
                                                 r.getCommitted(),
                                                 r.getApplied(),
-                                                r.getMemoryLost()));
+                                                r.getMemoryLost(),
+                                        r.getDamaged()));
                                     }
                                 },
                                 answer));
         return guarded(c, answer);
     }
 
-    /** Has the peer make an empty replica; answers with its boot id. */
+    /** Has the peer make an empty replica; answers with its incarnation. */
     public CompletableFuture<String> createReplica(Address peer, VolumeConfig config, Duration deadline) {
         Control c = control(peer);
-        CompletableFuture<String> bootId = new CompletableFuture<>();
+        CompletableFuture<String> incarnation = new CompletableFuture<>();
         stub(c, deadline)
                 .createReplica(
                         CreateReplicaRequest.newBuilder()
                                 .setConfig(config.toProto())
                                 .build(),
-                        new One<CreateReplicaResponse>(r -> bootId.complete(r.getBootId()), bootId));
-        return bootId;
+                        new One<CreateReplicaResponse>(r -> incarnation.complete(r.getIncarnation()), incarnation));
+        return incarnation;
     }
 
     @Override

@@ -27,7 +27,7 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
     @Override
     public void seal(SealRequest request, StreamObserver<SealResponse> answer) {
         SealResponse.Builder response =
-                SealResponse.newBuilder().setAgent(volumes.agent()).setBootId(volumes.bootId());
+                SealResponse.newBuilder().setAgent(volumes.agent());
         try {
             Volume volume = volumes.byUuid(UUID.fromString(request.getVolumeUuid()));
             if (volume == null) {
@@ -46,6 +46,7 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
                     .setCommitted(a.committed())
                     .setApplied(a.applied())
                     .setMemoryLost(a.memoryLost())
+                    .setDamaged(a.damaged())
                     .setOldest(a.oldest());
         } catch (RefusedException e) {
             response.setRefused(true).setDetail(String.valueOf(e.getMessage()));
@@ -64,7 +65,7 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
         try {
             Volume volume = volumes.create(VolumeConfig.fromProto(request.getConfig()));
             answer.onNext(CreateReplicaResponse.newBuilder()
-                    .setBootId(volumes.bootId())
+                    .setIncarnation(volume.incarnation())
                     .setImage(volume.imagePath().toString())
                     .build());
             answer.onCompleted();

@@ -145,7 +145,7 @@ public final class PeerServer implements AutoCloseable {
                     p.received());
             s.send(Frame.ACCEPTED.of(Accepted.newBuilder()
                     .setAgent(volumes.agent())
-                    .setBootId(v.bootId())
+                    .setIncarnation(v.incarnation())
                     .setReceived(p.received())
                     .setDurable(p.durable())
                     .setApplied(p.applied())

@@ -250,7 +250,7 @@ final class PeerStream implements PeerNetwork.Stream {
             toldCommitted = 0;
             toldSync = 0;
             toldConfig = 0;
-            cursor.accepted(a.getBootId(), a.getReceived(), a.getDurable(), a.getApplied());
+            cursor.accepted(a.getIncarnation(), a.getReceived(), a.getDurable(), a.getApplied());
             LOG.info("{}: streaming from position {}", name, a.getReceived());
             ready = true;
             progressed = false;

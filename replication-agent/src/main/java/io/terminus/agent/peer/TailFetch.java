@@ -76,8 +76,8 @@ final class TailFetch extends FrameHandler {
 
     @Override
     void run(long from, int bytes, long committed, long syncUpTo, long floor) throws RefusedException {
-        if (from != into.end()) {
-            throw new RefusedException(Why.BAD_MESSAGE, "a run at " + from + ", not at " + into.end());
+        if (from != into.landed()) {
+            throw new RefusedException(Why.BAD_MESSAGE, "a run at " + from + ", not at " + into.landed());
         }
         s.deadline(SILENCE, "the rest of the tail was to come");
     }

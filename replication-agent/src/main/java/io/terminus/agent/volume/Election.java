@@ -27,6 +27,7 @@ public final class Election {
      * @param oldest the oldest journal position it can still supply
      * @param received end of its journal
      * @param committed the highest position it knows to be committed
+     * @param damaged synced journal bytes of it were found damaged: it cannot vouch for anything
      * @param memoryLost it lost unsynced memory since it entered the in-sync set: it cannot vouch for what it received
      */
     public record Answer(
@@ -37,7 +38,8 @@ public final class Election {
             long durable,
             long committed,
             long applied,
-            boolean memoryLost) {}
+            boolean memoryLost,
+            boolean damaged) {}
 
     sealed interface Verdict {
         /** Not enough answers yet; these members have not answered, or cannot vouch for what they held. */
@@ -60,12 +62,12 @@ public final class Election {
                 .filter(a -> config.member(a.agent()).isPresent())
                 .toList();
         List<Answer> vouching = members.stream()
-                .filter(a -> !a.memoryLost() || config.ackLevel() == AckLevel.DURABLE)
+                .filter(a -> !a.damaged() && (!a.memoryLost() || config.ackLevel() == AckLevel.DURABLE))
                 .toList();
         if (vouching.size() >= need) {
             return elected(members, null);
         }
-        if (members.size() == n) {
+        if (members.size() == n && members.stream().noneMatch(Answer::damaged)) {
             return elected(
                     members,
                     "all " + n + " members answered, but " + (n - vouching.size())

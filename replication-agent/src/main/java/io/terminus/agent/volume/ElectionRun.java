@@ -80,15 +80,14 @@ final class ElectionRun {
             if (loss != null) {
                 LOG.warn("volume {}: {}", taken.name(), loss);
             }
-            if (loss != null && accepts()) {
-                taken = taken.onlyMember(
-                        new Member(self, volume.settings().bootId()),
-                        elected.best().received());
+            takeTail(taken, elected);
+            keepGoing();
+            VolumeConfig opened = setToOpenWith(taken, loss != null && accepts());
+            if (!opened.equals(taken)) {
+                taken = opened;
                 version = put(version, taken);
                 volume.taken(taken, version);
             }
-            takeTail(taken, elected);
-            keepGoing();
             volume.open(taken, version, grant);
             waitUntilServed();
             return null;
@@ -103,6 +102,23 @@ final class ElectionRun {
             LOG.error("volume {}: our own bug in an election", volume.name(), e);
             return "internal error: " + e;
         }
+    }
+
+    /**
+     * The in-sync set stays as it is, but for two cases that an operator has asked for: what the others hold is given up,
+     * so nobody else may vouch any more; or this agent was no member, and is one now that it holds the tail, durably, for
+     * some of it may have been flushed.
+     */
+    private VolumeConfig setToOpenWith(VolumeConfig taken, boolean lossy) throws IOException {
+        Member me = new Member(self, volume.incarnation());
+        if (lossy || (taken.member(self).isEmpty() && taken.ackLevel() == AckLevel.LOCAL)) {
+            return taken.onlyMember(me, volume.replica().journal().end());
+        }
+        if (taken.member(self).isEmpty()) {
+            volume.replica().journal().sync();
+            return taken.withMember(me);
+        }
+        return taken;
     }
 
     private VolumeConfig checked(Block block) throws NotElected {

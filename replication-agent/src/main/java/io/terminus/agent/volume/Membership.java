@@ -35,13 +35,14 @@ final class Membership {
     static final long JOIN_LAG_BYTES = 1 << 20;
 
     /** How the writer sees a peer when it thinks about the set. */
-    record Peer(boolean streaming, boolean gone, String bootId) {}
+    record Peer(boolean streaming, boolean gone, String incarnation) {}
 
     private record Position(long received, long durable) {
         static final Position NONE = new Position(-1, -1);
     }
 
     private final String self;
+    private final Member me;
     private final long floor;
     private final Lineage lineage;
     private final Map<String, Position> positions = new HashMap<>();
@@ -61,9 +62,10 @@ final class Membership {
      * @param floor the end of this term's TERM record
      * @param lineage the writer's own, this term last
      */
-    Membership(VolumeConfig config, String self, long committed, long floor, Lineage lineage) {
+    Membership(VolumeConfig config, Member me, long committed, long floor, Lineage lineage) {
         this.config = config;
-        this.self = self;
+        this.self = me.agent();
+        this.me = me;
         this.committed = committed;
         this.durablyCommitted = committed;
         this.floor = floor;
@@ -123,7 +125,7 @@ final class Membership {
             Peer peer = peers.get(agent);
             if (peer == null
                     || !peer.streaming()
-                    || !peer.bootId().equals(joining.get().bootId())) {
+                    || !peer.incarnation().equals(joining.get().incarnation())) {
                 wanted = null; // not sent: nobody else knows of it
                 return Optional.empty();
             }
@@ -167,14 +169,18 @@ final class Membership {
         }
         if (config.ackLevel() != AckLevel.LOCAL) {
             for (Map.Entry<String, Peer> e : peers.entrySet()) {
-                Member as = new Member(e.getKey(), e.getValue().bootId());
+                Member as = new Member(e.getKey(), e.getValue().incarnation());
                 boolean inAlready = config.inSync().contains(as);
                 if (!inAlready && e.getValue().streaming() && closeEnough(as.agent())) {
                     return config.withMember(as).withLineage(lineage);
                 }
             }
         }
-        return config.lineage().equals(lineage) ? null : config.withLineage(lineage);
+        VolumeConfig renewed = config.withLineage(lineage);
+        if (open() && !config.inSync().contains(me) && durablyCommitted >= floor) {
+            renewed = renewed.withMember(me); // it had lost its memory, and holds everything again by its election
+        }
+        return renewed.equals(config) ? null : renewed;
     }
 
     /** The member that {@code next} has and the present set has not, under that incarnation. */
@@ -237,6 +243,8 @@ final class Membership {
     public String toString() {
         return "in sync "
                 + Arrays.toString(config.inSync().stream().map(Member::agent).toArray()) + ", committed " + committed
-                + ", durable " + durablyCommitted + (wanted == null ? "" : ", changing to " + wanted.inSync());
+                + ", durable " + durablyCommitted + (wanted == null
+                        ? ""
+                        : ", changing to " + Arrays.toString(wanted.inSync().stream().map(Member::agent).toArray()));
     }
 }

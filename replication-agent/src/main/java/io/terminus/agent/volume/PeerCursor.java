@@ -34,7 +34,7 @@ public final class PeerCursor {
     private volatile long received = -1;
     private volatile long durable = -1;
     private volatile long applied = -1;
-    private volatile String bootId = "";
+    private volatile String incarnation = "";
     private volatile long heardAtNanos;
     private volatile @Nullable String trouble = "not connected yet";
     private volatile boolean cannotFollow;
@@ -58,8 +58,8 @@ public final class PeerCursor {
     }
 
     /** The peer took the greeting and holds everything before {@code at}: what follows is sent from there. */
-    public void accepted(String peerBootId, long at, long durableThere, long appliedThere) {
-        bootId = peerBootId;
+    public void accepted(String peerIncarnation, long at, long durableThere, long appliedThere) {
+        incarnation = peerIncarnation;
         sentTo = at;
         durable = durableThere;
         applied = appliedThere;
@@ -152,8 +152,8 @@ public final class PeerCursor {
         return trouble;
     }
 
-    String bootId() {
-        return bootId;
+    String incarnation() {
+        return incarnation;
     }
 
     long heardAtNanos() {

@@ -106,24 +106,28 @@ final class Replica implements AutoCloseable {
             made.sync();
             image.sync();
         }
-        new Superblock(config.encode(), 0, 0, 0, 0, 0, Lineage.EMPTY, 0, bootId, true, false, "").write(dir);
+        new Superblock(
+                        new Superblock.Seen(config.encode(), 0),
+                        new Superblock.Fence(0, 0),
+                        new Superblock.Checkpoint(0, 0, Lineage.EMPTY, 0),
+                        new Superblock.Life(bootId, bootId, true, false, false, ""))
+                .write(dir);
     }
 
     /** Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail. */
     static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
         Superblock superblock = Superblock.read(dir);
+        Superblock.Checkpoint from = superblock.checkpoint();
         Journal journal = Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
-                superblock.oldest(),
-                superblock.checkpoint(),
-                superblock.lineage(),
-                Math.max(superblock.checkpoint(), superblock.committed()));
-        Recovery found = journal.recovery();
-        boolean lost = superblock.memoryLost()
-                || (!superblock.clean() && !superblock.bootId().equals(bootId));
-        switch (found.verdict()) {
+                from.oldest(),
+                from.position(),
+                from.lineage(),
+                Math.max(from.position(), from.committed()));
+        boolean damaged = false;
+        switch (journal.recovery().verdict()) {
             case Recovery.Clean clean -> {}
             case Recovery.TornTail torn ->
                 LOG.info(
@@ -137,10 +141,10 @@ final class Replica implements AutoCloseable {
                         config.name(),
                         corrupt.at(),
                         corrupt.knownSafe());
-                lost = true;
+                damaged = true;
             }
         }
-        superblock = superblock.opened(bootId, lost);
+        superblock = superblock.opened(bootId, damaged);
         superblock.write(dir);
         Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
         return new Replica(dir, config, journalSegments, superblock, journal, image);
@@ -156,11 +160,11 @@ final class Replica implements AutoCloseable {
         // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
         this.retainFrom = journal.oldest();
         this.overlay = new Overlay(journal::payload);
-        this.checkpoint = superblock.checkpoint();
-        this.applied = superblock.checkpoint();
+        this.checkpoint = superblock.checkpoint().position();
+        this.applied = checkpoint;
         this.committed = Math.max(
-                superblock.checkpoint(),
-                Math.min(Math.max(superblock.committed(), journal.recovery().committed()), journal.end()));
+                checkpoint,
+                Math.min(Math.max(superblock.checkpoint().committed(), journal.recovery().committed()), journal.end()));
         this.syncer = Thread.ofPlatform().name("sync-" + config.name()).daemon().unstarted(this::syncLoop);
         this.applier =
                 Thread.ofPlatform().name("apply-" + config.name()).daemon().unstarted(this::applyLoop);
@@ -172,7 +176,7 @@ final class Replica implements AutoCloseable {
 
     void start(Observer events) {
         observer = events;
-        if (superblock().failed().isEmpty()) {
+        if (superblock().life().failed().isEmpty()) {
             syncer.start();
             applier.start();
         }
@@ -448,7 +452,7 @@ final class Replica implements AutoCloseable {
         Lineage there = journal.lineage().upTo(position);
         image.sync();
         long kept = Math.max(journal.oldest(), Math.min(position, retainFrom));
-        update(s -> s.checkpointed(position, kept, there, Math.max(position, committed)));
+        update(s -> s.with(new Superblock.Checkpoint(position, kept, there, Math.max(position, committed))));
         checkpoint = position;
         journal.release(kept);
     }
@@ -481,7 +485,7 @@ final class Replica implements AutoCloseable {
             if (applier.isAlive()) {
                 applier.join();
             }
-            if (superblock().failed().isEmpty()) {
+            if (superblock().life().failed().isEmpty()) {
                 journal.sync();
                 while (applicable() > applied) {
                     applyTo(applicable());

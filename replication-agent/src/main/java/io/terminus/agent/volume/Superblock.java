@@ -15,6 +15,7 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.UUID;
 import java.util.zip.CRC32C;
 
 /**
@@ -29,31 +30,37 @@ import java.util.zip.CRC32C;
  *  20  body          fields in the order of this record, big endian, strings as modified UTF-8
  * </pre>
  *
- * @param config the newest value block this replica has seen, encoded, and its version: an older one read later means that
- *     the lock manager went back in time
- * @param sealedTerm the fence: records, seals and acks of lower terms are refused
- * @param checkpoint everything before this journal position is in the image and durable there
- * @param oldest the journal may be read from here on, for peers that are behind
- * @param lineage which term owns which positions, as of the checkpoint
- * @param committed the highest position known to be committed
- * @param bootId kernel boot id under which the journal was last open
- * @param clean closed in good order, so nothing was unsynced
- * @param memoryLost unsynced journal bytes may have been lost since this replica entered the in-sync set
- * @param failed why this replica stopped for good; empty: it did not
+ * @param seen the newest value block this replica has seen: an older one read later means that the lock manager went back
+ *     in time
+ * @param fence records, seals and acks of lower terms are refused
+ * @param checkpoint what is in the image and durable there
+ * @param life what may have been lost, and whether this replica works at all
  */
-record Superblock(
-        byte[] config,
-        long configVersion,
-        long sealedTerm,
-        long sealedToken,
-        long checkpoint,
-        long oldest,
-        Lineage lineage,
-        long committed,
-        String bootId,
-        boolean clean,
-        boolean memoryLost,
-        String failed) {
+record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
+
+    /** A value block, encoded; version 0 is the one the replica was made with, which no lock manager has confirmed. */
+    record Seen(byte[] config, long version) {}
+
+    record Fence(long term, long token) {}
+
+    /**
+     * @param position everything before it is in the image, synced
+     * @param oldest the journal may be read from here on, for peers that are behind
+     * @param lineage which term owns which positions before {@code position}
+     * @param committed the highest position known to be committed
+     */
+    record Checkpoint(long position, long oldest, Lineage lineage, long committed) {}
+
+    /**
+     * @param bootId kernel boot id under which the journal was last open
+     * @param incarnation what the in-sync set knows this replica by; another one after every loss
+     * @param clean closed in good order, so nothing was unsynced
+     * @param memoryLost unsynced journal bytes may have been lost since this incarnation's predecessor was in sync
+     * @param damaged synced journal bytes were found damaged
+     * @param failed why this replica stopped for good; empty: it did not
+     */
+    record Life(
+            String bootId, String incarnation, boolean clean, boolean memoryLost, boolean damaged, String failed) {}
 
     static final int FORMAT = 1;
     private static final long MAGIC = 0x54524d5355504552L;
@@ -84,53 +91,47 @@ record Superblock(
             throw new UnreadableException(dir.resolve(FILE) + " is damaged: its checksum does not match");
         }
         try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(all, HEADER_BYTES, length))) {
-            byte[] config = in.readNBytes(in.readInt());
-            long version = in.readLong();
-            long sealedTerm = in.readLong();
-            long sealedToken = in.readLong();
-            long checkpoint = in.readLong();
-            long oldest = in.readLong();
-            List<TermStart> terms = new ArrayList<>();
-            for (int n = in.readInt(); n > 0; n--) {
-                terms.add(new TermStart(in.readLong(), in.readUTF(), in.readLong()));
-            }
-            return new Superblock(
-                    config,
-                    version,
-                    sealedTerm,
-                    sealedToken,
-                    checkpoint,
-                    oldest,
-                    new Lineage(terms),
-                    in.readLong(),
-                    in.readUTF(),
-                    in.readBoolean(),
-                    in.readBoolean(),
-                    in.readUTF());
+            Seen seen = new Seen(in.readNBytes(in.readInt()), in.readLong());
+            Fence fence = new Fence(in.readLong(), in.readLong());
+            Checkpoint checkpoint =
+                    new Checkpoint(in.readLong(), in.readLong(), readLineage(in), in.readLong());
+            Life life = new Life(
+                    in.readUTF(), in.readUTF(), in.readBoolean(), in.readBoolean(), in.readBoolean(), in.readUTF());
+            return new Superblock(seen, fence, checkpoint, life);
         }
+    }
+
+    private static Lineage readLineage(DataInputStream in) throws IOException {
+        List<TermStart> terms = new ArrayList<>();
+        for (int n = in.readInt(); n > 0; n--) {
+            terms.add(new TermStart(in.readLong(), in.readUTF(), in.readLong()));
+        }
+        return new Lineage(terms);
     }
 
     void write(Path dir) throws IOException {
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (DataOutputStream out = new DataOutputStream(bytes)) {
-            out.writeInt(config.length);
-            out.write(config);
-            out.writeLong(configVersion);
-            out.writeLong(sealedTerm);
-            out.writeLong(sealedToken);
-            out.writeLong(checkpoint);
-            out.writeLong(oldest);
-            out.writeInt(lineage.starts().size());
-            for (TermStart t : lineage.starts()) {
+            out.writeInt(seen.config.length);
+            out.write(seen.config);
+            out.writeLong(seen.version);
+            out.writeLong(fence.term);
+            out.writeLong(fence.token);
+            out.writeLong(checkpoint.position);
+            out.writeLong(checkpoint.oldest);
+            out.writeInt(checkpoint.lineage.starts().size());
+            for (TermStart t : checkpoint.lineage.starts()) {
                 out.writeLong(t.term());
                 out.writeUTF(t.origin());
                 out.writeLong(t.firstPosition());
             }
-            out.writeLong(committed);
-            out.writeUTF(bootId);
-            out.writeBoolean(clean);
-            out.writeBoolean(memoryLost);
-            out.writeUTF(failed);
+            out.writeLong(checkpoint.committed);
+            out.writeUTF(life.bootId);
+            out.writeUTF(life.incarnation);
+            out.writeBoolean(life.clean);
+            out.writeBoolean(life.memoryLost);
+            out.writeBoolean(life.damaged);
+            out.writeUTF(life.failed);
         }
         byte[] body = bytes.toByteArray();
         ByteBuffer all = ByteBuffer.allocate(HEADER_BYTES + body.length);
@@ -150,116 +151,40 @@ record Superblock(
         }
     }
 
-    Superblock withConfig(byte[] newer, long version) {
-        return new Superblock(
-                newer,
-                version,
-                sealedTerm,
-                sealedToken,
-                checkpoint,
-                oldest,
-                lineage,
-                committed,
-                bootId,
-                clean,
-                memoryLost,
-                failed);
+    Superblock with(Seen newer) {
+        return new Superblock(newer, fence, checkpoint, life);
     }
 
-    Superblock sealedBy(long term, long token) {
-        return new Superblock(
-                config,
-                configVersion,
-                term,
-                token,
-                checkpoint,
-                oldest,
-                lineage,
-                committed,
-                bootId,
-                clean,
-                memoryLost,
-                failed);
+    Superblock with(Fence higher) {
+        return new Superblock(seen, higher, checkpoint, life);
     }
 
-    Superblock checkpointed(long position, long oldestKept, Lineage lineageThere, long committedKnown) {
-        return new Superblock(
-                config,
-                configVersion,
-                sealedTerm,
-                sealedToken,
-                position,
-                oldestKept,
-                lineageThere,
-                committedKnown,
-                bootId,
-                clean,
-                memoryLost,
-                failed);
+    Superblock with(Checkpoint later) {
+        return new Superblock(seen, fence, later, life);
     }
 
-    Superblock opened(String nowBootId, boolean lost) {
-        return new Superblock(
-                config,
-                configVersion,
-                sealedTerm,
-                sealedToken,
-                checkpoint,
-                oldest,
-                lineage,
-                committed,
-                nowBootId,
-                false,
-                lost,
-                failed);
+    Superblock with(Life now) {
+        return new Superblock(seen, fence, checkpoint, now);
+    }
+
+    /** Opened under this boot id. After a loss the in-sync set has to take this replica in anew, under another name. */
+    Superblock opened(String bootId, boolean found) {
+        boolean lost = !life.clean && !life.bootId.equals(bootId);
+        String name = lost || found ? bootId + "/" + UUID.randomUUID() : life.incarnation;
+        return with(new Life(bootId, name, false, life.memoryLost || lost, life.damaged || found, life.failed));
     }
 
     Superblock closedCleanly() {
-        return new Superblock(
-                config,
-                configVersion,
-                sealedTerm,
-                sealedToken,
-                checkpoint,
-                oldest,
-                lineage,
-                committed,
-                bootId,
-                true,
-                memoryLost,
-                failed);
+        return with(new Life(life.bootId, life.incarnation, true, life.memoryLost, life.damaged, life.failed));
     }
 
-    Superblock withMemoryLost(boolean lost) {
-        return new Superblock(
-                config,
-                configVersion,
-                sealedTerm,
-                sealedToken,
-                checkpoint,
-                oldest,
-                lineage,
-                committed,
-                bootId,
-                clean,
-                lost,
-                failed);
+    /** The in-sync set has taken this incarnation in: it holds everything again. */
+    Superblock vouched() {
+        return with(new Life(life.bootId, life.incarnation, life.clean, false, false, life.failed));
     }
 
     Superblock failedBecause(String why) {
-        return new Superblock(
-                config,
-                configVersion,
-                sealedTerm,
-                sealedToken,
-                checkpoint,
-                oldest,
-                lineage,
-                committed,
-                bootId,
-                false,
-                memoryLost,
-                why);
+        return with(new Life(life.bootId, life.incarnation, false, life.memoryLost, life.damaged, why));
     }
 
     private static int crc(byte[] bytes, int from, int length) {

@@ -116,7 +116,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private Volume(
             VolumeConfig config, Replica replica, Settings settings, VolumeAuthority authority, PeerNetwork network) {
         this.config = config;
-        this.configVersion = replica.superblock().configVersion();
+        this.configVersion = replica.superblock().seen().version();
         this.replica = replica;
         this.settings = settings;
         this.authority = authority;
@@ -142,7 +142,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 replicaFailed(why);
             }
         });
-        String failed = replica.superblock().failed();
+        String failed = replica.superblock().life().failed();
         if (!failed.isEmpty()) {
             role = Role.FAILED;
             detail = failed;
@@ -265,9 +265,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     public Journal supply(long term) throws RefusedException {
         synchronized (fence) {
             requireWorking();
-            if (replica.superblock().sealedTerm() != term) {
+            if (replica.superblock().fence().term() != term) {
                 throw new RefusedException(
-                        Why.FENCED, "sealed by term " + replica.superblock().sealedTerm() + ", not by " + term);
+                        Why.FENCED, "sealed by term " + replica.superblock().fence().term() + ", not by " + term);
             }
             return replica.journal();
         }
@@ -282,8 +282,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return replica.imagePath();
     }
 
-    public String bootId() {
-        return settings.bootId();
+    /** What the in-sync set is to know this replica by: another name after every loss. */
+    public String incarnation() {
+        return replica.superblock().life().incarnation();
     }
 
     private Election.Answer answer() {
@@ -296,7 +297,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 journal.durable(),
                 replica.committed(),
                 replica.applied(),
-                replica.superblock().memoryLost());
+                replica.superblock().life().memoryLost(),
+                replica.superblock().life().damaged());
     }
 
     private void requireWorking() throws RefusedException {
@@ -310,13 +312,13 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** Under the fence. Equal terms pass: a writer connects again, a candidate asks again. */
     private void raiseFence(long term, long token, String by) throws RefusedException {
-        Superblock now = replica.superblock();
-        if (term < now.sealedTerm()) {
+        long sealed = replica.superblock().fence().term();
+        if (term < sealed) {
             throw new RefusedException(
                     Why.FENCED,
-                    "agent " + settings.agent() + " answers to term " + now.sealedTerm() + ", not to " + term);
+                    "agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
         }
-        if (term == now.sealedTerm()) {
+        if (term == sealed) {
             return;
         }
         if (inbound != null) {
@@ -329,7 +331,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         replica.journal().closeTerm(); // captures under way become part of the answer, later ones are refused
         try {
-            replica.update(s -> s.sealedBy(term, token));
+            replica.update(s -> s.with(new Superblock.Fence(term, token)));
         } catch (IOException e) {
             replica.fail("the fence cannot be made durable: " + e.getMessage());
             throw new RefusedException(Why.FAILED, e.getMessage());
@@ -359,10 +361,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         } catch (VolumeConfig.UnreadableConfigException e) {
             throw new IOException(e.getMessage(), e);
         }
-        boolean vouched = newer.inSync().contains(new Member(settings.agent(), settings.bootId()));
+        boolean vouched = newer.inSync().contains(new Member(settings.agent(), incarnation()));
         replica.update(s -> {
-            Superblock next = s.withConfig(encoded, version);
-            return vouched ? next.withMemoryLost(false) : next;
+            Superblock next = s.with(new Superblock.Seen(encoded, version));
+            return vouched ? next.vouched() : next;
         });
         config = newer;
         configVersion = version;
@@ -579,10 +581,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     void open(VolumeConfig taken, long version, Grant granted) throws IOException, RefusedException {
         synchronized (fence) {
             requireWorking();
-            if (replica.superblock().sealedTerm() != taken.term()) {
+            if (replica.superblock().fence().term() != taken.term()) {
                 throw new RefusedException(
                         Why.FENCED,
-                        "sealed by term " + replica.superblock().sealedTerm() + " before term " + taken.term()
+                        "sealed by term " + replica.superblock().fence().term() + " before term " + taken.term()
                                 + " opened");
             }
             Writer w = new Writer(

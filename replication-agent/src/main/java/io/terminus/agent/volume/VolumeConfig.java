@@ -42,8 +42,8 @@ public record VolumeConfig(
     /** The lock manager takes values up to 4 KiB; older terms than these fall off the lineage kept there. */
     private static final int LINEAGE_KEPT = 32;
 
-    /** A member of the in-sync set under the kernel boot id with which it joined. */
-    public record Member(String agent, String bootId) {}
+    /** A member of the in-sync set under the incarnation with which it joined: after a loss it has another one. */
+    public record Member(String agent, String incarnation) {}
 
     /** A replica that left the in-sync set at this position. */
     public record Left(String agent, long position) {}
@@ -171,7 +171,7 @@ public record VolumeConfig(
                             case MANUAL -> io.terminus.proto.agent.v1.Failover.MANUAL;
                             case AUTOMATIC -> io.terminus.proto.agent.v1.Failover.AUTOMATIC;
                         });
-        inSync.forEach(m -> b.addInSyncBuilder().setAgent(m.agent()).setBootId(m.bootId()));
+        inSync.forEach(m -> b.addInSyncBuilder().setAgent(m.agent()).setIncarnation(m.incarnation()));
         absent.forEach(l -> b.addAbsentBuilder().setAgent(l.agent()).setLeftAtPosition(l.position()));
         replicas.forEach(r ->
                 b.addReplicasBuilder().setAgent(r.agent()).setPeer(r.peer()).setControl(r.control()));
@@ -205,7 +205,7 @@ public record VolumeConfig(
                 p.getTerm(),
                 p.getWriter(),
                 p.getInSyncList().stream()
-                        .map(m -> new Member(m.getAgent(), m.getBootId()))
+                        .map(m -> new Member(m.getAgent(), m.getIncarnation()))
                         .toList(),
                 p.getAbsentList().stream().map(VolumeConfig::left).toList(),
                 switch (p.getAckLevel()) {

@@ -48,7 +48,7 @@ public final class Volumes implements AutoCloseable {
         try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
             for (Path d : dirs) {
                 try {
-                    VolumeConfig config = VolumeConfig.decode(Superblock.read(d).config());
+                    VolumeConfig config = VolumeConfig.decode(Superblock.read(d).seen().config());
                     start(d, config);
                 } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
                     LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);
@@ -117,10 +117,6 @@ public final class Volumes implements AutoCloseable {
 
     public String agent() {
         return settings.agent();
-    }
-
-    public String bootId() {
-        return settings.bootId();
     }
 
     public VolumeAuthority authority(String name) {

@@ -99,7 +99,12 @@ final class Writer {
         this.ackLevel = config.ackLevel();
         Journal journal = replica.journal();
         this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
-        this.membership = new Membership(config, self, replica.committed(), floor, journal.lineage());
+        this.membership = new Membership(
+                config,
+                new VolumeConfig.Member(self, replica.superblock().life().incarnation()),
+                replica.committed(),
+                floor,
+                journal.lineage());
         this.retainFrom = replica.checkpoint();
         replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be shown
         long now = System.nanoTime();
@@ -259,13 +264,13 @@ final class Writer {
             boolean silent = now - c.heardAtNanos() > peerTimeoutNanos;
             peers.put(
                     c.address().agent(),
-                    new Membership.Peer(c.streaming() && !silent, silent || c.needsCopy(), c.bootId()));
+                    new Membership.Peer(c.streaming() && !silent, silent || c.needsCopy(), c.incarnation()));
         }
         return peers;
     }
 
     private void put(VolumeConfig change) {
-        LOG.info("volume {}: in-sync set to become {}", config.name(), change.inSync());
+        LOG.info("volume {}: in-sync set to become {}", config.name(), agents(change));
         putInFlight = true;
         grant.put(configVersion, change).whenComplete((outcome, failure) -> {
             try {
@@ -294,13 +299,17 @@ final class Writer {
         });
     }
 
+    private static List<String> agents(VolumeConfig set) {
+        return set.inSync().stream().map(VolumeConfig.Member::agent).toList();
+    }
+
     private void stored(VolumeConfig change, long version) {
         synchronized (this) {
             membership.changed();
             config = change;
             configVersion = version;
         }
-        LOG.info("volume {}: in-sync set is {} (version {})", config.name(), change.inSync(), version);
+        LOG.info("volume {}: in-sync set is {} (version {})", config.name(), agents(change), version);
         owner.configChanged(change, version);
         advance();
     }

@@ -47,6 +47,29 @@ class ElectionTest {
     }
 
     @Test
+    void aDamagedJournalVouchesForNothingAtAnyLevel() {
+        for (AckLevel level : new AckLevel[] {AckLevel.RECEIVED, AckLevel.DURABLE}) {
+            VolumeConfig config = config(level, 0, List.of("a", "b"));
+            Answer damaged = new Answer("a", TERM_5, 0, 512, 512, 0, 0, false, true);
+
+            Election.Verdict alone = Election.judge(config, List.of(damaged), false);
+            Election.Verdict both = Election.judge(config, List.of(damaged, answer("b", TERM_5, 1024)), false);
+
+            assertThat(alone).isEqualTo(new Waiting(0, 1, List.of("a", "b")));
+            assertThat(best(both)).isEqualTo("b");
+        }
+    }
+
+    @Test
+    void theOnlyCopyWithADamagedJournalIsNotServedWithoutTheOperatorsWord() {
+        VolumeConfig config = config(AckLevel.RECEIVED, 0, List.of("a"));
+        List<Answer> damaged = List.of(new Answer("a", TERM_5, 0, 512, 512, 0, 0, false, true));
+
+        assertThat(Election.judge(config, damaged, false)).isInstanceOf(Waiting.class);
+        assertThat(Election.judge(config, damaged, true)).isInstanceOf(Elected.class);
+    }
+
+    @Test
     void whoIsAwaitedIsNamed() {
         VolumeConfig config = config(AckLevel.RECEIVED, 2, List.of("a", "b", "c"));
 
@@ -78,7 +101,7 @@ class ElectionTest {
     @Test
     void theHighestCommittedPositionOfAnyAnswerCounts() {
         VolumeConfig config = config(AckLevel.RECEIVED, 2, List.of("a", "b", "c"));
-        Answer knowsMore = new Answer("b", TERM_5, 0, 512, 512, 384, 0, false);
+        Answer knowsMore = new Answer("b", TERM_5, 0, 512, 512, 384, 0, false, false);
 
         Election.Verdict verdict = Election.judge(config, List.of(answer("a", TERM_5, 640), knowsMore), false);
 
@@ -186,11 +209,11 @@ class ElectionTest {
     }
 
     private static Answer answer(String agent, Lineage lineage, long end) {
-        return new Answer(agent, lineage, 0, end, end, 0, 0, false);
+        return new Answer(agent, lineage, 0, end, end, 0, 0, false, false);
     }
 
     private static Answer lost(String agent, Lineage lineage, long end) {
-        return new Answer(agent, lineage, 0, end, end, 0, 0, true);
+        return new Answer(agent, lineage, 0, end, end, 0, 0, true, false);
     }
 
     private static VolumeConfig config(AckLevel level, int copies, List<String> members) {

@@ -34,7 +34,7 @@ class SuperblockTest {
 
         superblock().failedBecause("fdatasync failed").write(dir);
 
-        assertThat(Superblock.read(dir).failed()).isEqualTo("fdatasync failed");
+        assertThat(Superblock.read(dir).life().failed()).isEqualTo("fdatasync failed");
         try (var files = Files.list(dir)) {
             assertThat(files).containsExactly(dir.resolve("superblock"));
         }
@@ -47,9 +47,9 @@ class SuperblockTest {
 
         Superblock read = Superblock.read(dir);
 
-        assertThat(read.sealedTerm()).isEqualTo(7);
-        superblock().sealedBy(8, 100).write(dir);
-        assertThat(Superblock.read(dir).sealedTerm()).isEqualTo(8);
+        assertThat(read.fence().term()).isEqualTo(7);
+        superblock().with(new Superblock.Fence(8, 100)).write(dir);
+        assertThat(Superblock.read(dir).fence().term()).isEqualTo(8);
     }
 
     @Test
@@ -106,34 +106,50 @@ class SuperblockTest {
     void eachChangeKeepsEverythingElse() {
         Superblock before = superblock();
 
-        Superblock after = before.withConfig(new byte[] {9}, 12)
-                .sealedBy(9, 90)
-                .checkpointed(1024, 512, Lineage.EMPTY, 2048)
-                .opened("boot 2", true)
+        Superblock after = before.with(new Superblock.Seen(new byte[] {9}, 12))
+                .with(new Superblock.Fence(9, 90))
+                .with(new Superblock.Checkpoint(1024, 512, Lineage.EMPTY, 2048))
                 .failedBecause("why");
 
         assertThat(after)
                 .usingRecursiveComparison()
                 .isEqualTo(new Superblock(
-                        new byte[] {9}, 12, 9, 90, 1024, 512, Lineage.EMPTY, 2048, "boot 2", false, true, "why"));
-        assertThat(before.closedCleanly().clean()).isTrue();
-        assertThat(before.closedCleanly().opened("boot 1", false).clean()).isFalse();
-        assertThat(before.withMemoryLost(true).memoryLost()).isTrue();
+                        new Superblock.Seen(new byte[] {9}, 12),
+                        new Superblock.Fence(9, 90),
+                        new Superblock.Checkpoint(1024, 512, Lineage.EMPTY, 2048),
+                        new Superblock.Life("boot 1", "boot 1", false, false, false, "why")));
+    }
+
+    @Test
+    void aReplicaKeepsItsIncarnationOverKillsAndCleanReboots() {
+        Superblock killed = superblock().opened("boot 1", false);
+
+        assertThat(killed.opened("boot 1", false).life().incarnation()).isEqualTo("boot 1");
+        assertThat(killed.closedCleanly().opened("boot 2", false).life().incarnation())
+                .isEqualTo("boot 1");
+    }
+
+    @Test
+    void powerLossAndDamageGiveItAnotherIncarnationUntilTheSetHasTakenThatIn() {
+        Superblock running = superblock().opened("boot 1", false);
+
+        Superblock afterPowerLoss = running.opened("boot 2", false);
+        Superblock damaged = running.opened("boot 1", true);
+
+        assertThat(afterPowerLoss.life().memoryLost()).isTrue();
+        assertThat(afterPowerLoss.life().incarnation()).startsWith("boot 2/");
+        assertThat(damaged.life().damaged()).isTrue();
+        assertThat(damaged.life().incarnation()).startsWith("boot 1/");
+        assertThat(damaged.opened("boot 1", false).life().damaged()).isTrue();
+        assertThat(damaged.vouched().life().damaged()).isFalse();
     }
 
     private static Superblock superblock() {
         return new Superblock(
-                new byte[] {1, 2, 3},
-                11,
-                7,
-                70,
-                256,
-                128,
-                new Lineage(List.of(new TermStart(3, "a", 0), new TermStart(7, "ä-b", 128))),
-                384,
-                "boot 1",
-                true,
-                false,
-                "");
+                new Superblock.Seen(new byte[] {1, 2, 3}, 11),
+                new Superblock.Fence(7, 70),
+                new Superblock.Checkpoint(
+                        256, 128, new Lineage(List.of(new TermStart(3, "a", 0), new TermStart(7, "ä-b", 128))), 384),
+                new Superblock.Life("boot 1", "boot 1", true, false, false, ""));
     }
 }
