@@ -98,7 +98,8 @@ final class Writer {
         this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
         this.membership = new Membership(config, self, replica.committed(), floor, journal.lineage());
         this.retainFrom = replica.checkpoint();
-        replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be shown
+        replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
+        // shown
         long now = System.nanoTime();
         this.cursors = config.replicas().stream()
                 .filter(a -> !a.agent().equals(self))
