@@ -346,7 +346,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
         } catch (VolumeConfig.UnreadableConfigException e) {
             throw new RefusedException(
-                    Why.OTHER_CONFIG, "agent " + settings.agent() + " cannot act on the value block: " + e.getMessage());
+                    Why.OTHER_CONFIG,
+                    "agent " + settings.agent() + " cannot act on the value block: " + e.getMessage());
         }
     }
 

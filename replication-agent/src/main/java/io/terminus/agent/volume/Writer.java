@@ -106,7 +106,8 @@ final class Writer {
                 floor,
                 journal.lineage());
         this.retainFrom = replica.checkpoint();
-        replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be shown
+        replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
+        // shown
         long now = System.nanoTime();
         this.cursors = config.replicas().stream()
                 .filter(a -> !a.agent().equals(self))

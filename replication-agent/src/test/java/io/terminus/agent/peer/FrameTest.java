@@ -1,0 +1,151 @@
+package io.terminus.agent.peer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.journal.TermStart;
+import io.terminus.agent.volume.PeerCursor.Greeting;
+import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.RefusedException.Why;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.UUID;
+import org.junit.jupiter.api.Test;
+
+class FrameTest {
+
+    @Test
+    void aSealedFrameIsChecked() throws RefusedException {
+        ByteBuffer b = Frame.HELLO.of(new byte[] {1, 2, 3});
+
+        int body = Frame.bodyBytes(b, 0);
+
+        assertThat(body).isEqualTo(3);
+        assertThat(Frame.check(b, 0, body)).isEqualTo(Frame.HELLO);
+        assertThat(b.remaining()).isEqualTo(Frame.HEADER_BYTES + 3);
+    }
+
+    @Test
+    void damageOfAnyByteIsRefused() {
+        byte[] good = bytes(Frame.STATUS.of(new byte[Frame.STATUS_BODY_BYTES]));
+
+        for (int at = 0; at < good.length; at++) {
+            for (int bit = 0; bit < 8; bit++) {
+                byte[] bad = good.clone();
+                bad[at] ^= (byte) (1 << bit);
+                ByteBuffer b = ByteBuffer.wrap(bad).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+
+                assertThatThrownBy(() -> {
+                            int body = Frame.bodyBytes(b, 0);
+                            if (Frame.HEADER_BYTES + body > b.capacity()) {
+                                // More bytes are waited for; within the limit, so that they end.
+                                throw new RefusedException(Why.BAD_MESSAGE, "incomplete");
+                            }
+                            Frame.check(b, 0, body);
+                        })
+                        .as("byte %d, bit %d", at, bit)
+                        .isInstanceOfSatisfying(
+                                RefusedException.class, e -> assertThat(e.why()).isEqualTo(Why.BAD_MESSAGE));
+            }
+        }
+    }
+
+    @Test
+    void bodiesBeyondTheLimitAreRefusedByTheirHeader() {
+        for (int length : new int[] {Frame.MAX_BODY_BYTES + 1, Integer.MAX_VALUE, -1, Integer.MIN_VALUE}) {
+            ByteBuffer b = Frame.CONFIG.of(new byte[8]).putInt(8, length);
+
+            assertThatThrownBy(() -> Frame.bodyBytes(b, 0))
+                    .isInstanceOf(RefusedException.class)
+                    .hasMessageContaining(String.valueOf(length))
+                    .hasMessageContaining(String.valueOf(Frame.MAX_BODY_BYTES));
+        }
+    }
+
+    @Test
+    void fixedFramesHaveTheirLength() {
+        for (Frame frame : List.of(Frame.RUN, Frame.STATUS, Frame.ACK)) {
+            for (int length : new int[] {0, 8, 23, 25, 33, 41}) {
+                ByteBuffer b = frame.of(new byte[length]);
+
+                assertThatThrownBy(() -> Frame.check(b, 0, length))
+                        .isInstanceOf(RefusedException.class)
+                        .hasMessageContaining(frame.name());
+            }
+        }
+        assertThatThrownBy(() -> Frame.check(Frame.CONFIG.of(new byte[7]), 0, 7))
+                .isInstanceOf(RefusedException.class)
+                .hasMessageContaining("CONFIG");
+    }
+
+    @Test
+    void theLongestLineageFitsIntoAGreeting() throws RefusedException {
+        List<TermStart> starts = new ArrayList<>();
+        for (int i = 1; i <= Lineage.MAX_TERMS; i++) {
+            starts.add(new TermStart(Long.MAX_VALUE - 1_000 + i, "n".repeat(255), (1L << 60) + i * 128L));
+        }
+        Greeting greeting = new Greeting(
+                new UUID(1, 2),
+                Long.MAX_VALUE,
+                Long.MAX_VALUE,
+                "n".repeat(255),
+                1L << 46,
+                1 << 30,
+                new Lineage(starts),
+                0,
+                Long.MAX_VALUE,
+                9,
+                new byte[4_096]);
+
+        byte[] hello = Messages.hello(greeting).toByteArray();
+
+        assertThat(hello.length).isLessThanOrEqualTo(Frame.MAX_BODY_BYTES);
+        assertThat(Messages.greeting(ByteBuffer.wrap(hello)))
+                .usingRecursiveComparison()
+                .isEqualTo(greeting);
+    }
+
+    @Test
+    void whatIsNoGreetingIsRefused() {
+        long seed = Long.getLong("seed", System.nanoTime());
+        Random random = new Random(seed);
+        byte[] good = Messages.hello(new Greeting(
+                        new UUID(1, 2),
+                        6,
+                        60,
+                        "a",
+                        1 << 20,
+                        1 << 20,
+                        new Lineage(List.of(new TermStart(5, "a", 0), new TermStart(6, "b", 128))),
+                        0,
+                        256,
+                        9,
+                        new byte[] {1, 2, 3}))
+                .toByteArray();
+
+        for (int i = 0; i < 20_000; i++) {
+            byte[] bad = random.nextInt(4) == 0 ? new byte[random.nextInt(200)] : good.clone();
+            if (bad.length != good.length) {
+                random.nextBytes(bad);
+            } else {
+                bad[random.nextInt(bad.length)] = (byte) random.nextInt();
+            }
+            try {
+                Messages.greeting(ByteBuffer.wrap(bad));
+            } catch (RefusedException e) {
+                assertThat(e.why()).isEqualTo(Why.BAD_MESSAGE);
+            } catch (RuntimeException e) {
+                throw new AssertionError("seed " + seed, e);
+            }
+        }
+    }
+
+    private static byte[] bytes(ByteBuffer b) {
+        byte[] bytes = new byte[b.remaining()];
+        b.get(b.position(), bytes);
+        return bytes;
+    }
+}
