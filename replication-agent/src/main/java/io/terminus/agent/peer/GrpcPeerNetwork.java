@@ -84,7 +84,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                                 r.getCommitted(),
                                                 r.getApplied(),
                                                 r.getMemoryLost(),
-                                        r.getDamaged()));
+                                                r.getDamaged()));
                                     }
                                 },
                                 answer));

@@ -26,8 +26,7 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
 
     @Override
     public void seal(SealRequest request, StreamObserver<SealResponse> answer) {
-        SealResponse.Builder response =
-                SealResponse.newBuilder().setAgent(volumes.agent());
+        SealResponse.Builder response = SealResponse.newBuilder().setAgent(volumes.agent());
         try {
             Volume volume = volumes.byUuid(UUID.fromString(request.getVolumeUuid()));
             if (volume == null) {

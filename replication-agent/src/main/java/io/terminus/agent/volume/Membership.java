@@ -243,8 +243,12 @@ final class Membership {
     public String toString() {
         return "in sync "
                 + Arrays.toString(config.inSync().stream().map(Member::agent).toArray()) + ", committed " + committed
-                + ", durable " + durablyCommitted + (wanted == null
+                + ", durable " + durablyCommitted
+                + (wanted == null
                         ? ""
-                        : ", changing to " + Arrays.toString(wanted.inSync().stream().map(Member::agent).toArray()));
+                        : ", changing to "
+                                + Arrays.toString(wanted.inSync().stream()
+                                        .map(Member::agent)
+                                        .toArray()));
     }
 }

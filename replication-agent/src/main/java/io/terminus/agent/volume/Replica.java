@@ -164,7 +164,11 @@ final class Replica implements AutoCloseable {
         this.applied = checkpoint;
         this.committed = Math.max(
                 checkpoint,
-                Math.min(Math.max(superblock.checkpoint().committed(), journal.recovery().committed()), journal.end()));
+                Math.min(
+                        Math.max(
+                                superblock.checkpoint().committed(),
+                                journal.recovery().committed()),
+                        journal.end()));
         this.syncer = Thread.ofPlatform().name("sync-" + config.name()).daemon().unstarted(this::syncLoop);
         this.applier =
                 Thread.ofPlatform().name("apply-" + config.name()).daemon().unstarted(this::applyLoop);

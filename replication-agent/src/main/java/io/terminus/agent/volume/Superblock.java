@@ -59,8 +59,7 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
      * @param damaged synced journal bytes were found damaged
      * @param failed why this replica stopped for good; empty: it did not
      */
-    record Life(
-            String bootId, String incarnation, boolean clean, boolean memoryLost, boolean damaged, String failed) {}
+    record Life(String bootId, String incarnation, boolean clean, boolean memoryLost, boolean damaged, String failed) {}
 
     static final int FORMAT = 1;
     private static final long MAGIC = 0x54524d5355504552L;
@@ -93,8 +92,7 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
         try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(all, HEADER_BYTES, length))) {
             Seen seen = new Seen(in.readNBytes(in.readInt()), in.readLong());
             Fence fence = new Fence(in.readLong(), in.readLong());
-            Checkpoint checkpoint =
-                    new Checkpoint(in.readLong(), in.readLong(), readLineage(in), in.readLong());
+            Checkpoint checkpoint = new Checkpoint(in.readLong(), in.readLong(), readLineage(in), in.readLong());
             Life life = new Life(
                     in.readUTF(), in.readUTF(), in.readBoolean(), in.readBoolean(), in.readBoolean(), in.readUTF());
             return new Superblock(seen, fence, checkpoint, life);

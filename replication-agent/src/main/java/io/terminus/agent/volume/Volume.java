@@ -267,7 +267,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             requireWorking();
             if (replica.superblock().fence().term() != term) {
                 throw new RefusedException(
-                        Why.FENCED, "sealed by term " + replica.superblock().fence().term() + ", not by " + term);
+                        Why.FENCED,
+                        "sealed by term " + replica.superblock().fence().term() + ", not by " + term);
             }
             return replica.journal();
         }
@@ -315,8 +316,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         long sealed = replica.superblock().fence().term();
         if (term < sealed) {
             throw new RefusedException(
-                    Why.FENCED,
-                    "agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
+                    Why.FENCED, "agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
         }
         if (term == sealed) {
             return;

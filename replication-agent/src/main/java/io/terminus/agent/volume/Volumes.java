@@ -48,7 +48,8 @@ public final class Volumes implements AutoCloseable {
         try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
             for (Path d : dirs) {
                 try {
-                    VolumeConfig config = VolumeConfig.decode(Superblock.read(d).seen().config());
+                    VolumeConfig config =
+                            VolumeConfig.decode(Superblock.read(d).seen().config());
                     start(d, config);
                 } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
                     LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);

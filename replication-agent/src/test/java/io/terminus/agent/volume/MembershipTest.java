@@ -604,7 +604,7 @@ class MembershipTest {
 
         private boolean vouches(VolumeConfig set, Member m) {
             return set.ackLevel() == AckLevel.DURABLE
-                    || m.bootId().equals(agent(m.agent()).bootId());
+                    || m.incarnation().equals(agent(m.agent()).bootId());
         }
 
         private long has(VolumeConfig set, Member m) {
