@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,7 +13,7 @@ import java.util.List;
  *
  * @param home where the launcher lies
  * @param java the java program for the services
- * @param lockManager what stands behind the JVM flags to run the lock manager: {@code -jar FILE}
+ * @param lockManager what stands behind the common JVM flags to run the lock manager: {@code -jar FILE}
  * @param agent the same for an agent
  * @param stopPatience how long a process may take to stop before it is killed
  */
@@ -37,15 +38,27 @@ record Installation(Path home, Path java, List<String> lockManager, List<String>
         return new Installation(
                 home,
                 Path.of(System.getProperty("java.home"), "bin", "java"),
-                List.of(
-                        "-jar",
-                        home.resolve("lockmgr-service/target/lockmgr-service.jar")
-                                .toString()),
-                List.of(
-                        "-jar",
-                        home.resolve("replication-agent/target/replication-agent.jar")
-                                .toString()),
+                program(home, "lockmgr-service"),
+                program(home, "replication-agent"),
                 Duration.ofSeconds(30));
+    }
+
+    /** With its start cache, if the launcher has made one since the program was built. */
+    private static List<String> program(Path home, String name) {
+        Path target = home.resolve(name).resolve("target");
+        Path jar = target.resolve(name + ".jar");
+        Path cache = target.resolve(name + ".aot");
+        List<String> start = new ArrayList<>();
+        try {
+            if (Files.getLastModifiedTime(cache).compareTo(Files.getLastModifiedTime(jar)) >= 0) {
+                // One that does not fit after all is passed over without a word.
+                start.addAll(List.of("-XX:AOTCache=" + cache, "-Xlog:aot*=off"));
+            }
+        } catch (IOException e) {
+            // None was made: the service starts without.
+        }
+        start.addAll(List.of("-jar", jar.toString()));
+        return List.copyOf(start);
     }
 
     Path defaultDirectory() {
