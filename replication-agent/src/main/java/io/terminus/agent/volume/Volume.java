@@ -647,7 +647,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         requireMember(acceptDataLoss);
-        thread.execute(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout));
+        begin(new Promotion(force, acceptDataLoss), timeout);
         long until = System.nanoTime() + timeout.toNanos();
         boolean revoked = false;
         String last = "";
@@ -692,6 +692,17 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
         } catch (ExecutionException | TimeoutException e) {
             throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
+        }
+    }
+
+    /** Returns when it has begun: before, the volume looks as if the promotion were over. */
+    private void begin(Promotion asked, Duration timeout) throws RefusedException, InterruptedException {
+        try {
+            thread.submit(() -> beginPromotion(asked, timeout)).get();
+        } catch (RejectedExecutionException e) {
+            throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("a promotion of " + name() + " cannot begin", e.getCause());
         }
     }
 
