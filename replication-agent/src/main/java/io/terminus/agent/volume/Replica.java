@@ -52,7 +52,7 @@ final class Replica implements AutoCloseable {
     /** How long published bytes may stay unsynced when nobody waits for them. */
     private static final long SYNC_PACE_NANOS = 50_000_000;
 
-    /** Applied bytes after which the image is synced and the segments behind are given back. */
+    /** Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. */
     private static final long CHECKPOINT_BYTES = 64L << 20;
 
     /** Apply in steps of this many journal bytes, so that progress is seen. */
@@ -69,6 +69,7 @@ final class Replica implements AutoCloseable {
     private final Image image;
     private final Overlay overlay;
     private final long budgetBytes;
+    private final long checkpointBytes;
     private final Thread syncer;
     private final Thread applier;
 
@@ -156,6 +157,7 @@ final class Replica implements AutoCloseable {
         this.superblock = superblock;
         this.journal = journal;
         this.budgetBytes = (long) journalSegments * config.segmentBytes();
+        this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
         // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
         this.retainFrom = journal.oldest();
@@ -378,7 +380,7 @@ final class Replica implements AutoCloseable {
                 long target = applicable();
                 if (target > applied) {
                     applyTo(target);
-                } else if (applied - checkpoint >= CHECKPOINT_BYTES) {
+                } else if (applied - checkpoint >= checkpointBytes) {
                     checkpointNow();
                 } else {
                     applierIdle = true;
@@ -387,7 +389,7 @@ final class Replica implements AutoCloseable {
                     }
                     applierIdle = false;
                 }
-                if (applied - checkpoint >= CHECKPOINT_BYTES) {
+                if (applied - checkpoint >= checkpointBytes) {
                     checkpointNow();
                 }
             } catch (NoSpaceException e) {

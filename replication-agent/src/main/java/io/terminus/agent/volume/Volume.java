@@ -649,12 +649,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         requireMember(acceptDataLoss);
-        try {
-            thread.submit(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout))
-                    .get();
-        } catch (ExecutionException | RejectedExecutionException e) {
-            throw new RefusedException(Why.NOT_READY, "not promoted: " + e.getMessage());
-        }
+        begin(new Promotion(force, acceptDataLoss), timeout);
         long until = System.nanoTime() + timeout.toNanos();
         boolean revoked = false;
         String last = "";
@@ -699,6 +694,17 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
         } catch (ExecutionException | TimeoutException e) {
             throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
+        }
+    }
+
+    /** Returns when it has begun: before, the volume looks as if the promotion were over. */
+    private void begin(Promotion asked, Duration timeout) throws RefusedException, InterruptedException {
+        try {
+            thread.submit(() -> beginPromotion(asked, timeout)).get();
+        } catch (RejectedExecutionException e) {
+            throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("a promotion of " + name() + " cannot begin", e.getCause());
         }
     }
 

@@ -1,0 +1,389 @@
+package io.terminus.agent.volume;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.agent.volume.VolumeConfig.Member;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.UUID;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A kill of the process is a copy of its files, taken while nothing moves: mapped bytes are in the files by then. */
+class ReplicaTest {
+
+    private static final int SEGMENT = 1 << 20;
+    private static final int SEGMENTS = 4;
+    private static final int VOLUME_BYTES = 1 << 20;
+    private static final VolumeConfig CONFIG = new VolumeConfig(
+            new UUID(1, 2),
+            "v",
+            VOLUME_BYTES,
+            SEGMENT,
+            0,
+            "a",
+            List.of(new Member("a", "boot")),
+            List.of(),
+            AckLevel.RECEIVED,
+            0,
+            1,
+            Lineage.EMPTY,
+            Failover.MANUAL,
+            List.of(new Address("a", "h:1", "h:2")));
+    private static final Replica.Observer NOBODY = new Replica.Observer() {
+        @Override
+        public void synced() {}
+
+        @Override
+        public void applied() {}
+
+        @Override
+        public void failed(String why) {}
+    };
+
+    @TempDir
+    private Path temp;
+
+    private final List<Replica> open = new ArrayList<>();
+
+    @AfterEach
+    void closeAll() {
+        open.forEach(Replica::close);
+    }
+
+    @Test
+    void onlyWhatIsKnownToBeCommittedIsReplayed() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        long first = write(before, 0, 1, 0);
+        write(before, 4_096, 2, first);
+        long end = write(before, 8_192, 3, first);
+
+        Replica after = opened(killed(before, "r", "after"), "boot");
+        after.start(NOBODY);
+
+        assertThat(after.journal().end()).isEqualTo(end);
+        assertThat(after.committed()).isEqualTo(first);
+        awaitApplied(after, first);
+        byte[] image = image(after);
+        assertThat(Arrays.copyOfRange(image, 0, 4_096)).containsOnly(1);
+        assertThat(Arrays.copyOfRange(image, 4_096, VOLUME_BYTES)).containsOnly(0);
+    }
+
+    @Test
+    void nothingIsAppliedBeforeItIsCommitted() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        long first = write(replica, 0, 1, 0);
+        long second = write(replica, 0, 2, 0);
+        replica.requestSync(second);
+        await().until(() -> replica.journal().durable() >= second);
+
+        assertThat(replica.applied()).isZero();
+        replica.commit(first);
+
+        awaitApplied(replica, first);
+        assertThat(image(replica)[0]).isEqualTo((byte) 1);
+    }
+
+    @Test
+    void readsShowWhatIsCommittedAndNotAppliedNeverMore() throws IOException {
+        Replica replica = created("r"); // not started: nothing is applied
+        replica.journal().openTerm(1, "a", 10, 0);
+        long first = write(replica, 0, 1, 0);
+        replica.commit(first);
+        replica.serveReads();
+        long second = write(replica, 2_048, 2, first);
+        write(replica, 4_096, 3, first);
+
+        assertThat(read(replica, 0, 8_192)).startsWith(filled(4_096, 1)).endsWith(filled(4_096, 0));
+        replica.commit(second);
+
+        byte[] now = read(replica, 0, 8_192);
+        assertThat(Arrays.copyOfRange(now, 0, 2_048)).containsOnly(1);
+        assertThat(Arrays.copyOfRange(now, 2_048, 6_144)).containsOnly(2);
+        assertThat(Arrays.copyOfRange(now, 6_144, 8_192)).containsOnly(0);
+        replica.start(NOBODY);
+        replica.requestSync(second);
+        awaitApplied(replica, second);
+        assertThat(read(replica, 0, 8_192)).isEqualTo(now);
+    }
+
+    @Test
+    void aCutSavesWhatGoes() throws IOException {
+        Replica replica = created("r");
+        replica.journal().openTerm(1, "a", 10, 0);
+        long first = write(replica, 0, 1, 0);
+        long end = write(replica, 4_096, 2, 0);
+        replica.journal().closeTerm();
+        byte[] gone = bytes(replica.journal(), first, end);
+
+        Path rescued = replica.cut(first);
+
+        assertThat(replica.journal().end()).isEqualTo(first);
+        assertThat(rescued)
+                .isEqualTo(temp.resolve("r/rescued/term-1-from-" + first + ".records"))
+                .hasBinaryContent(gone);
+        assertThat(replica.cut(first)).isNull();
+    }
+
+    @Test
+    void aSecondCutAtTheSamePlaceReplacesNoFile() throws IOException {
+        Replica replica = created("r");
+        long term = replica.journal().openTerm(1, "a", 10, 0);
+        write(replica, 0, 1, 0);
+        replica.journal().closeTerm();
+        Path one = replica.cut(term);
+        replica.journal().openTerm(2, "a", 20, 0);
+        write(replica, 0, 2, 0);
+        replica.journal().closeTerm();
+
+        Path two = replica.cut(term);
+
+        assertThat(two).isNotEqualTo(one).exists();
+        assertThat(one).exists();
+    }
+
+    @Test
+    void appliedSegmentsAreUsedAgain() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+
+        long end = 0;
+        for (int i = 0; i < 3 * SEGMENTS * 16; i++) {
+            end = write(replica, i % 16 * 65_536L, filled(65_536, i), replica.committed());
+            replica.published();
+            replica.commit(end);
+        }
+
+        assertThat(end).isGreaterThan(2L * SEGMENTS * SEGMENT);
+        awaitApplied(replica, end);
+        assertThat(replica.checkpoint()).isPositive();
+        assertThat(replica.superblock().checkpoint()).isEqualTo(replica.checkpoint());
+        assertThat(image(replica)[0]).isEqualTo((byte) (3 * SEGMENTS * 16 - 16));
+    }
+
+    @Test
+    void whatPeersNeedIsKept() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.retain(0);
+        replica.journal().openTerm(1, "a", 10, 0);
+
+        long end = 0;
+        for (int i = 0; i < 40; i++) {
+            end = write(replica, 0, filled(65_536, i), replica.committed());
+            replica.published();
+            replica.commit(end);
+        }
+        awaitApplied(replica, end);
+        await().until(() -> replica.checkpoint() > SEGMENT);
+
+        assertThat(replica.journal().oldest()).isZero();
+        replica.retain(Long.MAX_VALUE);
+        replica.releaseSegments();
+        assertThat(replica.journal().oldest()).isEqualTo(replica.checkpoint());
+    }
+
+    @Test
+    void aReplicaThatFailedStaysFailed() throws IOException {
+        Replica replica = created("r");
+
+        replica.fail("fdatasync of the journal failed: EIO");
+
+        replica.close();
+        Replica after = opened(temp.resolve("r"), "boot");
+        after.start(NOBODY);
+        assertThat(after.superblock().failed()).isEqualTo("fdatasync of the journal failed: EIO");
+        after.close();
+        assertThat(opened(temp.resolve("r"), "boot").superblock().failed()).isNotEmpty();
+    }
+
+    @Test
+    void memoryIsLostWhenTheKernelIsAnotherOneAndTheReplicaWasNotClosed() throws IOException {
+        Replica replica = created("r");
+        replica.journal().openTerm(1, "a", 10, 0);
+
+        Replica samePower = opened(killed(replica, "r", "same"), "boot");
+        Replica otherPower = opened(killed(replica, "r", "other"), "boot 2");
+        replica.close();
+        Replica closed = opened(killed(replica, "r", "closed"), "boot 2");
+
+        assertThat(samePower.superblock().memoryLost()).isFalse();
+        assertThat(otherPower.superblock().memoryLost()).isTrue();
+        assertThat(closed.superblock().memoryLost()).isFalse();
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6})
+    void theImageIsWhatTheCommittedRecordsMakeOfIt(long number) throws IOException {
+        long seed = Long.getLong("seed", number);
+        Random random = new Random(seed);
+        record Op(long end, int offset, byte[] bytes) {}
+        List<Op> ops = new ArrayList<>();
+        Replica replica = created("life-0");
+        replica.start(NOBODY);
+        long token = 10;
+        replica.journal().openTerm(1, "a", token, 0);
+        boolean reads = false;
+
+        for (int life = 0, step = 0; step < 400; step++) {
+            Replica now = replica;
+            switch (random.nextInt(life < 6 ? 40 : 36)) {
+                case 36, 37, 38, 39 -> {
+                    now.requestSync(now.journal().end());
+                    long committed = now.committed();
+                    awaitApplied(now, committed);
+                    Path copy;
+                    if (random.nextBoolean()) {
+                        copy = killed(now, "life-" + life, "life-" + (life + 1));
+                        now.close();
+                    } else {
+                        now.close();
+                        copy = killed(now, "life-" + life, "life-" + (life + 1));
+                    }
+                    life++;
+                    replica = opened(copy, "boot");
+                    reads = false;
+                    assertThat(replica.committed())
+                            .as("seed %d, step %d", seed, step)
+                            .isLessThanOrEqualTo(committed);
+                    replica.start(NOBODY);
+                    replica.commit(committed);
+                    replica.journal().openTerm(life + 1, "a", token, committed);
+                }
+                case 30, 31, 32, 33, 34, 35 -> {
+                    int offset = random.nextInt(VOLUME_BYTES / 512) * 512;
+                    int length = Math.min(VOLUME_BYTES - offset, 512 << random.nextInt(8));
+                    long end = now.journal()
+                            .zeroes(
+                                    offset,
+                                    length,
+                                    random.nextBoolean() ? Journal.MAY_PUNCH : 0,
+                                    token,
+                                    now.committed());
+                    ops.add(new Op(end, offset, new byte[length]));
+                    now.published();
+                }
+                case 28, 29 -> {
+                    now.serveReads();
+                    reads = true;
+                }
+                case 20, 21, 22, 23, 24, 25, 26, 27 -> {
+                    long position = ops.isEmpty()
+                            ? 0
+                            : ops.get(Math.max(0, ops.size() - 1 - random.nextInt(4)))
+                                    .end();
+                    now.commit(position);
+                    if (reads) {
+                        byte[] expected = new byte[VOLUME_BYTES];
+                        long committed = now.committed();
+                        ops.stream()
+                                .filter(o -> o.end() <= committed)
+                                .forEach(o -> System.arraycopy(o.bytes(), 0, expected, o.offset(), o.bytes().length));
+                        assertThat(Arrays.equals(read(now, 0, VOLUME_BYTES), expected))
+                                .as("seed %d, step %d: read", seed, step)
+                                .isTrue();
+                    }
+                }
+                default -> {
+                    int offset = random.nextInt(VOLUME_BYTES - 1);
+                    byte[] bytes = new byte[1 + random.nextInt(Math.min(VOLUME_BYTES - offset, 20_000))];
+                    random.nextBytes(bytes);
+                    ops.add(new Op(write(now, offset, bytes, now.committed()), offset, bytes));
+                    now.published();
+                }
+            }
+        }
+
+        long committed = replica.committed();
+        replica.requestSync(replica.journal().end());
+        awaitApplied(replica, committed);
+        byte[] expected = new byte[VOLUME_BYTES];
+        ops.stream()
+                .filter(o -> o.end() <= committed)
+                .forEach(o -> System.arraycopy(o.bytes(), 0, expected, o.offset(), o.bytes().length));
+        assertThat(Arrays.equals(image(replica), expected)).as("seed %d", seed).isTrue();
+    }
+
+    // ---- givens
+
+    private Replica created(String name) throws IOException {
+        Replica.create(temp.resolve(name), CONFIG, SEGMENTS, "a", "boot");
+        return opened(temp.resolve(name), "boot");
+    }
+
+    private Replica opened(Path dir, String bootId) throws IOException {
+        Replica replica = Replica.open(dir, CONFIG, SEGMENTS, "a", bootId);
+        open.add(replica);
+        return replica;
+    }
+
+    private Path killed(Replica replica, String from, String to) throws IOException {
+        assertThat(replica).isNotNull();
+        Path source = temp.resolve(from);
+        Path target = temp.resolve(to);
+        try (Stream<Path> files = Files.walk(source)) {
+            for (Path file : files.toList()) {
+                Path copy = target.resolve(source.relativize(file).toString());
+                if (Files.isDirectory(file)) {
+                    Files.createDirectories(copy);
+                } else {
+                    Files.copy(file, copy);
+                }
+            }
+        }
+        return target;
+    }
+
+    private static void awaitApplied(Replica replica, long position) {
+        await().atMost(Duration.ofSeconds(30)).until(() -> replica.applied() >= position);
+    }
+
+    private static long write(Replica replica, long offset, int value, long committed) throws IOException {
+        return write(replica, offset, filled(4_096, value), committed);
+    }
+
+    private static long write(Replica replica, long offset, byte[] bytes, long committed) throws IOException {
+        return replica.journal().write(offset, ByteBuffer.wrap(bytes), 0, 10, committed);
+    }
+
+    private static byte[] read(Replica replica, long offset, int length) throws IOException {
+        ByteBuffer into = ByteBuffer.allocate(length);
+        replica.read(offset, into);
+        return into.array();
+    }
+
+    private static byte[] image(Replica replica) throws IOException {
+        return Files.readAllBytes(replica.imagePath());
+    }
+
+    private static byte[] bytes(Journal journal, long from, long to) {
+        byte[] bytes = new byte[(int) (to - from)];
+        journal.bytes(from, to).get(bytes);
+        return bytes;
+    }
+
+    private static byte[] filled(int length, int value) {
+        byte[] bytes = new byte[length];
+        Arrays.fill(bytes, (byte) value);
+        return bytes;
+    }
+}
