@@ -632,7 +632,12 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         requireMember(acceptDataLoss);
-        thread.execute(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout));
+        try {
+            thread.submit(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout))
+                    .get();
+        } catch (ExecutionException | RejectedExecutionException e) {
+            throw new RefusedException(Why.NOT_READY, "not promoted: " + e.getMessage());
+        }
         long until = System.nanoTime() + timeout.toNanos();
         boolean revoked = false;
         String last = "";
