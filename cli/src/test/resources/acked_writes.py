@@ -4,6 +4,8 @@
     acked_writes.py check URI BOOK    exit code 1 and a line per block that holds neither what was acknowledged last nor
                                       a later write whose outcome is unknown
 
+The blocks are zeroed before the first write.
+
 BOOK: "S seq block" before a write is sent, "A seq" when it is acknowledged. No two writes of a block are under way at once,
 so of each block at most the newest write is unknown. The order of blocks comes from ACKED_WRITES_SEED, which is printed.
 """
@@ -29,6 +31,7 @@ def write(uri, book_path):
     chance = random.Random(seed)
     handle = nbd.NBD()
     handle.connect_uri(uri)
+    handle.zero(BLOCKS * BLOCK, 0)
     busy = set()
     refused = []
     seq = 0

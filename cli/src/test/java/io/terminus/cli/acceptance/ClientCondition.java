@@ -33,8 +33,10 @@ final class ClientCondition implements ExecutionCondition {
             "qemu-utils",
             "mkfs.ext4",
             "e2fsprogs",
-            "fio",
-            "fio",
+            "fsck.ext4",
+            "e2fsprogs",
+            "losetup",
+            "mount",
             PYTHON,
             PYTHON);
 

@@ -4,15 +4,21 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -25,36 +31,81 @@ final class LiveSet implements AutoCloseable {
 
     static final Duration PATIENCE = Duration.ofSeconds(120);
     private static final String VOLUME = "demo";
+    private static final String HOOKS = "hooks";
 
     private final Path launcher;
     private final Path folder;
     private final int portBase;
+    private final Map<String, String> settings;
 
-    private LiveSet(Path launcher, Path folder, int portBase) {
+    private LiveSet(Path launcher, Path folder, int portBase, Map<String, String> settings) {
         this.launcher = launcher;
         this.folder = folder;
         this.portBase = portBase;
+        this.settings = settings;
     }
 
     /** A new set with a volume of this size. */
     static LiveSet start(String size) {
+        return start(size, Map.of());
+    }
+
+    /** @param settings of the services, as environment variables: what a command starts inherits them */
+    static LiveSet start(String size, Map<String, String> settings) {
+        LiveSet set = make(settings);
+        set.create(size);
+        return set;
+    }
+
+    /** A set that is not started yet. */
+    static LiveSet make(Map<String, String> settings) {
         try {
-            Path module = Files.exists(Path.of("terminus")) ? Path.of("cli") : Path.of("");
-            Path root = Files.createDirectories(module.toAbsolutePath().resolve("target/acceptance"));
-            LiveSet set = new LiveSet(
-                    module.toAbsolutePath().resolve("../terminus").normalize(),
-                    Files.createTempDirectory(root, "set"),
-                    freePortBase());
-            set.terminus("up", "--detach", "--size", size, "--port-base", Integer.toString(set.portBase));
-            return set;
+            Path root = Files.createDirectories(module().resolve("target/acceptance"));
+            Path folder = Files.createTempDirectory(root, "set");
+            Files.createDirectory(folder.resolve(HOOKS));
+            return new LiveSet(module().resolve("../terminus").normalize(), folder, freePortBase(), settings);
         } catch (IOException e) {
             throw new AssertionError("cannot make a directory for a set", e);
         }
     }
 
+    /** The directory of this Maven module. */
+    static Path module() {
+        return (Files.exists(Path.of("terminus")) ? Path.of("cli") : Path.of("")).toAbsolutePath();
+    }
+
+    /** The first start: it makes the volume. */
+    void create(String size) {
+        terminus("up", "--detach", "--size", size, "--port-base", Integer.toString(portBase));
+    }
+
     /** Where a test may leave files. */
     Path folder() {
         return folder;
+    }
+
+    /** Where a process of the set keeps its data. */
+    Path data(String process) {
+        return folder.resolve("terminus").resolve(process);
+    }
+
+    /** What a process has said since its last start. */
+    String log(String process) {
+        try {
+            return Files.readString(folder.resolve("terminus/logs").resolve(process + ".log"));
+        } catch (IOException e) {
+            throw new AssertionError("cannot read the log of " + process, e);
+        }
+    }
+
+    /** The agent that writes now. */
+    String writer() {
+        return volume().path("writer").asString();
+    }
+
+    /** The other agent. */
+    String replica() {
+        return writer().equals("a") ? "b" : "a";
     }
 
     /** Runs a command of the product that must succeed. */
@@ -69,7 +120,10 @@ final class LiveSet implements AutoCloseable {
         command.addAll(List.of(arguments));
         command.addAll(List.of("--dir", folder.resolve("terminus").toString()));
         // Maven has built everything by now, and is still at it.
-        return Program.start(folder, command, Map.of("TERMINUS_BUILD", "never"));
+        Map<String, String> environment = new HashMap<>(settings);
+        environment.put("TERMINUS_BUILD", "never");
+        environment.put("AGENT_TESTHOOKSDIR", folder.resolve(HOOKS).toString());
+        return Program.start(folder, command, environment);
     }
 
     JsonNode status() {
@@ -81,12 +135,39 @@ final class LiveSet implements AutoCloseable {
     }
 
     JsonNode volume() {
+        return volume(VOLUME);
+    }
+
+    JsonNode volume(String name) {
         for (JsonNode volume : status().path("volumes")) {
-            if (volume.path("name").asString().equals(VOLUME)) {
+            if (volume.path("name").asString().equals(name)) {
                 return volume;
             }
         }
-        throw new AssertionError("status shows no volume " + VOLUME);
+        throw new AssertionError("status shows no volume " + name);
+    }
+
+    /** Everything runs and answers, and every replica has everything: as good as new for another test. */
+    boolean isWell() {
+        try (Program program = command("status", "--json")) {
+            return program.exitCode() == 0 && allInSync();
+        }
+    }
+
+    /** What a process tells Prometheus. */
+    String metrics(String name) {
+        for (JsonNode process : status().path("processes")) {
+            if (process.path("name").asString().equals(name)) {
+                URI metrics = URI.create(
+                        "http://" + process.path("endpoints").path("rest").asString() + "/actuator/prometheus");
+                try (InputStream answer = metrics.toURL().openStream()) {
+                    return new String(answer.readAllBytes(), StandardCharsets.UTF_8);
+                } catch (IOException e) {
+                    throw new AssertionError("cannot read " + metrics, e);
+                }
+            }
+        }
+        throw new AssertionError("status shows no process " + name);
     }
 
     String uri() {
@@ -123,6 +204,25 @@ final class LiveSet implements AutoCloseable {
         Program.run(folder, "kill", "-" + signal, Long.toString(process.pid()));
     }
 
+    /**
+     * Makes the writing agent stop itself at this point of the next write, see {@code StopFiles} there; returns when it has
+     * stopped.
+     */
+    void stopWriterAt(String point, ProcessHandle writer) {
+        try {
+            Files.createFile(folder.resolve(HOOKS).resolve(point));
+        } catch (IOException e) {
+            throw new AssertionError("cannot set the hook " + point, e);
+        }
+        await().atMost(PATIENCE).until(() -> isStopped(writer));
+    }
+
+    private static boolean isStopped(ProcessHandle process) throws IOException {
+        String stat = Files.readString(Path.of("/proc", Long.toString(process.pid()), "stat"));
+        // pid (name) state ...: the name may hold anything.
+        return stat.charAt(stat.lastIndexOf(')') + 2) == 'T';
+    }
+
     /** Starts what is gone, and waits until every replica has everything. */
     void repair() {
         terminus("up", "--detach");
@@ -130,25 +230,58 @@ final class LiveSet implements AutoCloseable {
     }
 
     void awaitInSync() {
+        await().atMost(PATIENCE).until(this::allInSync);
+    }
+
+    private boolean allInSync() {
+        JsonNode replicas = volume().path("replicas");
+        boolean all = replicas.size() == 2;
+        for (JsonNode replica : replicas) {
+            all &= replica.path("inSync").asBoolean()
+                    && replica.path("lagBytes").asLong() == 0;
+        }
+        return all;
+    }
+
+    /** Waits until both replicas have applied the same, and compares the images byte for byte. Nobody may be writing. */
+    void compareImages() {
         await().atMost(PATIENCE).until(() -> {
-            JsonNode replicas = volume().path("replicas");
-            boolean all = replicas.size() == 2;
-            for (JsonNode replica : replicas) {
-                all &= replica.path("inSync").asBoolean()
-                        && replica.path("lagBytes").asLong() == 0;
+            Set<Long> positions = new HashSet<>();
+            boolean all = true;
+            for (JsonNode replica : volume().path("replicas")) {
+                all &= replica.path("inSync").asBoolean();
+                positions.add(replica.path("received").asLong());
+                positions.add(replica.path("applied").asLong());
             }
-            return all;
+            return all && positions.size() == 1;
         });
+        List<String> images = images();
+        Program.run(folder, "cmp", images.getFirst(), images.getLast());
     }
 
     /** Stops the set and compares the images byte for byte. */
     void stopAndCompareImages() {
+        List<String> images = images();
+        terminus("down");
+        Program.run(folder, "cmp", images.getFirst(), images.getLast());
+    }
+
+    private List<String> images() {
         List<String> images = new ArrayList<>();
         volume().path("replicas")
                 .forEach(replica -> images.add(replica.path("image").asString()));
         assertThat(images).hasSize(2).doesNotHaveDuplicates();
-        terminus("down");
-        Program.run(folder, "cmp", images.getFirst(), images.getLast());
+        return images;
+    }
+
+    /** The image of one replica. */
+    Path image(String agent) {
+        for (JsonNode replica : volume().path("replicas")) {
+            if (replica.path("agent").asString().equals(agent)) {
+                return Path.of(replica.path("image").asString());
+            }
+        }
+        throw new AssertionError("status shows no replica at " + agent);
     }
 
     @Override
@@ -158,7 +291,7 @@ final class LiveSet implements AutoCloseable {
         }
     }
 
-    private static int freePortBase() {
+    static int freePortBase() {
         while (true) {
             int base = ThreadLocalRandom.current().nextInt(12_000, 30_000);
             boolean free = true;

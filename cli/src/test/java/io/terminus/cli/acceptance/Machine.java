@@ -1,0 +1,35 @@
+package io.terminus.cli.acceptance;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Assumptions;
+
+/** What this machine lets a test do. A test that it does not is skipped, and a line says which and why. */
+final class Machine {
+
+    private Machine() {}
+
+    static void needsRoot(String what) throws IOException {
+        boolean root = Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
+        if (!root && "required".equals(System.getenv("TERMINUS_REAL_CLIENTS"))) {
+            throw new AssertionError(what + " needs root, and TERMINUS_REAL_CLIENTS=required forbids skipping");
+        }
+        needs(root, what, "it needs root");
+    }
+
+    static void needs(boolean given, String what, String why) {
+        if (!given) {
+            System.out.println("Skipped " + what + ": " + why);
+        }
+        Assumptions.assumeTrue(given, why);
+    }
+
+    /** Runs it to its end. */
+    static boolean succeeds(Path folder, String... command) {
+        try (Program program = Program.start(folder, List.of(command))) {
+            return program.exitCode() == 0;
+        }
+    }
+}
