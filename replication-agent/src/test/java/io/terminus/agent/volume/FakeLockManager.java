@@ -50,6 +50,9 @@ final class FakeLockManager {
         }
 
         @Override
+        public void progress(long progress) {}
+
+        @Override
         public void release() {
             believed = false;
             released(this);

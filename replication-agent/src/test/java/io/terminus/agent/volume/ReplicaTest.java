@@ -161,10 +161,31 @@ class ReplicaTest {
     }
 
     @Test
-    void appliedSegmentsAreUsedAgain() throws IOException {
+    void afterARestartTheHistoryIsKeptUntilAWriterKnowsWhoNeedsIt() throws IOException {
         Replica replica = created("r");
         replica.start(NOBODY);
         replica.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 2 * 16; i++) {
+            replica.commit(write(replica, i % 16 * 65_536L, filled(65_536, i), replica.committed()));
+        }
+        awaitApplied(replica, replica.journal().end());
+        replica.close();
+
+        Replica after = opened(temp.resolve("r"), "boot");
+        after.start(NOBODY);
+        after.releaseSegments();
+
+        assertThat(after.checkpoint()).isPositive();
+        assertThat(after.journal().oldest()).isZero();
+        after.close();
+    }
+
+    @Test
+    void appliedSegmentsAreUsedAgainOnceNobodyElseNeedsThem() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        replica.retain(Long.MAX_VALUE);
 
         long end = 0;
         for (int i = 0; i < 3 * SEGMENTS * 16; i++) {
@@ -176,7 +197,7 @@ class ReplicaTest {
         assertThat(end).isGreaterThan(2L * SEGMENTS * SEGMENT);
         awaitApplied(replica, end);
         assertThat(replica.checkpoint()).isPositive();
-        assertThat(replica.superblock().checkpoint()).isEqualTo(replica.checkpoint());
+        assertThat(replica.superblock().checkpoint().position()).isEqualTo(replica.checkpoint());
         assertThat(image(replica)[0]).isEqualTo((byte) (3 * SEGMENTS * 16 - 16));
     }
 
@@ -211,9 +232,10 @@ class ReplicaTest {
         replica.close();
         Replica after = opened(temp.resolve("r"), "boot");
         after.start(NOBODY);
-        assertThat(after.superblock().failed()).isEqualTo("fdatasync of the journal failed: EIO");
+        assertThat(after.superblock().life().failed()).isEqualTo("fdatasync of the journal failed: EIO");
         after.close();
-        assertThat(opened(temp.resolve("r"), "boot").superblock().failed()).isNotEmpty();
+        assertThat(opened(temp.resolve("r"), "boot").superblock().life().failed())
+                .isNotEmpty();
     }
 
     @Test
@@ -226,9 +248,9 @@ class ReplicaTest {
         replica.close();
         Replica closed = opened(killed(replica, "r", "closed"), "boot 2");
 
-        assertThat(samePower.superblock().memoryLost()).isFalse();
-        assertThat(otherPower.superblock().memoryLost()).isTrue();
-        assertThat(closed.superblock().memoryLost()).isFalse();
+        assertThat(samePower.superblock().life().memoryLost()).isFalse();
+        assertThat(otherPower.superblock().life().memoryLost()).isTrue();
+        assertThat(closed.superblock().life().memoryLost()).isFalse();
     }
 
     @ParameterizedTest

@@ -55,13 +55,14 @@ class TwoVolumesTest {
     private final class Agent implements PeerNetwork {
         final String name;
         final FakeWire wire = new FakeWire();
-        final GrpcPeerNetwork network = new GrpcPeerNetwork();
+        final GrpcPeerNetwork network;
         private Volumes volumes;
         private PeerServer server;
         private volatile boolean unsealable;
 
         Agent(String name) throws IOException {
             this.name = name;
+            this.network = new GrpcPeerNetwork(name);
             this.volumes = volumes();
             this.server = serve();
         }
