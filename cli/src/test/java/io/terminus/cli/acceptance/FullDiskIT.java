@@ -34,7 +34,7 @@ class FullDiskIT {
             assertThat(acknowledged).isPositive();
             a.fill();
             b.fill();
-            // What has its space can be written again, while the journal finds some; it may say ENOSPC, and no more than that.
+            // What has its space can be written again while the journal finds some; ENOSPC is the worst it says.
             for (int i = 0; i < 3; i++) {
                 sequence(set, "write", book, "0", Long.toString(acknowledged));
             }
