@@ -9,8 +9,12 @@ import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.journal.RecordView;
 import io.terminus.agent.journal.Recovery;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.UnaryOperator;
@@ -63,6 +67,18 @@ final class Replica implements AutoCloseable {
     static final String IMAGE_FILE = "image.raw";
     private static final String JOURNAL_DIR = "journal";
     private static final String RESCUED_DIR = "rescued";
+
+    /** Held back on the disk, so that a full one stops no fence and no checkpoint: the superblock is written beside first. */
+    private static final String RESERVE_FILE = "reserve";
+
+    private static final int RESERVE_BYTES = 64 << 10;
+
+    /** The disk is full to the last page, the reserve included. Not final. */
+    private static final class DiskFullException extends IOException {
+        DiskFullException(IOException cause) {
+            super(cause.getMessage(), cause);
+        }
+    }
 
     private final Path dir;
     private final Journal journal;
@@ -148,7 +164,9 @@ final class Replica implements AutoCloseable {
         superblock = superblock.opened(bootId, damaged);
         superblock.write(dir);
         Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
-        return new Replica(dir, config, journalSegments, superblock, journal, image);
+        Replica replica = new Replica(dir, config, journalSegments, superblock, journal, image);
+        replica.keepReserve();
+        return replica;
     }
 
     private Replica(
@@ -230,8 +248,44 @@ final class Replica implements AutoCloseable {
     /** Changes the superblock, durably, before it returns. */
     synchronized void update(UnaryOperator<Superblock> change) throws IOException {
         Superblock next = change.apply(superblock);
-        next.write(dir);
+        try {
+            next.write(dir);
+        } catch (IOException e) {
+            if (!isFull(e)) {
+                throw e; // a failed write or sync is final and not tried again
+            }
+            if (!Files.deleteIfExists(dir.resolve(RESERVE_FILE))) {
+                throw new DiskFullException(e);
+            }
+            next.write(dir);
+        }
         superblock = next;
+        keepReserve();
+    }
+
+    /** Java has no type for it and its text may be in any language, so the free space decides; a quota leaves only the text. */
+    private boolean isFull(IOException failure) throws IOException {
+        String text = String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT);
+        return text.contains("no space")
+                || text.contains("quota")
+                || Files.getFileStore(dir).getUsableSpace() < RESERVE_BYTES;
+    }
+
+    private void keepReserve() throws IOException {
+        Path reserve = dir.resolve(RESERVE_FILE);
+        if (Files.exists(reserve) && Files.size(reserve) == RESERVE_BYTES) {
+            return;
+        }
+        try (FileChannel file = FileChannel.open(
+                reserve, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
+            for (ByteBuffer zeros = ByteBuffer.allocate(RESERVE_BYTES); zeros.hasRemaining(); ) {
+                file.write(zeros);
+            }
+            file.force(true); // or its blocks are not allocated yet
+        } catch (IOException e) {
+            LOG.warn("replica in {}: no space is held back for the superblock: {}", dir, e.getMessage());
+            Files.deleteIfExists(reserve); // tried again with the next superblock
+        }
     }
 
     // ---- journal progress
@@ -285,7 +339,7 @@ final class Replica implements AutoCloseable {
     }
 
     /** The committed state at {@code offset}. */
-    void read(long offset, java.nio.ByteBuffer into) throws IOException {
+    void read(long offset, ByteBuffer into) throws IOException {
         overlay.read(offset, into, image::read);
     }
 
@@ -394,6 +448,9 @@ final class Replica implements AutoCloseable {
                 }
             } catch (NoSpaceException e) {
                 waitingFor = "space for the image: " + e.getMessage();
+                LockSupport.parkNanos(this, NO_SPACE_RETRY_NANOS);
+            } catch (DiskFullException e) {
+                waitingFor = "space for a checkpoint: " + e.getMessage();
                 LockSupport.parkNanos(this, NO_SPACE_RETRY_NANOS);
             } catch (IOException e) {
                 fail("writing the image failed: " + e.getMessage());
