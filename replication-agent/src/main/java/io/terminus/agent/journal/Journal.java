@@ -705,6 +705,16 @@ public final class Journal implements AutoCloseable {
         }
     }
 
+    /** Whether the disk had no room for the next segment when it was last tried: only a release helps. */
+    public boolean outOfSpace() {
+        lock.lock();
+        try {
+            return store.refusal() instanceof JournalNoSpaceException;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /** Bytes, PADs included, that fit into the budget before something must be released. */
     public long room() {
         lock.lock();

@@ -174,14 +174,17 @@ final class PeerStream implements PeerNetwork.Stream {
             try {
                 DuplexSocket s = DuplexSocket.connect(
                         Addresses.parse(cursor.address().peer()), CONNECT_TIMEOUT, name, SEND_QUEUE_BYTES);
-                attempt = 1;
                 socket = s;
                 s.deadline(GREETING_TIMEOUT, "the peer was to answer the greeting");
                 s.send(Frame.HELLO.of(Messages.hello(cursor.greeting()).toByteArray()));
                 if (closed) {
                     s.close("the term ended");
                 }
-                s.run(new Acks(s));
+                Acks acks = new Acks(s);
+                s.run(acks);
+                if (acks.accepted) {
+                    attempt = 1;
+                }
             } catch (IOException e) {
                 cursor.lost("cannot connect to " + cursor.address().peer() + ": " + e.getMessage());
             } catch (RuntimeException e) {
@@ -200,6 +203,7 @@ final class PeerStream implements PeerNetwork.Stream {
     /** What the peer says. Runs on the connection's thread. */
     private final class Acks extends FrameHandler {
         private final DuplexSocket s;
+        private boolean accepted;
         private boolean progressed;
         private long received;
         private long durable;
@@ -247,6 +251,7 @@ final class PeerStream implements PeerNetwork.Stream {
                                 + cursor.journal().end());
             }
             s.noDeadline();
+            accepted = true;
             toldCommitted = 0;
             toldSync = 0;
             toldConfig = 0;

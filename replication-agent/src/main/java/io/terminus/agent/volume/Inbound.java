@@ -26,6 +26,9 @@ public final class Inbound {
     private final long term;
     private final String writer;
     private @Nullable RefusedException ended;
+    /** The journal's end as far as image space is secured for it: only that is acknowledged. */
+    private volatile long secured;
+
     private volatile Runnable onProgress = () -> {};
 
     Inbound(Object fence, Replica replica, long term, String writer) {
@@ -33,6 +36,7 @@ public final class Inbound {
         this.replica = replica;
         this.term = term;
         this.writer = writer;
+        this.secured = replica.journal().end();
     }
 
     /** Called, from any thread, when more is durable or applied. */
@@ -76,6 +80,7 @@ public final class Inbound {
                 long end = journal.publish(bytes);
                 if (end > before) {
                     secure(replica, before, end);
+                    secured = end;
                     replica.published();
                 }
             } catch (BadRecordException e) {
@@ -109,7 +114,7 @@ public final class Inbound {
 
     public Progress progress() {
         Journal journal = replica.journal();
-        return new Progress(journal.end(), journal.durable(), replica.applied());
+        return new Progress(secured, Math.min(journal.durable(), secured), replica.applied());
     }
 
     public long term() {

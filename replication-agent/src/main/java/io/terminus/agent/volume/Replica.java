@@ -3,6 +3,7 @@ package io.terminus.agent.volume;
 import io.terminus.agent.image.Image;
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.RecordKind;
@@ -74,7 +75,7 @@ final class Replica implements AutoCloseable {
     private static final int RESERVE_BYTES = 64 << 10;
 
     /** The disk is full to the last page, the reserve included. Not final. */
-    private static final class DiskFullException extends IOException {
+    static final class DiskFullException extends IOException {
         DiskFullException(IOException cause) {
             super(cause.getMessage(), cause);
         }
@@ -388,7 +389,15 @@ final class Replica implements AutoCloseable {
             file = dir.resolve(RESCUED_DIR).resolve(name + "-" + i + ".records");
         }
         boolean published = position < journal.end();
-        long saved = journal.cut(position, file);
+        long saved;
+        try {
+            saved = journal.cut(position, file);
+        } catch (JournalException e) {
+            throw e;
+        } catch (IOException e) {
+            Files.deleteIfExists(file); // what it holds is still in the journal
+            throw isFull(e) ? new DiskFullException(e) : e;
+        }
         committed = Math.min(committed, position);
         return saved > 0 && published ? file : null;
     }

@@ -214,11 +214,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 }
                 Inbound.secure(replica, replica.applied(), journal.end());
                 remember(hello.config(), hello.configVersion());
-            } catch (NoSpaceException e) {
-                throw new RefusedException(Why.NO_SPACE, e.getMessage());
             } catch (IOException e) {
-                replica.fail("journal or superblock cannot be written: " + e.getMessage());
-                throw new RefusedException(Why.FAILED, e.getMessage());
+                throw cannotStore("journal or superblock", e);
             }
             if (inbound != null) {
                 inbound.end(Why.NOT_READY, "a new stream took its place");
@@ -237,8 +234,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 remember(newer, version);
             }
         } catch (IOException e) {
-            replica.fail("the superblock cannot be written: " + e.getMessage());
-            throw new RefusedException(Why.FAILED, e.getMessage());
+            throw cannotStore("the superblock", e);
         }
         thread.execute(this::decide);
     }
@@ -333,9 +329,19 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         try {
             replica.update(s -> s.with(new Superblock.Fence(term, token)));
         } catch (IOException e) {
-            replica.fail("the fence cannot be made durable: " + e.getMessage());
-            throw new RefusedException(Why.FAILED, e.getMessage());
+            throw cannotStore("the fence", e);
         }
+    }
+
+    /** A full disk passes, and is told to whoever asked. Any other failure to write is final. */
+    private RefusedException cannotStore(String what, IOException e) {
+        String why = what + " cannot be written: " + e.getMessage();
+        if (e instanceof NoSpaceException || e instanceof Replica.DiskFullException) {
+            detail = why;
+            return new RefusedException(Why.NO_SPACE, why);
+        }
+        replica.fail(why);
+        return new RefusedException(Why.FAILED, why);
     }
 
     /** What another version wrote, or nobody, says nothing against this replica: it waits for a writer it understands. */
@@ -431,7 +437,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 remember(current.encode(), block.version());
             }
         } catch (IOException e) {
-            replica.fail("the superblock cannot be written: " + e.getMessage());
+            LOG.warn("volume {}: {}", name(), cannotStore("the superblock", e).getMessage());
+            later(this::decide);
             return;
         }
         if (current.member(settings.agent()).isEmpty()) {
@@ -574,7 +581,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 remember(newer.encode(), version);
             }
         } catch (IOException e) {
-            replica.fail("the superblock cannot be written: " + e.getMessage());
+            LOG.warn("volume {}: {}", name(), cannotStore("the superblock", e).getMessage());
         }
     }
 

@@ -334,7 +334,9 @@ final class Writer {
         // Beyond the budget an absent peer's records go, by whole segments: one is being written, one is made ready.
         long room = replica.budgetBytes() - 2L * config.segmentBytes();
         long mustGo = Math.max(0, journal.end() - room) / config.segmentBytes() * config.segmentBytes();
-        retainFrom = Math.max(journal.oldest(), Math.min(need, Math.max(wish, mustGo)));
+        // A disk too full for another segment is a smaller budget: writes go before an absent peer's way back.
+        long keep = journal.outOfSpace() ? need : Math.max(wish, mustGo);
+        retainFrom = Math.max(journal.oldest(), Math.min(need, keep));
         replica.retain(retainFrom);
         replica.releaseSegments();
     }

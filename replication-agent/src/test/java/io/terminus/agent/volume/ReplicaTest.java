@@ -167,6 +167,7 @@ class ReplicaTest {
         replica.journal().openTerm(1, "a", 10, 0);
         for (int i = 0; i < 2 * 16; i++) {
             replica.commit(write(replica, i % 16 * 65_536L, filled(65_536, i), replica.committed()));
+            replica.published();
         }
         awaitApplied(replica, replica.journal().end());
         replica.close();
