@@ -32,6 +32,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -70,7 +71,7 @@ class TwoVolumesTest {
             Volume.Settings settings = new Volume.Settings(
                     name,
                     "boot",
-                    64L << 20,
+                    256L << 20,
                     Duration.ofSeconds(1),
                     Duration.ofSeconds(30),
                     Duration.ofSeconds(10),
@@ -439,6 +440,7 @@ class TwoVolumesTest {
 
     /** sendfile takes no snapshot: what waits in the socket must not change while the same blocks are written again. */
     @Test
+    @Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
     void aSlowReaderGetsWhatWasCapturedWhileTheBlocksAreOverwritten() throws Exception {
         long seed = Long.getLong("seed", System.nanoTime());
         Random random = new Random(seed);
@@ -448,12 +450,12 @@ class TwoVolumesTest {
         Arrays.fill(expected, 0, 4_096, (byte) 1);
         Map<Long, byte[]> captured = new HashMap<>();
 
-        for (int round = 0; round < 6; round++) {
+        for (int round = 0; round < 4; round++) {
             agent("b").wire.hold();
-            for (int i = 0; i < 60; i++) {
-                byte[] bytes = new byte[32 << 10 << random.nextInt(2)];
+            for (int i = 0; i < 160; i++) { // more than the sockets on the way hold
+                byte[] bytes = new byte[64 << 10 << random.nextInt(2)];
                 random.nextBytes(bytes);
-                int offset = random.nextInt(2) * (32 << 10);
+                int offset = random.nextInt(2) * (64 << 10);
                 long position = journal("a").end();
                 client.write(offset, bytes);
                 captured.put(position, bytes);
