@@ -42,6 +42,7 @@ final class Membership {
     }
 
     private final String self;
+    private final Member incarnation;
     private final long floor;
     private final Lineage lineage;
     private final Map<String, Position> positions = new HashMap<>();
@@ -57,13 +58,15 @@ final class Membership {
     private long durablyCommitted;
 
     /**
+     * @param self the writer under the incarnation in which it runs
      * @param committed the highest position known to be committed by earlier terms
      * @param floor the end of this term's TERM record
      * @param lineage the writer's own, this term last
      */
-    Membership(VolumeConfig config, String self, long committed, long floor, Lineage lineage) {
+    Membership(VolumeConfig config, Member self, long committed, long floor, Lineage lineage) {
         this.config = config;
-        this.self = self;
+        this.self = self.agent();
+        this.incarnation = self;
         this.committed = committed;
         this.durablyCommitted = committed;
         this.floor = floor;
@@ -173,6 +176,10 @@ final class Membership {
                     return config.withMember(as).withLineage(lineage);
                 }
             }
+        }
+        if (open() && !config.inSync().contains(incarnation)) {
+            // Elected after it had lost its memory: with this term open it holds everything acknowledged again.
+            return config.withMember(incarnation).withLineage(lineage);
         }
         return config.lineage().equals(lineage) ? null : config.withLineage(lineage);
     }

@@ -591,7 +591,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     taken,
                     version,
                     granted,
-                    settings.agent(),
+                    new Member(settings.agent(), settings.bootId()),
                     network,
                     settings.peerTimeout(),
                     settings.hooks(),

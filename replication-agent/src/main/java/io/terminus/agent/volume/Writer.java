@@ -4,6 +4,7 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeAuthority.Put;
+import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -77,7 +78,7 @@ final class Writer {
             VolumeConfig config,
             long configVersion,
             Grant grant,
-            String self,
+            Member self,
             PeerNetwork network,
             Duration peerTimeout,
             TestHooks hooks,
@@ -87,7 +88,7 @@ final class Writer {
         this.config = config;
         this.configVersion = configVersion;
         this.grant = grant;
-        this.self = self;
+        this.self = self.agent();
         this.network = network;
         this.hooks = hooks;
         this.owner = owner;
@@ -95,14 +96,14 @@ final class Writer {
         this.term = config.term();
         this.ackLevel = config.ackLevel();
         Journal journal = replica.journal();
-        this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
+        this.floor = journal.openTerm(term, self.agent(), grant.token(), replica.committed());
         this.membership = new Membership(config, self, replica.committed(), floor, journal.lineage());
         this.retainFrom = replica.checkpoint();
         replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
         // shown
         long now = System.nanoTime();
         this.cursors = config.replicas().stream()
-                .filter(a -> !a.agent().equals(self))
+                .filter(a -> !a.agent().equals(self.agent()))
                 .map(a -> new PeerCursor(this, a, now))
                 .toList();
     }

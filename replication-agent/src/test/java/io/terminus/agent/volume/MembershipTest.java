@@ -86,7 +86,7 @@ class MembershipTest {
 
     @Test
     void whatOlderTermsCommittedStaysCommitted() {
-        Membership m = new Membership(config(AckLevel.RECEIVED, 0, 1, "ab"), "a", 600, FLOOR, LINEAGE);
+        Membership m = new Membership(config(AckLevel.RECEIVED, 0, 1, "ab"), member("a"), 600, FLOOR, LINEAGE);
 
         received(m, "a", 1_500);
 
@@ -131,7 +131,7 @@ class MembershipTest {
 
     @Test
     void fewerMembersThanTheVolumesOwnFloorAreNotEnough() {
-        Membership m = new Membership(config(AckLevel.RECEIVED, 2, 2, "ab"), "a", 0, FLOOR, LINEAGE);
+        Membership m = new Membership(config(AckLevel.RECEIVED, 2, 2, "ab"), member("a"), 0, FLOOR, LINEAGE);
         served(m, "a", "b");
         assertThat(m.enoughMembers()).isTrue();
 
@@ -364,6 +364,21 @@ class MembershipTest {
     }
 
     @Test
+    void aWriterThatLostItsMemoryIsAMemberAgainWhenItsTermIsOpen() {
+        Member again = new Member("a", "boot 2");
+        Membership m = new Membership(config(AckLevel.RECEIVED, 0, 1, "ab"), again, 0, FLOOR, LINEAGE);
+        streaming("b");
+        received(m, "a", FLOOR);
+        received(m, "b", 500);
+
+        assertThat(m.propose(peers)).isEmpty();
+        received(m, "b", FLOOR);
+
+        assertThat(m.propose(peers))
+                .hasValueSatisfying(c -> assertThat(c.inSync()).containsExactlyInAnyOrder(again, member("b")));
+    }
+
+    @Test
     void atLocalNobodyJoins() {
         Membership m = membership(AckLevel.LOCAL, 0, "a");
         served(m, "a");
@@ -378,7 +393,7 @@ class MembershipTest {
     @Test
     void theNewTermIsWrittenIntoTheLineage() {
         Lineage longer = LINEAGE.plus(new TermStart(6, "a", 512));
-        Membership m = new Membership(config(AckLevel.RECEIVED, 0, 1, "ab"), "a", 0, FLOOR, longer);
+        Membership m = new Membership(config(AckLevel.RECEIVED, 0, 1, "ab"), member("a"), 0, FLOOR, longer);
         streaming("b");
 
         Optional<VolumeConfig> change = m.propose(peers);
@@ -473,7 +488,7 @@ class MembershipTest {
                 agents.put(name, agent);
             }
             long known = random.nextInt((int) acknowledged + 1);
-            membership = new Membership(stored, "a", known, floor, LINEAGE);
+            membership = new Membership(stored, member("a"), known, floor, LINEAGE);
             tell("start " + stored.inSync() + " q=" + stored.copiesNeeded() + " " + level + " acked " + acknowledged
                     + " flushed " + flushed);
         }
@@ -635,7 +650,7 @@ class MembershipTest {
     // ---- givens
 
     private Membership membership(AckLevel level, int copies, String members) {
-        return new Membership(config(level, copies, 1, members), "a", 0, FLOOR, LINEAGE);
+        return new Membership(config(level, copies, 1, members), member("a"), 0, FLOOR, LINEAGE);
     }
 
     private void served(Membership m, String... members) {
