@@ -114,6 +114,9 @@ final class ElectionRun {
                     + config.inSync().stream().map(Member::agent).toList()
                     + "; what it misses could only be given up with --accept-data-loss");
         }
+        if (volume.damaged() && !accepts()) {
+            throw new NotElected(volume.damage());
+        }
         if (promotion == null
                 && config.failover() == Failover.MANUAL
                 && !config.writer().equals(self)) {

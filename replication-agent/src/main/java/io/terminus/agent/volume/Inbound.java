@@ -26,6 +26,7 @@ public final class Inbound {
     private final long term;
     private final String writer;
     private @Nullable RefusedException ended;
+    private boolean lossKnown;
     private volatile Runnable onProgress = () -> {};
 
     Inbound(Object fence, Replica replica, long term, String writer) {
@@ -33,6 +34,7 @@ public final class Inbound {
         this.replica = replica;
         this.term = term;
         this.writer = writer;
+        this.lossKnown = replica.superblock().memoryLost();
     }
 
     /** Called, from any thread, when more is durable or applied. */
@@ -95,6 +97,7 @@ public final class Inbound {
             requireLive();
             replica.commit(Math.min(committed, replica.journal().end()));
             replica.retain(floor);
+            healed(committed);
         }
         syncUpTo(syncUpTo);
     }
@@ -144,6 +147,26 @@ public final class Inbound {
             }
             return true;
         });
+    }
+
+    /**
+     * With this term's TERM record committed, and everything committed durable here, nothing that this replica once
+     * acknowledged is missing any more: what the writer counts on from here on, it heard on this stream.
+     */
+    private void healed(long committedThere) throws RefusedException {
+        Journal journal = replica.journal();
+        if (lossKnown
+                && journal.lineage().lastTerm() == term
+                && committedThere > journal.lineage().last().firstPosition()
+                && journal.durable() >= committedThere) {
+            try {
+                replica.update(s -> s.withMemoryLost(false));
+                lossKnown = false;
+            } catch (IOException e) {
+                replica.fail("the superblock cannot be written: " + e.getMessage());
+                throw new RefusedException(Why.FAILED, e.getMessage());
+            }
+        }
     }
 
     private void requireLive() throws RefusedException {

@@ -257,8 +257,25 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                                 + candidate + " acts on version " + seenVersion);
             }
             raiseFence(term, token, candidate);
+            if (damaged() && !candidate.equals(settings.agent())) {
+                throw new RefusedException(Why.NOT_READY, damage());
+            }
             return answer();
         }
+    }
+
+    /**
+     * The journal was found bad below what is known to be safe, and no writer has filled it again. That is not the loss of
+     * unsynced memory: such a replica misses what it had synced, so it does not vouch at any level, however many answer.
+     */
+    boolean damaged() {
+        return replica.superblock().memoryLost()
+                && config.inSync().contains(new Member(settings.agent(), settings.bootId()));
+    }
+
+    String damage() {
+        return "the journal of " + name() + " at agent " + settings.agent()
+                + " is damaged below what is known to be safe: it has to be fed by a writer first";
     }
 
     /** The journal, for a candidate that collects the tail under this term's seal. */
@@ -349,7 +366,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    /** Keeps the newest value block seen. A member under this incarnation has all its memory. */
+    /**
+     * Keeps the newest value block seen. A replica that comes into the set under this incarnation holds everything; one
+     * that was in it before may have been damaged since.
+     */
     private void remember(byte[] encoded, long version) throws IOException {
         if (version <= configVersion) {
             return;
@@ -360,7 +380,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         } catch (VolumeConfig.UnreadableConfigException e) {
             throw new IOException(e.getMessage(), e);
         }
-        boolean vouched = newer.inSync().contains(new Member(settings.agent(), settings.bootId()));
+        Member self = new Member(settings.agent(), settings.bootId());
+        boolean vouched = newer.inSync().contains(self) && !config.inSync().contains(self);
         replica.update(s -> {
             Superblock next = s.withConfig(encoded, version);
             return vouched ? next.withMemoryLost(false) : next;
