@@ -601,7 +601,6 @@ class MembershipTest {
         }
 
         private void check(VolumeConfig set) {
-            // A change of the first term's own set cannot be better than what was recovered.
             int spare = set.inSync().size() - set.copiesNeeded();
             List<Member> lacking = set.inSync().stream()
                     .filter(m -> vouches(set, m) && has(set, m) < acknowledged)
