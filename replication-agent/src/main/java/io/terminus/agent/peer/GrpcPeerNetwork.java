@@ -6,8 +6,8 @@ import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
-import io.terminus.agent.journal.Journal;
 import io.terminus.agent.volume.Election.Answer;
+import io.terminus.agent.volume.Inbound;
 import io.terminus.agent.volume.PeerCursor;
 import io.terminus.agent.volume.PeerNetwork;
 import io.terminus.agent.volume.RefusedException;
@@ -105,9 +105,9 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     }
 
     @Override
-    public void fetch(Address peer, UUID volume, long term, long from, long to, Journal into, Duration deadline)
+    public void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline)
             throws IOException {
-        TailFetch.fetch(Addresses.parse(peer.peer()), volume, term, from, to, into, deadline);
+        TailFetch.fetch(Addresses.parse(peer.peer()), volume, from, to, into, deadline);
     }
 
     @Override

@@ -134,7 +134,6 @@ public final class PeerServer implements AutoCloseable {
             Inbound in = v.accept(hello);
             volume = v;
             inbound = in;
-            in.onProgress(this::progressMade);
             s.noDeadline();
             Inbound.Progress p = in.progress();
             LOG.info(
@@ -151,6 +150,7 @@ public final class PeerServer implements AutoCloseable {
                     .setApplied(p.applied())
                     .build()
                     .toByteArray()));
+            in.onProgress(this::progressMade); // no ACK overtakes the answer
         }
 
         @Override

@@ -1,9 +1,8 @@
 package io.terminus.agent.peer;
 
 import com.google.protobuf.InvalidProtocolBufferException;
-import io.terminus.agent.journal.BadRecordException;
-import io.terminus.agent.journal.Journal;
 import io.terminus.agent.net.DuplexSocket;
+import io.terminus.agent.volume.Inbound;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.proto.agent.v1.Fetch;
@@ -15,7 +14,8 @@ import java.time.Duration;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
-/** A candidate copies the end of a sealed peer's journal behind its own. One use, on the caller's thread. */
+/** A candidate copies the end of a sealed peer's journal behind its own, as a stream of its own term: a newer term ends it
+ * like any other. One use, on the caller's thread. */
 final class TailFetch extends FrameHandler {
 
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(2);
@@ -24,18 +24,17 @@ final class TailFetch extends FrameHandler {
     private static final Duration SILENCE = Duration.ofSeconds(5);
 
     private final DuplexSocket s;
-    private final Journal into;
+    private final Inbound into;
     private final long to;
     private @Nullable String failure = "the peer closed the connection";
 
-    private TailFetch(DuplexSocket s, Journal into, long to) {
+    private TailFetch(DuplexSocket s, Inbound into, long to) {
         this.s = s;
         this.into = into;
         this.to = to;
     }
 
-    static void fetch(
-            InetSocketAddress peer, UUID volume, long term, long from, long to, Journal into, Duration deadline)
+    static void fetch(InetSocketAddress peer, UUID volume, long from, long to, Inbound into, Duration deadline)
             throws IOException {
         if (from == to) {
             return;
@@ -45,7 +44,7 @@ final class TailFetch extends FrameHandler {
         TailFetch fetch = new TailFetch(s, into, to);
         s.send(Frame.FETCH.of(Fetch.newBuilder()
                 .setVolumeUuid(volume.toString())
-                .setTerm(term)
+                .setTerm(into.term())
                 .setFrom(from)
                 .setTo(to)
                 .build()
@@ -76,25 +75,18 @@ final class TailFetch extends FrameHandler {
 
     @Override
     void run(long from, int bytes, long committed, long syncUpTo, long floor) throws RefusedException {
-        if (from != into.landed()) {
-            throw new RefusedException(Why.BAD_MESSAGE, "a run at " + from + ", not at " + into.landed());
-        }
         s.deadline(SILENCE, "the rest of the tail was to come");
     }
 
     @Override
-    ByteBuffer land(long position, int atMost) throws IOException {
+    ByteBuffer land(long position, int atMost) throws RefusedException {
         return into.landing(position, atMost);
     }
 
     @Override
-    void landed(int bytes) throws IOException, RefusedException {
-        try {
-            into.publish(bytes);
-        } catch (BadRecordException e) {
-            throw new RefusedException(Why.BAD_MESSAGE, String.valueOf(e.getMessage()));
-        }
-        if (into.end() >= to) {
+    void landed(int bytes) throws RefusedException {
+        into.landed(bytes);
+        if (into.progress().received() >= to) {
             failure = null;
             s.close("the tail is here");
         }

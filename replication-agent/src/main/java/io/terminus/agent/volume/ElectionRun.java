@@ -9,9 +9,9 @@ import io.terminus.agent.volume.VolumeAuthority.Put;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -218,14 +218,24 @@ final class ElectionRun {
                 }
                 case Election.Verdict.Waiting w ->
                     volume.say("waiting for " + w.awaited() + ": " + w.have() + " of " + w.need()
-                            + " answers that an election needs" + (silence.isEmpty() ? "" : " " + silence));
+                            + " answers that an election needs" + (silence.isEmpty() ? "" : " " + silence)
+                            + damaged(answers.values()));
             }
             TimeUnit.MILLISECONDS.sleep(patient ? 10 : SEAL_AGAIN_MILLIS);
             keepGoing();
         }
     }
 
-    private void takeTail(VolumeConfig taken, Election.Verdict.Elected elected) throws IOException, NotElected {
+    private static String damaged(Collection<Election.Answer> answers) {
+        List<String> agents = answers.stream()
+                .filter(Election.Answer::damaged)
+                .map(Election.Answer::agent)
+                .toList();
+        return agents.isEmpty() ? "" : "; the journal of " + agents + " is damaged and vouches for nothing";
+    }
+
+    private void takeTail(VolumeConfig taken, Election.Verdict.Elected elected)
+            throws IOException, NotElected, RefusedException {
         Replica replica = volume.replica();
         Journal journal = replica.journal();
         Election.Answer best = elected.best();
@@ -238,13 +248,10 @@ final class ElectionRun {
                 throw new NotElected("the tail is at " + best.agent() + ", which has only what follows " + best.oldest()
                         + "; the journal here ends at " + common);
             }
-            Path rescued = replica.cut(common);
-            if (rescued != null) {
-                LOG.warn("volume {}: records that lost the election are now in {}", taken.name(), rescued);
-            }
+            Inbound tail = volume.collect(taken.term(), best.agent(), common);
             Address from = taken.address(best.agent()).orElseThrow();
             volume.say("fetching " + (best.received() - common) + " bytes of the tail from " + best.agent());
-            volume.network().fetch(from, taken.uuid(), taken.term(), common, best.received(), journal, FETCH_TIMEOUT);
+            volume.network().fetch(from, taken.uuid(), common, best.received(), tail, FETCH_TIMEOUT);
         }
         Inbound.secure(replica, replica.applied(), journal.end());
         replica.commit(Math.min(elected.committed(), journal.end()));

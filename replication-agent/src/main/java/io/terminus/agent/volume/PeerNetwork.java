@@ -1,6 +1,5 @@
 package io.terminus.agent.volume;
 
-import io.terminus.agent.journal.Journal;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import java.io.IOException;
 import java.time.Duration;
@@ -25,7 +24,6 @@ public interface PeerNetwork {
     CompletableFuture<Election.Answer> seal(
             Address peer, UUID volume, long term, long token, long configVersion, Duration deadline);
 
-    /** Copies journal bytes [from, to) of a sealed peer to the end of {@code into}, verified as they land. */
-    void fetch(Address peer, UUID volume, long term, long from, long to, Journal into, Duration deadline)
-            throws IOException;
+    /** Copies journal bytes [from, to) of a peer sealed by {@code into}'s term, verified as they land there. */
+    void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline) throws IOException;
 }

@@ -585,15 +585,39 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /**
+     * Cuts this replica's journal to what it shares with the best tail, and opens it for the rest of that tail, as long as
+     * no newer term has been answered to.
+     */
+    Inbound collect(long term, String from, long common) throws IOException, RefusedException {
+        synchronized (fence) {
+            requireWorking();
+            requireSealedBy(term);
+            Path rescued = replica.cut(common);
+            if (rescued != null) {
+                LOG.warn("volume {}: records that lost the election are now in {}", name(), rescued);
+            }
+            Inbound tail = new Inbound(fence, replica, term, from);
+            inbound = tail;
+            return tail;
+        }
+    }
+
+    private void requireSealedBy(long term) throws RefusedException {
+        long sealed = replica.superblock().fence().term();
+        if (sealed != term) {
+            throw new RefusedException(Why.FENCED, "sealed by term " + sealed + " before term " + term + " opened");
+        }
+    }
+
     /** Puts a term's writer in place, unless a newer term has been answered to meanwhile. */
     void open(VolumeConfig taken, long version, Grant granted) throws IOException, RefusedException {
         synchronized (fence) {
             requireWorking();
-            if (replica.superblock().fence().term() != taken.term()) {
-                throw new RefusedException(
-                        Why.FENCED,
-                        "sealed by term " + replica.superblock().fence().term() + " before term " + taken.term()
-                                + " opened");
+            requireSealedBy(taken.term());
+            if (inbound != null) {
+                inbound.end(Why.NOT_READY, "the tail is here");
+                inbound = null;
             }
             Writer w = new Writer(
                     replica,

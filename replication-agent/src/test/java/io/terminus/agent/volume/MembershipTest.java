@@ -364,6 +364,21 @@ class MembershipTest {
     }
 
     @Test
+    void aWriterThatLostItsMemoryIsAMemberAgainWhenItsTermIsOpen() {
+        Member again = new Member("a", "boot 2");
+        Membership m = new Membership(config(AckLevel.RECEIVED, 0, 1, "ab"), again, 0, FLOOR, LINEAGE);
+        streaming("b");
+        received(m, "a", FLOOR);
+        received(m, "b", 500);
+
+        assertThat(m.propose(peers)).isEmpty();
+        received(m, "b", FLOOR);
+
+        assertThat(m.propose(peers))
+                .hasValueSatisfying(c -> assertThat(c.inSync()).containsExactlyInAnyOrder(again, member("b")));
+    }
+
+    @Test
     void atLocalNobodyJoins() {
         Membership m = membership(AckLevel.LOCAL, 0, "a");
         served(m, "a");
@@ -586,7 +601,6 @@ class MembershipTest {
         }
 
         private void check(VolumeConfig set) {
-            // A change of the first term's own set cannot be better than what was recovered.
             int spare = set.inSync().size() - set.copiesNeeded();
             List<Member> lacking = set.inSync().stream()
                     .filter(m -> vouches(set, m) && has(set, m) < acknowledged)
