@@ -7,7 +7,17 @@ import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
 
-@AnalyzeClasses(packages = "io.terminus", importOptions = DoNotIncludeTests.class)
+@AnalyzeClasses(
+        packages = {
+            "io.terminus.lockmgr.app",
+            "io.terminus.lockmgr.grpc",
+            "io.terminus.lockmgr.admin",
+            "io.terminus.lockmgr.store",
+            "io.terminus.lockmgr.lock",
+            "io.terminus.ranges",
+            "io.terminus.proto"
+        },
+        importOptions = DoNotIncludeTests.class)
 class ArchitectureTest {
 
     /** app -> grpc, admin, store -> lock -> ranges; nothing else, and nothing of the clients or the other service. */

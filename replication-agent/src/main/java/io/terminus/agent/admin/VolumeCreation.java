@@ -94,7 +94,8 @@ final class VolumeCreation {
                 r.minCopies(),
                 Lineage.EMPTY,
                 r.failover(),
-                replicas);
+                replicas,
+                VolumeConfig.Fork.NONE);
         Volume made = volumes.create(config);
         VolumeConfig complete = config.withMember(new Member(self.agent(), made.incarnation()));
         for (Address peer : r.peers()) {

@@ -112,7 +112,11 @@ final class ElectionRun {
     private VolumeConfig setToOpenWith(VolumeConfig taken, boolean lossy) throws IOException {
         Member me = new Member(self, volume.incarnation());
         if (lossy || (taken.member(self).isEmpty() && taken.ackLevel() == AckLevel.LOCAL)) {
-            return taken.onlyMember(me, volume.replica().journal().end());
+            Replica replica = volume.replica();
+            long end = replica.journal().end();
+            VolumeConfig alone = taken.onlyMember(me, end);
+            // If the image here is ahead of its journal, no other replica's can be told to be the same.
+            return lossy ? alone.forkedAt(replica.imageReach() > end ? 0 : end) : alone;
         }
         if (taken.member(self).isEmpty()) {
             volume.replica().journal().sync();

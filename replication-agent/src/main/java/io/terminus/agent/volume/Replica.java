@@ -86,6 +86,13 @@ final class Replica implements AutoCloseable {
     private final Image image;
     private final Overlay overlay;
     private final long budgetBytes;
+
+    /**
+     * The image may hold writes up to here, though a restart takes it for applied up to the checkpoint only: what it is
+     * ahead of, it is given again. Unless that is given up elsewhere.
+     */
+    private final long imageReach;
+
     private final long checkpointBytes;
     private final Thread syncer;
     private final Thread applier;
@@ -178,6 +185,9 @@ final class Replica implements AutoCloseable {
         this.budgetBytes = (long) journalSegments * config.segmentBytes();
         this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
+        this.imageReach = Math.max(
+                journal.end(),
+                Math.max(journal.recovery().knownSafe(), superblock.checkpoint().position()));
         // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
         this.retainFrom = journal.oldest();
         this.overlay = new Overlay(journal::payload);
@@ -217,6 +227,11 @@ final class Replica implements AutoCloseable {
 
     Image image() {
         return image;
+    }
+
+    /** The image may hold writes of records up to here. */
+    long imageReach() {
+        return Math.max(imageReach, applied);
     }
 
     /** Journal bytes this replica may hold at most. */

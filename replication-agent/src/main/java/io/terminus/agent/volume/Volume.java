@@ -198,6 +198,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 detail = why;
                 throw new RefusedException(Why.DIVERGED, why);
             }
+            requireNothingGivenUp(hello);
             if (common < hello.oldest()) {
                 String why = "the journal here ends at " + common + ", and " + hello.writer()
                         + " has only what follows " + hello.oldest() + ": this replica has to be rebuilt";
@@ -223,6 +224,22 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             inbound = new Inbound(fence, replica, hello.term(), hello.writer());
             detail = "fed by " + hello.writer() + " in term " + hello.term();
             return inbound;
+        }
+    }
+
+    /** Refuses if the image may hold writes that an operator has given up since this replica was last fed. */
+    private void requireNothingGivenUp(PeerCursor.Greeting hello) throws RefusedException {
+        try {
+            VolumeConfig.Fork fork = VolumeConfig.decode(hello.config()).fork();
+            if (fork.term() > replica.journal().lineage().lastTerm() && replica.imageReach() > fork.position()) {
+                String why = "term " + fork.term() + " gave up everything after position " + fork.position()
+                        + ", and the image here may hold writes up to " + replica.imageReach()
+                        + ": it has to be rebuilt";
+                detail = why;
+                throw new RefusedException(Why.DIVERGED, why);
+            }
+        } catch (VolumeConfig.UnreadableConfigException e) {
+            throw new RefusedException(Why.OTHER_CONFIG, e.getMessage());
         }
     }
 

@@ -18,6 +18,7 @@ import java.util.UUID;
  * @param inSync the in-sync set, writer included
  * @param absent replicas out of sync, with the position at which each left
  * @param copies copies an acknowledgement needs, writer included; 0 stands for all of the in-sync set
+ * @param fork where data was given up last
  * @param minCopies writes wait while the in-sync set is smaller
  */
 public record VolumeConfig(
@@ -34,7 +35,8 @@ public record VolumeConfig(
         int minCopies,
         Lineage lineage,
         Failover failover,
-        List<Address> replicas) {
+        List<Address> replicas,
+        Fork fork) {
 
     /** The newest format this version writes and understands. */
     private static final int FORMAT = 1;
@@ -47,6 +49,14 @@ public record VolumeConfig(
 
     /** A replica that left the in-sync set at this position. */
     public record Left(String agent, long position) {}
+
+    /**
+     * The newest term that was opened by giving up data: what older terms wrote from {@code position} on is no part of the
+     * volume, and a replica whose image may hold some of it has to be rebuilt.
+     */
+    public record Fork(long term, long position) {
+        public static final Fork NONE = new Fork(0, 0);
+    }
 
     /** Where a replica's agent is reached: {@code host:port} of the peer protocol and of the control service. */
     public record Address(String agent, String peer, String control) {}
@@ -115,6 +125,11 @@ public record VolumeConfig(
         return with(term, writer, members, left, lineage);
     }
 
+    /** Data is given up: this term starts at {@code position}, whatever others hold behind it. */
+    public VolumeConfig forkedAt(long position) {
+        return with(term, writer, inSync, absent, lineage, new Fork(term, position));
+    }
+
     /** The forced way: only this member is left. */
     public VolumeConfig onlyMember(Member survivor, long position) {
         VolumeConfig next = withMember(survivor);
@@ -128,6 +143,16 @@ public record VolumeConfig(
 
     private VolumeConfig with(
             long newTerm, String newWriter, List<Member> newInSync, List<Left> newAbsent, Lineage newLineage) {
+        return with(newTerm, newWriter, newInSync, newAbsent, newLineage, fork);
+    }
+
+    private VolumeConfig with(
+            long newTerm,
+            String newWriter,
+            List<Member> newInSync,
+            List<Left> newAbsent,
+            Lineage newLineage,
+            Fork newFork) {
         return new VolumeConfig(
                 uuid,
                 name,
@@ -142,7 +167,8 @@ public record VolumeConfig(
                 minCopies,
                 newLineage,
                 failover,
-                replicas);
+                replicas,
+                newFork);
     }
 
     public byte[] encode() {
@@ -165,6 +191,8 @@ public record VolumeConfig(
                             case DURABLE -> io.terminus.proto.agent.v1.AckLevel.DURABLE;
                         })
                 .setCopies(copies)
+                .setForkTerm(fork.term())
+                .setForkPosition(fork.position())
                 .setMinCopies(minCopies)
                 .setFailover(
                         switch (failover) {
@@ -228,7 +256,8 @@ public record VolumeConfig(
                 },
                 p.getReplicasList().stream()
                         .map(r -> new Address(r.getAgent(), r.getPeer(), r.getControl()))
-                        .toList());
+                        .toList(),
+                new Fork(p.getForkTerm(), p.getForkPosition()));
     }
 
     private static Left left(Absent a) {

@@ -233,6 +233,7 @@ class ElectionTest {
                 Failover.AUTOMATIC,
                 Arrays.stream("abcde".split(""))
                         .map(m -> new Address(m, "h:1", "h:2"))
-                        .toList());
+                        .toList(),
+                VolumeConfig.Fork.NONE);
     }
 }

@@ -696,6 +696,7 @@ class MembershipTest {
                 Failover.AUTOMATIC,
                 Arrays.stream("abcde".split(""))
                         .map(m -> new Address(m, "h:1", "h:2"))
-                        .toList());
+                        .toList(),
+                VolumeConfig.Fork.NONE);
     }
 }

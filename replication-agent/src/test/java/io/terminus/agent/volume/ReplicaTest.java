@@ -44,7 +44,8 @@ class ReplicaTest {
             1,
             Lineage.EMPTY,
             Failover.MANUAL,
-            List.of(new Address("a", "h:1", "h:2")));
+            List.of(new Address("a", "h:1", "h:2")),
+            VolumeConfig.Fork.NONE);
     private static final Replica.Observer NOBODY = new Replica.Observer() {
         @Override
         public void synced() {}

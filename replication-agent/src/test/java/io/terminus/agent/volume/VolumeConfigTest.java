@@ -169,6 +169,7 @@ class VolumeConfigTest {
                 2,
                 new Lineage(starts),
                 failover,
-                addresses);
+                addresses,
+                VolumeConfig.Fork.NONE);
     }
 }
