@@ -207,7 +207,7 @@ class TwoVolumesTest {
                 VOLUME,
                 "v",
                 VOLUME_BYTES,
-                1 << 20,
+                4 << 20,
                 0,
                 "a",
                 List.of(new Member("a", "boot"), new Member("b", "boot")),
@@ -446,6 +446,9 @@ class TwoVolumesTest {
         for (int i = 0; i < 5; i++) {
             client.writeAndAwait(i * 4_096L, filled(4_096, i + 1));
         }
+        for (int i = 1; i <= 20; i++) { // more than one run, and runs end inside records
+            client.writeAndAwait(i * 131_072L, filled(131_072, 10 + i));
+        }
         long flush = client.askForFlush();
         awaitTrue(() -> client.done.contains(flush));
         Path killed = copy(temp.resolve("b"), temp.resolve("b-killed"));
@@ -467,6 +470,9 @@ class TwoVolumesTest {
         Client now = new Client(volume("b"));
         for (int i = 0; i < 5; i++) {
             assertThat(now.read(i * 4_096L, 4_096)).containsOnly(i + 1);
+        }
+        for (int i = 1; i <= 20; i++) {
+            assertThat(now.read(i * 131_072L, 131_072)).containsOnly(10 + i);
         }
     }
 
