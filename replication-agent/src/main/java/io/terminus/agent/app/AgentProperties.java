@@ -15,7 +15,8 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param bindAddress for every port; nothing here is authenticated or encrypted
  * @param advertiseHost how other agents and clients reach this host
  * @param lockManager host:port of the lock manager's gRPC
- * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked
+ * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked, and how long, less a third, a lock
+ *     manager may be away unnoticed
  * @param peerTimeout a peer unheard for so long leaves the in-sync set
  * @param electionTimeout an election that is not won by then starts over
  * @param drainTimeout how long a hand-over, or a stop, waits for peers
@@ -32,7 +33,7 @@ public record AgentProperties(
         @DefaultValue("10815") int peerPort,
         @DefaultValue("10809") int nbdPort,
         @DefaultValue("localhost:10811") String lockManager,
-        @DefaultValue("15s") Duration leaseTtl,
+        @DefaultValue("30s") Duration leaseTtl,
         @DefaultValue("2s") Duration peerTimeout,
         @DefaultValue("20s") Duration electionTimeout,
         @DefaultValue("20s") Duration drainTimeout,
