@@ -105,7 +105,7 @@ final class Writer {
                 replica.committed(),
                 floor,
                 journal.lineage());
-        this.retainFrom = replica.checkpoint();
+        this.retainFrom = journal.oldest(); // until it is known what the others have
         replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
         // shown
         long now = System.nanoTime();

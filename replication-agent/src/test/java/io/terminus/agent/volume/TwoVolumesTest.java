@@ -476,6 +476,37 @@ class TwoVolumesTest {
         }
     }
 
+    @Test
+    void aVolumeWhoseJournalsAreAllDamagedWaitsForTheOperatorAndNamesTheFork() throws Exception {
+        Client client = new Client(volume("a"));
+        for (int i = 0; i < 5; i++) {
+            client.writeAndAwait(i * 4_096L, filled(4_096, i + 1));
+        }
+        long flush = client.askForFlush();
+        awaitTrue(() -> client.done.contains(flush));
+        for (String agent : List.of("a", "b")) {
+            copy(temp.resolve(agent), temp.resolve(agent + "-killed"));
+        }
+        for (String agent : List.of("a", "b")) {
+            agent(agent).stop();
+            delete(temp.resolve(agent));
+            copy(temp.resolve(agent + "-killed"), temp.resolve(agent));
+            damageTheSecondWrite(temp.resolve(agent + "/volumes/v/journal"));
+        }
+        agent("a").startAgain();
+        agent("b").startAgain();
+
+        awaitTrue(() -> volume("a").status().detail().contains("is damaged and vouches for nothing"));
+        assertThat(volume("a").serving()).isFalse();
+        assertThat(volume("b").serving()).isFalse();
+        volume("b").promote(false, true, LONG, s -> {});
+
+        assertThat(volume("b").config().fork().term())
+                .isEqualTo(volume("b").config().term());
+        awaitTrue(() -> volume("a").status().detail().contains("has to be rebuilt"));
+        assertThat(members()).containsExactly("b");
+    }
+
     /** sendfile takes no snapshot: what waits in the socket must not change while the same blocks are written again. */
     @Test
     @Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
