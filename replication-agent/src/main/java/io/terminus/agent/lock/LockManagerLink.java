@@ -193,23 +193,30 @@ public final class LockManagerLink implements AutoCloseable {
 
         @Override
         public CompletableFuture<String> revokeHolder() {
-            return CompletableFuture.supplyAsync(() -> retry.executeSupplier(() -> {
-                LockAdminGrpc.LockAdminBlockingStub stub = LockAdminGrpc.newBlockingStub(admin)
-                        .withDeadlineAfter(ADMIN_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
-                List<LockInfo> held = stub.listLocks(
-                                ListLocksRequest.newBuilder().setVolume(name).build())
-                        .getLocksList();
-                for (LockInfo lock : held) {
-                    var unused = stub.forceRelease(ForceReleaseRequest.newBuilder()
-                            .setVolume(name)
-                            .setLockId(lock.getId())
-                            .build());
-                }
-                return held.isEmpty()
-                        ? "nobody holds the lock"
-                        : "took the lock from " + held.getFirst().getOwner()
-                                + ", waiting for its word or the end of its lease";
-            }));
+            return CompletableFuture.supplyAsync(() ->
+                    retry.executeSupplier(() -> {
+                        LockAdminGrpc.LockAdminBlockingStub stub = LockAdminGrpc.newBlockingStub(admin)
+                                .withDeadlineAfter(ADMIN_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
+                        List<LockInfo> held = stub
+                                .listLocks(ListLocksRequest.newBuilder()
+                                        .setVolume(name)
+                                        .build())
+                                .getLocksList()
+                                .stream()
+                                .filter(lock ->
+                                        !lock.getSessionId().equals(client.sessionId())) // it may be ours by now
+                                .toList();
+                        for (LockInfo lock : held) {
+                            var unused = stub.forceRelease(ForceReleaseRequest.newBuilder()
+                                    .setVolume(name)
+                                    .setLockId(lock.getId())
+                                    .build());
+                        }
+                        return held.isEmpty()
+                                ? "nobody else holds the lock"
+                                : "took the lock from " + held.getFirst().getOwner()
+                                        + ", waiting for its word or the end of its lease";
+                    }));
         }
 
         @Override

@@ -80,9 +80,12 @@ final class ElectionRun {
             if (loss != null) {
                 LOG.warn("volume {}: {}", taken.name(), loss);
             }
-            takeTail(taken, elected);
+            boolean leftBehind = volume.leftBehindBy(taken.fork());
+            if (!leftBehind) {
+                takeTail(taken, elected);
+            }
             keepGoing();
-            VolumeConfig opened = setToOpenWith(taken, loss != null && accepts());
+            VolumeConfig opened = setToOpenWith(taken, leftBehind || (loss != null && accepts()));
             if (!opened.equals(taken)) {
                 taken = opened;
                 version = put(version, taken);
@@ -138,6 +141,10 @@ final class ElectionRun {
             throw new NotElected(self + " is not in sync: the in-sync set is "
                     + config.inSync().stream().map(Member::agent).toList()
                     + "; what it misses could only be given up with --accept-data-loss");
+        }
+        if (volume.leftBehindBy(config.fork()) && !accepts()) {
+            throw new NotElected("term " + config.fork().term() + " gave up what the image at " + self
+                    + " may hold: it has to be rebuilt, or, with --accept-data-loss, everything since is given up");
         }
         if (promotion == null
                 && config.failover() == Failover.MANUAL

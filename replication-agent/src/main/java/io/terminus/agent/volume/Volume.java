@@ -227,11 +227,16 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /** The image may hold writes that were given up by a term this replica has not been fed from. */
+    boolean leftBehindBy(VolumeConfig.Fork fork) {
+        return fork.term() > replica.journal().lineage().lastTerm() && replica.imageReach() > fork.position();
+    }
+
     /** Refuses if the image may hold writes that an operator has given up since this replica was last fed. */
     private void requireNothingGivenUp(PeerCursor.Greeting hello) throws RefusedException {
         try {
             VolumeConfig.Fork fork = VolumeConfig.decode(hello.config()).fork();
-            if (fork.term() > replica.journal().lineage().lastTerm() && replica.imageReach() > fork.position()) {
+            if (leftBehindBy(fork)) {
                 String why = "term " + fork.term() + " gave up everything after position " + fork.position()
                         + ", and the image here may hold writes up to " + replica.imageReach()
                         + ": it has to be rebuilt";

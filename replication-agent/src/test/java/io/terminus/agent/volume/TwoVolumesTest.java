@@ -505,6 +505,12 @@ class TwoVolumesTest {
                 .isEqualTo(volume("b").config().term());
         awaitTrue(() -> volume("a").status().detail().contains("has to be rebuilt"));
         assertThat(members()).containsExactly("b");
+
+        long fork = volume("b").config().fork().term();
+        volume("a").promote(false, true, LONG, s -> {});
+        assertThat(volume("a").config().fork().term()).isGreaterThan(fork);
+        awaitTrue(() -> volume("b").status().detail().contains("has to be rebuilt"));
+        assertThat(members()).containsExactly("a");
     }
 
     /** sendfile takes no snapshot: what waits in the socket must not change while the same blocks are written again. */
