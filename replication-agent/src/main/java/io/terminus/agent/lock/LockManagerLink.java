@@ -219,11 +219,6 @@ public final class LockManagerLink implements AutoCloseable {
                     }));
         }
 
-        @Override
-        public boolean reachable() {
-            return LockManagerLink.this.reachable();
-        }
-
         private final class Held implements Grant {
             private final io.terminus.lockmgr.client.Grant grant;
 

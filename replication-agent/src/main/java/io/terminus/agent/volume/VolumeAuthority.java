@@ -71,6 +71,4 @@ public interface VolumeAuthority {
 
     /** Takes the lock from whoever holds it; its loss is then waited for as with any lock. */
     CompletableFuture<String> revokeHolder();
-
-    boolean reachable();
 }

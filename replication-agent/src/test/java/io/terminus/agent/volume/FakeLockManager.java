@@ -143,11 +143,6 @@ final class FakeLockManager {
                 expireHolder();
                 return CompletableFuture.completedFuture("revoked");
             }
-
-            @Override
-            public boolean reachable() {
-                return true;
-            }
         };
     }
 
