@@ -17,7 +17,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.UUID;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -362,19 +361,7 @@ class ReplicaTest {
 
     private Path killed(Replica replica, String from, String to) throws IOException {
         assertThat(replica).isNotNull();
-        Path source = temp.resolve(from);
-        Path target = temp.resolve(to);
-        try (Stream<Path> files = Files.walk(source)) {
-            for (Path file : files.toList()) {
-                Path copy = target.resolve(source.relativize(file).toString());
-                if (Files.isDirectory(file)) {
-                    Files.createDirectories(copy);
-                } else {
-                    Files.copy(file, copy);
-                }
-            }
-        }
-        return target;
+        return CrashCopy.of(temp.resolve(from), temp.resolve(to));
     }
 
     private static void awaitApplied(Replica replica, long position) {

@@ -451,11 +451,11 @@ class TwoVolumesTest {
         }
         long flush = client.askForFlush();
         awaitTrue(() -> client.done.contains(flush));
-        Path killed = copy(temp.resolve("b"), temp.resolve("b-killed"));
+        Path killed = CrashCopy.of(temp.resolve("b"), temp.resolve("b-killed"));
         agent("a").stop();
         agent("b").stop();
-        delete(temp.resolve("b"));
-        copy(killed, temp.resolve("b"));
+        CrashCopy.delete(temp.resolve("b"));
+        CrashCopy.of(killed, temp.resolve("b"));
         damageTheSecondWrite(temp.resolve("b/volumes/v/journal"));
         agent("b").startAgain();
 
@@ -485,12 +485,12 @@ class TwoVolumesTest {
         long flush = client.askForFlush();
         awaitTrue(() -> client.done.contains(flush));
         for (String agent : List.of("a", "b")) {
-            copy(temp.resolve(agent), temp.resolve(agent + "-killed"));
+            CrashCopy.of(temp.resolve(agent), temp.resolve(agent + "-killed"));
         }
         for (String agent : List.of("a", "b")) {
             agent(agent).stop();
-            delete(temp.resolve(agent));
-            copy(temp.resolve(agent + "-killed"), temp.resolve(agent));
+            CrashCopy.delete(temp.resolve(agent));
+            CrashCopy.of(temp.resolve(agent + "-killed"), temp.resolve(agent));
             damageTheSecondWrite(temp.resolve(agent + "/volumes/v/journal"));
         }
         agent("a").startAgain();
@@ -606,28 +606,6 @@ class TwoVolumesTest {
         awaitTrue(() -> journal("a").end() == journal("b").end()
                 && volume("a").replica().applied() == journal("a").end()
                 && volume("b").replica().applied() == journal("b").end());
-    }
-
-    private static Path copy(Path source, Path target) throws IOException {
-        try (java.util.stream.Stream<Path> files = Files.walk(source)) {
-            for (Path file : files.toList()) {
-                Path copy = target.resolve(source.relativize(file).toString());
-                if (Files.isDirectory(file)) {
-                    Files.createDirectories(copy);
-                } else {
-                    Files.copy(file, copy);
-                }
-            }
-        }
-        return target;
-    }
-
-    private static void delete(Path dir) throws IOException {
-        try (java.util.stream.Stream<Path> files = Files.walk(dir)) {
-            for (Path file : files.sorted(java.util.Comparator.reverseOrder()).toList()) {
-                Files.delete(file);
-            }
-        }
     }
 
     /** All writes of the test lie in the first segment; a payload of twos is the second one's. */
