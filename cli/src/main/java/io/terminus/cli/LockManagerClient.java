@@ -43,21 +43,21 @@ final class LockManagerClient implements AutoCloseable {
     /** Holders, or waiters, of one volume; at most {@link #LONGEST_LIST}. */
     List<LockInfo> locks(String volume, boolean waiting) {
         List<LockInfo> locks = new ArrayList<>();
-        long afterId = 0;
+        String pageToken = "";
         while (locks.size() < LONGEST_LIST) {
             ListLocksRequest request = ListLocksRequest.newBuilder()
                     .setVolume(volume)
                     .setWaiting(waiting)
                     .setLimit(PAGE)
-                    .setAfterId(afterId)
+                    .setPageToken(pageToken)
                     .build();
             ListLocksResponse page =
                     connection.call(() -> connection.timed(stub).listLocks(request));
             locks.addAll(page.getLocksList());
-            if (page.getLocksCount() < PAGE) {
+            pageToken = page.getNextPageToken();
+            if (pageToken.isEmpty()) {
                 break;
             }
-            afterId = page.getLocks(page.getLocksCount() - 1).getId();
         }
         return locks;
     }

@@ -938,7 +938,8 @@ public final class SessionCore {
                         new PutOutcome.Refused(RefusalReason.of(refused.getReason()), refused.getMessage());
                 };
             }
-            case GRANTED, KIND_NOT_SET -> new PutOutcome.Unknown("a put was answered with " + answer.getKindCase());
+            case GRANTED, GRANTED_ALL, KIND_NOT_SET ->
+                new PutOutcome.Unknown("a put was answered with " + answer.getKindCase());
         };
     }
 

@@ -383,7 +383,15 @@ class BeliefAgainstLeaseTest {
                         grantable.add(lockId);
                     }
                 }
-                case RECALL_PROGRESS, GET_VALUE, PUT_VALUE, PROMOTE, KIND_NOT_SET -> {}
+                case RECALL_PROGRESS,
+                        GET_VALUE,
+                        PUT_VALUE,
+                        PROMOTE,
+                        CONVERT,
+                        SHRINK,
+                        SPLIT,
+                        REASSERT,
+                        KIND_NOT_SET -> {}
             }
             return answer.setDone(Done.getDefaultInstance()).build();
         }

@@ -291,7 +291,7 @@ final class FakeLockService extends LockServiceImplBase {
                     answer.setRefused(refused(Reason.VERSION_MISMATCH).setCurrent(value));
                 }
             }
-            case KIND_NOT_SET -> answer.setRefused(refused(Reason.INVALID_ARGUMENT));
+            case CONVERT, SHRINK, SPLIT, REASSERT, KIND_NOT_SET -> answer.setRefused(refused(Reason.INVALID_ARGUMENT));
         }
         return answer.build();
     }

@@ -1,12 +1,12 @@
 package io.terminus.lockmgr.admin;
 
+import io.terminus.lockmgr.lock.ClaimView.LockView;
+import io.terminus.lockmgr.lock.ClaimView.WaiterView;
+import io.terminus.lockmgr.lock.LockQuery;
 import io.terminus.lockmgr.lock.LockTable;
-import io.terminus.lockmgr.lock.LockTable.LockView;
 import io.terminus.lockmgr.lock.LockTable.VolumeView;
-import io.terminus.lockmgr.lock.LockTable.WaiterView;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Reason;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
@@ -34,8 +34,6 @@ public final class AdminController {
     private static final int MAX_PAGE = 1000;
 
     /** So many locks are looked at for one page when a mode is asked for; the page may come out short, not late. */
-    private static final int MAX_LOOKED_AT = 100_000;
-
     private final AdminDesk desk;
 
     public AdminController(AdminDesk desk) {
@@ -91,49 +89,32 @@ public final class AdminController {
     Page<Lock> locks(
             @PathVariable String volume,
             @RequestParam(required = false) @Nullable String mode,
-            @RequestParam(defaultValue = "0") long after,
+            @RequestParam(defaultValue = "") String after,
             @RequestParam(defaultValue = "100") int limit) {
-        Mode wanted = mode == null ? null : mode(mode);
+        LockQuery query = new LockQuery(volume, 0, 0, mode == null ? null : mode(mode), "", after, limit);
         checkLimit(limit);
         return desk.ask((table, attached, nowNanos) -> {
             checkVolume(table, volume);
-            List<Lock> page = new ArrayList<>();
-            long at = after;
-            int lookedAt = 0;
-            while (page.size() < limit && lookedAt < MAX_LOOKED_AT) {
-                List<LockView> some = table.locks(volume, at, MAX_PAGE);
-                for (LockView lock : some) {
-                    at = lock.id();
-                    lookedAt++;
-                    if (wanted == null || lock.mode() == wanted) {
-                        page.add(lock(lock));
-                    }
-                    if (page.size() == limit) {
-                        break;
-                    }
-                }
-                if (some.size() < MAX_PAGE && page.size() < limit) {
-                    return new Page<>(page, null);
-                }
-            }
-            return new Page<>(page, table.locks(volume, at, 1).isEmpty() ? null : Long.toString(at));
+            LockQuery.Page<LockView> page = table.locks(query);
+            return new Page<>(
+                    page.items().stream().map(AdminController::lock).toList(),
+                    page.next().isEmpty() ? null : page.next());
         });
     }
 
     @GetMapping("/volumes/{volume}/waiters")
     Page<Waiter> waiters(
             @PathVariable String volume,
-            @RequestParam(defaultValue = "0") long after,
+            @RequestParam(defaultValue = "") String after,
             @RequestParam(defaultValue = "100") int limit) {
+        LockQuery query = new LockQuery(volume, 0, 0, null, "", after, limit);
         checkLimit(limit);
         return desk.ask((table, attached, nowNanos) -> {
             checkVolume(table, volume);
-            List<WaiterView> found = table.waiters(volume, after, limit);
-            boolean more = found.size() == limit
-                    && !table.waiters(volume, found.getLast().id(), 1).isEmpty();
+            LockQuery.Page<WaiterView> page = table.waiters(query);
             return new Page<>(
-                    found.stream().map(AdminController::waiter).toList(),
-                    more ? Long.toString(found.getLast().id()) : null);
+                    page.items().stream().map(AdminController::waiter).toList(),
+                    page.next().isEmpty() ? null : page.next());
         });
     }
 

@@ -64,6 +64,7 @@ final class LockMetrics {
             answered |= notice instanceof Notice.Answer;
             switch (notice) {
                 case Notice.Granted g -> grants.increment();
+                case Notice.GrantedAll g -> grants.increment(g.locks().size());
                 case Notice.Recall r -> recalls.increment();
                 case Notice.Lost l -> losses.increment();
                 case Notice.RenewalAnswered r -> renewals.increment();

@@ -1,7 +1,11 @@
 package io.terminus.lockmgr.grpc;
 
 import io.grpc.stub.StreamObserver;
+import io.terminus.lockmgr.lock.ClaimView.LockView;
+import io.terminus.lockmgr.lock.ClaimView.WaiterView;
 import io.terminus.lockmgr.lock.Command;
+import io.terminus.lockmgr.lock.LockQuery;
+import io.terminus.lockmgr.lock.LockQuery.Page;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.ForceReleaseRequest;
@@ -64,12 +68,20 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
                             + ")");
             return;
         }
-        int limit = request.getLimit() == 0 ? MAX_PAGE : request.getLimit();
+        LockQuery query = new LockQuery(
+                request.getVolume(),
+                request.getRange().getStart(),
+                request.getRange().getEnd(),
+                Wire.mode(request.getMode()),
+                request.getSessionId(),
+                request.getPageToken(),
+                request.getLimit() == 0 ? MAX_PAGE : request.getLimit());
         loop.submit(call.step(turn -> {
             ListLocksResponse.Builder response = ListLocksResponse.newBuilder();
             if (request.getWaiting()) {
-                for (LockTable.WaiterView waiter :
-                        turn.table().waiters(request.getVolume(), request.getAfterId(), limit)) {
+                Page<WaiterView> waiters = turn.table().waiters(query);
+                response.setNextPageToken(waiters.next());
+                for (WaiterView waiter : waiters.items()) {
                     response.addLocks(LockInfo.newBuilder()
                             .setId(waiter.id())
                             .setVolume(waiter.volume())
@@ -81,7 +93,9 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
                             .addAllBlockedBy(waiter.blockedBy()));
                 }
             } else {
-                for (LockTable.LockView lock : turn.table().locks(request.getVolume(), request.getAfterId(), limit)) {
+                Page<LockView> locks = turn.table().locks(query);
+                response.setNextPageToken(locks.next());
+                for (LockView lock : locks.items()) {
                     response.addLocks(LockInfo.newBuilder()
                             .setId(lock.id())
                             .setVolume(lock.volume())

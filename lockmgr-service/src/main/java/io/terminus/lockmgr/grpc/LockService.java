@@ -19,9 +19,11 @@ import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.GetValue;
+import io.terminus.proto.lock.v1.Granted;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.OpenSessionRequest;
 import io.terminus.proto.lock.v1.Operation;
+import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.ReleaseLockRequest;
 import io.terminus.proto.lock.v1.ServerMessage;
 import io.terminus.proto.lock.v1.ValueBlock;
@@ -284,20 +286,61 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
                 var progress = operation.getRecallProgress();
                 turn.apply(new Command.Progress(sessionId, id, progress.getLockId(), progress.getProgress()));
             }
+            case CONVERT -> {
+                var convert = operation.getConvert();
+                Mode mode = Wire.mode(convert.getMode());
+                if (mode == null) {
+                    refuse(turn, sessionId, id, Reason.INVALID_MODE, Wire.notAMode(convert.getModeValue()));
+                } else {
+                    turn.apply(new Command.Convert(
+                            sessionId, id, convert.getLockId(), mode, Wire.nanos(convert.getWaitMillis())));
+                }
+            }
+            case SHRINK -> {
+                var shrink = operation.getShrink();
+                turn.apply(new Command.Shrink(
+                        sessionId,
+                        id,
+                        shrink.getLockId(),
+                        shrink.getRange().getStart(),
+                        shrink.getRange().getEnd()));
+            }
+            case SPLIT -> {
+                var split = operation.getSplit();
+                turn.apply(new Command.Split(sessionId, id, split.getLockId(), split.getAt()));
+            }
+            case REASSERT ->
+                reassert(turn, sessionId, id, operation.getReassert().getLock());
             case KIND_NOT_SET ->
                 refuse(turn, sessionId, id, Reason.INVALID_ARGUMENT, "operation " + id + " does not say what to do");
         }
     }
 
+    private void reassert(Turn turn, String sessionId, long requestId, Granted lock) {
+        Mode mode = Wire.mode(lock.getMode());
+        if (mode == null) {
+            refuse(turn, sessionId, requestId, Reason.INVALID_MODE, Wire.notAMode(lock.getModeValue()));
+            return;
+        }
+        Range requested = lock.hasRequested() ? lock.getRequested() : lock.getRange();
+        turn.apply(new Command.Reassert(
+                sessionId,
+                requestId,
+                lock.getVolume(),
+                lock.getVolumeUuid(),
+                requested.getStart(),
+                requested.getEnd(),
+                lock.getRange().getStart(),
+                lock.getRange().getEnd(),
+                mode,
+                lock.getLockId(),
+                lock.getToken()));
+    }
+
     private void acquire(Turn turn, String sessionId, long requestId, Acquire acquire) {
         Mode mode = Wire.mode(acquire.getMode());
         if (mode == null) {
-            refuse(
-                    turn,
-                    sessionId,
-                    requestId,
-                    Reason.INVALID_MODE,
-                    "mode " + acquire.getModeValue() + " is not one of 1 (NL) to 6 (EX)");
+            refuse(turn, sessionId, requestId, Reason.INVALID_MODE, Wire.notAMode(acquire.getModeValue()));
             return;
         }
         LockTable.Decision decision = turn.apply(new Command.Acquire(
@@ -311,7 +354,7 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
                 Wire.nanos(acquire.getWaitMillis()),
                 acquire.getStandby()));
         for (Change change : decision.changes()) {
-            if (change instanceof Change.VolumeCreated) {
+            if (change instanceof Change.VolumePut) {
                 nextVolumeUuid = UUID.randomUUID().toString();
             }
         }

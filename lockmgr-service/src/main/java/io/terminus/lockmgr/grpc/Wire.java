@@ -9,6 +9,7 @@ import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Done;
 import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.Granted;
+import io.terminus.proto.lock.v1.GrantedAll;
 import io.terminus.proto.lock.v1.Lost;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Recall;
@@ -26,6 +27,11 @@ final class Wire {
         Answer.Builder to = Answer.newBuilder().setRequestId(answer.requestId());
         switch (answer) {
             case Notice.Granted granted -> to.setGranted(granted(granted));
+            case Notice.GrantedAll all -> {
+                GrantedAll.Builder locks = GrantedAll.newBuilder();
+                all.locks().forEach(lock -> locks.addLocks(granted(lock)));
+                to.setGrantedAll(locks);
+            }
             case Notice.Done done -> to.setDone(Done.getDefaultInstance());
             case Notice.ValueStored stored ->
                 to.setValue(ValueBlock.newBuilder()
@@ -61,13 +67,15 @@ final class Wire {
     static Event event(Notice.Recall recall, long nowNanos) {
         // The client has another clock: it is told how long, not until when.
         long leftNanos = Math.max(0, recall.deadlineNanos() - nowNanos);
-        return Event.newBuilder()
-                .setRecall(Recall.newBuilder()
-                        .setLockId(recall.lockId())
-                        .setNeeded(range(recall.neededStart(), recall.neededEnd()))
-                        .setWanted(mode(recall.wanted()))
-                        .setDeadlineMillis(TimeUnit.NANOSECONDS.toMillis(leftNanos)))
-                .build();
+        Recall.Builder to = Recall.newBuilder()
+                .setLockId(recall.lockId())
+                .setNeeded(range(recall.neededStart(), recall.neededEnd()))
+                .setWanted(mode(recall.wanted()))
+                .setDeadlineMillis(TimeUnit.NANOSECONDS.toMillis(leftNanos));
+        if (recall.keepEnd() > 0) {
+            to.setKeep(range(recall.keepStart(), recall.keepEnd()));
+        }
+        return Event.newBuilder().setRecall(to).build();
     }
 
     static Event event(Notice.Lost lost) {
@@ -126,6 +134,10 @@ final class Wire {
             case MODE_EX -> Mode.EX;
             case MODE_UNSPECIFIED, UNRECOGNIZED -> null;
         };
+    }
+
+    static String notAMode(int value) {
+        return "mode " + value + " is not one of 1 (NL) to 6 (EX)";
     }
 
     /** Durations too long for nanoseconds become the longest there is, which the table's own limits then judge. */

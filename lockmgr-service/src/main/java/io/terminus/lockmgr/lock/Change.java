@@ -18,13 +18,19 @@ public sealed interface Change {
 
     record SessionClosed(String sessionId) implements Change {}
 
-    record VolumeCreated(String volume, String uuid) implements Change {}
+    /** A new volume, or new settings of one (same uuid). */
+    record VolumePut(String volume, String uuid, long lockDelayNanos) implements Change {}
 
-    /** A new grant, or a changed one (same id). {@code requestId} is the acquire that made it. */
+    /**
+     * A new grant, or a changed one (same id). {@code requestId} is the acquire (or split) that made it,
+     * {@code lastRequestId} the newest request that changed it: one that is not newer comes for the second time. Session ""
+     * is nobody: the holder vanished and the volume's lock delay runs.
+     */
     record LockPut(
             long lockId,
             String sessionId,
             long requestId,
+            long lastRequestId,
             String volume,
             long requestedStart,
             long requestedEnd,

@@ -46,7 +46,18 @@ final class Held extends Claim {
 
     Change.LockPut asChange() {
         return new Change.LockPut(
-                id, session.id, requestId, volume.name, requestedStart, requestedEnd, start, end, mode, token, revoked);
+                id,
+                session.id,
+                requestId,
+                requestId,
+                volume.name,
+                requestedStart,
+                requestedEnd,
+                start,
+                end,
+                mode,
+                token,
+                revoked);
     }
 
     Notice.Granted asAnswer() {

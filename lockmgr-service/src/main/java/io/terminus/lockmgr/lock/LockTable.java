@@ -1,12 +1,17 @@
 package io.terminus.lockmgr.lock;
 
+import io.terminus.lockmgr.lock.ClaimView.LockView;
+import io.terminus.lockmgr.lock.ClaimView.WaiterView;
+import io.terminus.lockmgr.lock.LockQuery.Page;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,7 +38,7 @@ import org.jspecify.annotations.Nullable;
 public final class LockTable {
 
     /** What one command led to: first the changes are made durable, then the notices leave. */
-    public record Decision(List<Change> changes, List<Notice> notices) {}
+    public record Decision(List<Change> changes, List<Notice> notices, List<LockEvent> events) {}
 
     /**
      * Limits and times. {@code maxLocksPerSession} and {@code maxLocksPerVolume} count waiters as well, because each of
@@ -146,33 +151,7 @@ public final class LockTable {
         }
     }
 
-    public record VolumeView(String name, String uuid, int held, int waiting, long valueVersion) {}
-
-    public record LockView(
-            long id,
-            String volume,
-            long start,
-            long end,
-            Mode mode,
-            long token,
-            String sessionId,
-            String owner,
-            long requestId,
-            boolean revoked,
-            boolean recalled) {}
-
-    /** {@code blockedBy}: ids of locks and waiters in the way, the first {@value #BLOCKERS_SHOWN} at most. */
-    public record WaiterView(
-            long id,
-            String volume,
-            long start,
-            long end,
-            Mode mode,
-            String sessionId,
-            String owner,
-            long requestId,
-            boolean standby,
-            List<Long> blockedBy) {}
+    public record VolumeView(String name, String uuid, int held, int waiting, long valueVersion, long lockDelayNanos) {}
 
     /** {@code leaseEndNanos} is on the clock that {@link #apply} is told. */
     public record SessionView(
@@ -282,7 +261,7 @@ public final class LockTable {
                         removeSession(session);
                     }
                 }
-                case Change.VolumeCreated created ->
+                case Change.VolumePut created ->
                     volumes.putIfAbsent(created.volume(), new Volume(created.volume(), created.uuid()));
                 case Change.LockPut put -> {
                     Held earlier = locks.remove(put.lockId());
@@ -353,7 +332,7 @@ public final class LockTable {
         sessions.values()
                 .forEach(session -> to.accept(new Change.SessionOpened(session.id, session.owner, session.ttlNanos)));
         for (Volume volume : volumes.values()) {
-            to.accept(new Change.VolumeCreated(volume.name, volume.uuid));
+            to.accept(new Change.VolumePut(volume.name, volume.uuid, 0));
             volume.locks.values().forEach(lock -> to.accept(lock.asChange()));
             if (volume.valueVersion > 0) {
                 to.accept(new Change.ValuePut(
@@ -382,12 +361,22 @@ public final class LockTable {
             case Command.Progress progress -> progress(progress);
             case Command.ForceRelease force -> forceRelease(force);
             case Command.Tick tick -> tick();
+            case Command.Convert c -> notYet(c.sessionId(), c.requestId());
+            case Command.Shrink c -> notYet(c.sessionId(), c.requestId());
+            case Command.Split c -> notYet(c.sessionId(), c.requestId());
+            case Command.Reassert c -> notYet(c.sessionId(), c.requestId());
+            case Command.ConfigureVolume c -> notYet("", c.requestId());
         }
         grantWhatCameFree();
-        Decision decision = new Decision(changes, notices);
+        Decision decision = new Decision(changes, notices, List.of());
         changes = new ArrayList<>();
         notices = new ArrayList<>();
         return decision;
+    }
+
+    private void notYet(String sessionId, long requestId) {
+        answerTo(sessionId, requestId);
+        refuse(Reason.INVALID_ARGUMENT, "", "not known to this version");
     }
 
     private void advance(long nowNanos) {
@@ -514,7 +503,7 @@ public final class LockTable {
         if (volume == null) {
             volume = new Volume(c.volume(), c.volumeUuid());
             volumes.put(volume.name, volume);
-            changes.add(new Change.VolumeCreated(volume.name, volume.uuid));
+            changes.add(new Change.VolumePut(volume.name, volume.uuid, 0));
         }
         Waiter waiter =
                 new Waiter(session, c.requestId(), volume, c.start(), c.end(), c.mode(), waitersSoFar + 1, c.standby());
@@ -847,7 +836,9 @@ public final class LockTable {
                         lock.neededStart,
                         lock.neededEnd,
                         mode,
-                        lock.deadlineNanos + sleptNanos));
+                        lock.deadlineNanos + sleptNanos,
+                        0,
+                        0));
             }
         }
     }
@@ -1131,21 +1122,24 @@ public final class LockTable {
     public List<VolumeView> volumes() {
         return volumes.values().stream()
                 .sorted(Comparator.comparing(volume -> volume.name))
-                .map(volume ->
-                        new VolumeView(volume.name, volume.uuid, volume.held(), volume.waiting(), volume.valueVersion))
+                .map(volume -> new VolumeView(
+                        volume.name, volume.uuid, volume.held(), volume.waiting(), volume.valueVersion, 0))
                 .toList();
     }
 
-    /** Locks of a volume with ids above {@code afterId}, by id, at most {@code limit}; none if there is no such volume. */
-    public List<LockView> locks(String volumeName, long afterId, int limit) {
-        Volume volume = volumes.get(volumeName);
+    /** Locks of a volume; none if there is no such volume. */
+    public Page<LockView> locks(LockQuery query) {
+        Volume volume = volumes.get(query.volume());
         return volume == null
-                ? List.of()
-                : volume.locks.tailMap(afterId, false).values().stream()
-                        .limit(limit)
-                        .map(lock -> new LockView(
+                ? new Page<>(List.of(), "")
+                : page(
+                        volume.locks.values(),
+                        query,
+                        lock -> new LockView(
                                 lock.id,
                                 volume.name,
+                                lock.requestedStart,
+                                lock.requestedEnd,
                                 lock.start,
                                 lock.end,
                                 lock.mode,
@@ -1154,18 +1148,19 @@ public final class LockTable {
                                 lock.session.owner,
                                 lock.requestId,
                                 lock.revoked,
-                                lock.recalled()))
-                        .toList();
+                                lock.recalled(),
+                                false));
     }
 
-    /** Waiters of a volume with ids above {@code afterId}, oldest first, which is by id; a promoted one has a new id. */
-    public List<WaiterView> waiters(String volumeName, long afterId, int limit) {
-        Volume volume = volumes.get(volumeName);
+    /** Waiters of a volume; none if there is no such volume. */
+    public Page<WaiterView> waiters(LockQuery query) {
+        Volume volume = volumes.get(query.volume());
         return volume == null
-                ? List.of()
-                : volume.waiters.tailMap(afterId, false).values().stream()
-                        .limit(limit)
-                        .map(waiter -> new WaiterView(
+                ? new Page<>(List.of(), "")
+                : page(
+                        volume.waiters.values(),
+                        query,
+                        waiter -> new WaiterView(
                                 waiter.order,
                                 volume.name,
                                 waiter.start,
@@ -1175,8 +1170,23 @@ public final class LockTable {
                                 waiter.session.owner,
                                 waiter.requestId,
                                 waiter.standby,
-                                blockedBy(waiter)))
-                        .toList();
+                                0,
+                                blockedBy(waiter)));
+    }
+
+    private static <C extends Claim, V> Page<V> page(Collection<C> claims, LockQuery query, Function<C, V> view) {
+        List<C> found = claims.stream()
+                .filter(claim -> query.end() == 0 || claim.start < query.end() && query.start() < claim.end)
+                .filter(claim -> query.mode() == null || claim.mode == query.mode())
+                .filter(claim -> query.sessionId().isEmpty() || claim.session.id.equals(query.sessionId()))
+                .filter(claim -> query.pageToken().isEmpty() || claim.id() > Long.parseLong(query.pageToken()))
+                .limit(query.limit() + 1L)
+                .toList();
+        boolean more = found.size() > query.limit();
+        List<C> shown = more ? found.subList(0, query.limit()) : found;
+        return new Page<>(
+                shown.stream().map(view).toList(),
+                more ? Long.toString(shown.getLast().id()) : "");
     }
 
     private static List<Long> blockedBy(Waiter waiter) {

@@ -1,5 +1,7 @@
 package io.terminus.lockmgr.lock;
 
+import java.util.List;
+
 /** What a command says to a session. Notices of one session leave in the order in which they came out of the table. */
 public sealed interface Notice {
 
@@ -23,6 +25,9 @@ public sealed interface Notice {
             long token)
             implements Answer {}
 
+    /** All locks of an atomic acquire, in the order of its parts; or the two halves of a split lock, the lower one first. */
+    record GrantedAll(String sessionId, long requestId, List<Granted> locks) implements Answer {}
+
     record Done(String sessionId, long requestId) implements Answer {}
 
     /** A put value block. */
@@ -32,7 +37,16 @@ public sealed interface Notice {
     /** {@code message} names the value and the rule. On VERSION_MISMATCH the shell adds the current block. */
     record Refused(String sessionId, long requestId, Reason reason, String message, String volume) implements Answer {}
 
-    record Recall(String sessionId, long lockId, long neededStart, long neededEnd, Mode wanted, long deadlineNanos)
+    /** To shrink to [keepStart, keepEnd) is enough; [0, 0): all of it is wanted back. */
+    record Recall(
+            String sessionId,
+            long lockId,
+            long neededStart,
+            long neededEnd,
+            Mode wanted,
+            long deadlineNanos,
+            long keepStart,
+            long keepEnd)
             implements Notice {}
 
     record Lost(String sessionId, long lockId, String volume, long start, long end, String why) implements Notice {}

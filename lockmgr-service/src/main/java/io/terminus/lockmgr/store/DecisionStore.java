@@ -7,7 +7,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
-import io.terminus.lockmgr.lock.Change.VolumeCreated;
+import io.terminus.lockmgr.lock.Change.VolumePut;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -68,7 +68,7 @@ public final class DecisionStore implements AutoCloseable {
 
     private final StoreSettings settings;
     private final FileChannel lockChannel;
-    private final Map<String, VolumeCreated> volumes = new LinkedHashMap<>();
+    private final Map<String, VolumePut> volumes = new LinkedHashMap<>();
     private final Map<String, ValuePut> values = new LinkedHashMap<>();
 
     /** Written to the log, still to be put into the maps. Bounded by what the log lets wait unwritten. */
@@ -343,7 +343,7 @@ public final class DecisionStore implements AutoCloseable {
 
     private void note(Change change) {
         switch (change) {
-            case VolumeCreated v -> volumes.put(v.volume(), v);
+            case VolumePut v -> volumes.put(v.volume(), v);
             case ValuePut v -> values.put(v.volume(), v);
             case SessionOpened s -> {}
             case SessionClosed s -> {}

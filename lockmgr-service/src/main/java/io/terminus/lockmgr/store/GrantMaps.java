@@ -6,7 +6,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
-import io.terminus.lockmgr.lock.Change.VolumeCreated;
+import io.terminus.lockmgr.lock.Change.VolumePut;
 import java.io.File;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -123,7 +123,7 @@ final class GrantMaps {
             case SessionClosed s -> sessions.remove(s.sessionId());
             case LockPut l -> locks.put(l.lockId(), bytes(l));
             case LockGone l -> locks.remove(l.lockId());
-            case VolumeCreated v -> {} // the log keeps volumes and values: they must outlive power loss
+            case VolumePut v -> {} // the log keeps volumes and values: they must outlive power loss
             case ValuePut v -> {}
         }
     }

@@ -8,7 +8,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
-import io.terminus.lockmgr.lock.Change.VolumeCreated;
+import io.terminus.lockmgr.lock.Change.VolumePut;
 import io.terminus.lockmgr.lock.Mode;
 import java.nio.ByteBuffer;
 
@@ -21,9 +21,9 @@ import java.nio.ByteBuffer;
  *   2 RecoveryOver
  *   3 SessionOpened    ttl 8, session text, owner text
  *   4 SessionClosed    session text
- *   5 VolumeCreated    volume text, uuid text
- *   6 LockPut          lock 8, request 8, requested start 8, requested end 8, start 8, end 8, token 8,
- *                      mode 1 (0 NL .. 5 EX), revoked 1, session text, volume text
+ *   5 VolumePut        lock delay 8, volume text, uuid text
+ *   6 LockPut          lock 8, request 8, last request 8, requested start 8, requested end 8, start 8,
+ *                      end 8, token 8, mode 1 (0 NL .. 5 EX), revoked 1, session text, volume text
  *   7 LockGone         lock 8
  *   8 ValuePut         version 8, request 8, length 4, value, volume text, session text
  * </pre>
@@ -36,7 +36,7 @@ final class LogItemCodec {
     private static final byte RECOVERY_OVER = 2;
     private static final byte SESSION_OPENED = 3;
     private static final byte SESSION_CLOSED = 4;
-    private static final byte VOLUME_CREATED = 5;
+    private static final byte VOLUME_PUT = 5;
     private static final byte LOCK_PUT = 6;
     private static final byte LOCK_GONE = 7;
     private static final byte VALUE_PUT = 8;
@@ -79,17 +79,18 @@ final class LogItemCodec {
                 byte[] session = s.sessionId().getBytes(UTF_8);
                 yield text(room(to, FIXED_BYTES + session.length).put(SESSION_CLOSED), session);
             }
-            case VolumeCreated v -> {
+            case VolumePut v -> {
                 byte[] volume = v.volume().getBytes(UTF_8);
                 byte[] uuid = v.uuid().getBytes(UTF_8);
                 ByteBuffer b = room(to, FIXED_BYTES + volume.length + uuid.length);
-                yield text(text(b.put(VOLUME_CREATED), volume), uuid);
+                b.put(VOLUME_PUT).putLong(v.lockDelayNanos());
+                yield text(text(b, volume), uuid);
             }
             case LockPut l -> {
                 byte[] session = l.sessionId().getBytes(UTF_8);
                 byte[] volume = l.volume().getBytes(UTF_8);
                 ByteBuffer b = room(to, FIXED_BYTES + session.length + volume.length);
-                b.put(LOCK_PUT).putLong(l.lockId()).putLong(l.requestId());
+                b.put(LOCK_PUT).putLong(l.lockId()).putLong(l.requestId()).putLong(l.lastRequestId());
                 b.putLong(l.requestedStart()).putLong(l.requestedEnd());
                 b.putLong(l.start()).putLong(l.end()).putLong(l.token());
                 b.put((byte) l.mode().ordinal()).put((byte) (l.revoked() ? 1 : 0));
@@ -125,13 +126,15 @@ final class LogItemCodec {
                 yield new LogItem.Changed(new SessionOpened(session, text(from), ttlNanos));
             }
             case SESSION_CLOSED -> new LogItem.Changed(new SessionClosed(text(from)));
-            case VOLUME_CREATED -> {
+            case VOLUME_PUT -> {
+                long lockDelayNanos = from.getLong();
                 String volume = text(from);
-                yield new LogItem.Changed(new VolumeCreated(volume, text(from)));
+                yield new LogItem.Changed(new VolumePut(volume, text(from), lockDelayNanos));
             }
             case LOCK_PUT -> {
                 long lockId = from.getLong();
                 long requestId = from.getLong();
+                long lastRequestId = from.getLong();
                 long requestedStart = from.getLong();
                 long requestedEnd = from.getLong();
                 long start = from.getLong();
@@ -145,6 +148,7 @@ final class LogItemCodec {
                         lockId,
                         session,
                         requestId,
+                        lastRequestId,
                         volume,
                         requestedStart,
                         requestedEnd,

@@ -27,7 +27,7 @@ class DeadlockTest {
                 .contains("; alice waits for PR [20, 30) of v, where bob holds EX [20, 30) as lock ")
                 .contains("; bob waits for EX [45, 50) of v, where carol holds EX [40, 50) as lock ");
         assertThat(story.recalls()).isEmpty();
-        assertThat(story.table.waiters("v", 0, 10)).hasSize(2);
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items()).hasSize(2);
     }
 
     @Test
@@ -109,7 +109,9 @@ class DeadlockTest {
 
         assertThat(story.refusal().requestId()).isEqualTo(promotion);
         assertThat(story.refusal().reason()).isEqualTo(Reason.DEADLOCK);
-        assertThat(story.table.waiters("v", 0, 10)).filteredOn(w -> w.standby()).hasSize(1);
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items())
+                .filteredOn(w -> w.standby())
+                .hasSize(1);
     }
 
     @Test

@@ -207,12 +207,13 @@ class LeaseTest {
         long lock = story.hold("alice", Mode.EX, 0, 10);
         story.hold("bob", Mode.PR, 20, 30);
         story.pass(5 * SECOND);
-        List<LockTable.LockView> before = story.table.locks("v", 0, 10);
+        List<ClaimView.LockView> before =
+                story.table.locks(LockQuery.all("v", 10)).items();
         story.look();
 
         story.restart(0);
 
-        assertThat(story.table.locks("v", 0, 10)).isEqualTo(before);
+        assertThat(story.table.locks(LockQuery.all("v", 10)).items()).isEqualTo(before);
         assertThat(story.table.heldBy("alice"))
                 .extracting(Notice.Granted::lockId)
                 .containsExactly(lock);
@@ -294,10 +295,10 @@ class LeaseTest {
     void stateThatBreaksARuleIsNotServed() {
         Change alice = new Change.SessionOpened("alice", "alice", TTL);
         Change bob = new Change.SessionOpened("bob", "bob", TTL);
-        Change volume = new Change.VolumeCreated("v", "u");
+        Change volume = new Change.VolumePut("v", "u", 0);
         long token = (1L << 40) + 1;
-        Change first = new Change.LockPut(token, "alice", 1, "v", 0, 10, 0, 10, Mode.EX, token, false);
-        Change second = new Change.LockPut(token + 1, "bob", 1, "v", 5, 15, 5, 15, Mode.PR, token + 1, false);
+        Change first = new Change.LockPut(token, "alice", 1, 1, "v", 0, 10, 0, 10, Mode.EX, token, false);
+        Change second = new Change.LockPut(token + 1, "bob", 1, 1, "v", 5, 15, 5, 15, Mode.PR, token + 1, false);
 
         assertThatThrownBy(() -> tableOfEpoch(2).restore(List.of(alice, bob, volume, first, second)))
                 .isInstanceOf(IllegalStateException.class)

@@ -194,6 +194,11 @@ final class LockModel {
                 }
             }
             case Command.Tick c -> tick();
+            case Command.Convert c -> throw new IllegalStateException("not in the model: " + c);
+            case Command.Shrink c -> throw new IllegalStateException("not in the model: " + c);
+            case Command.Split c -> throw new IllegalStateException("not in the model: " + c);
+            case Command.Reassert c -> throw new IllegalStateException("not in the model: " + c);
+            case Command.ConfigureVolume c -> throw new IllegalStateException("not in the model: " + c);
         }
         grantUntilNothingChanges();
         recallWhatIsNeeded();
@@ -468,7 +473,7 @@ final class LockModel {
             for (Mode mode : modes) {
                 if (sayAll || !lock.wanted.contains(mode)) {
                     notices.add(new Notice.Recall(
-                            lock.session, lock.id, lock.neededStart, lock.neededEnd, mode, lock.recallDeadline));
+                            lock.session, lock.id, lock.neededStart, lock.neededEnd, mode, lock.recallDeadline, 0, 0));
                 }
             }
             lock.wanted.addAll(modes);

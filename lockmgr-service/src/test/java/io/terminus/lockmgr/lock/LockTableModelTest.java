@@ -219,7 +219,7 @@ class LockTableModelTest {
             switch (change) {
                 case Change.SessionOpened opened -> durable.put(opened.sessionId(), opened);
                 case Change.SessionClosed closed -> durable.remove(closed.sessionId());
-                case Change.VolumeCreated created -> durable.put("volume " + created.volume(), created);
+                case Change.VolumePut created -> durable.put("volume " + created.volume(), created);
                 case Change.LockPut put -> {
                     durable.remove(put.lockId());
                     durable.put(put.lockId(), put);
@@ -260,8 +260,10 @@ class LockTableModelTest {
 
         void compareState() {
             for (String volume : VOLUMES) {
-                List<LockTable.LockView> locks = table.locks(volume, 0, 1_000);
-                List<LockTable.WaiterView> waiters = table.waiters(volume, 0, 1_000);
+                List<ClaimView.LockView> locks =
+                        table.locks(LockQuery.all(volume, 1_000)).items();
+                List<ClaimView.WaiterView> waiters =
+                        table.waiters(LockQuery.all(volume, 1_000)).items();
                 compare(volume, locks, waiters);
                 noTwoLocksConflict(locks);
                 nobodyWaitsForNothing(waiters);
@@ -280,7 +282,7 @@ class LockTableModelTest {
             }
         }
 
-        void compare(String volume, List<LockTable.LockView> locks, List<LockTable.WaiterView> waiters) {
+        void compare(String volume, List<ClaimView.LockView> locks, List<ClaimView.WaiterView> waiters) {
             List<LockModel.Item> items = new ArrayList<>();
             for (LockModel.Item item : model.items) {
                 if (item.volume.equals(volume)) {
@@ -296,9 +298,11 @@ class LockTableModelTest {
                 if (item.held) {
                     equal(
                             locks.get(lock++),
-                            new LockTable.LockView(
+                            new ClaimView.LockView(
                                     item.id,
                                     volume,
+                                    item.start,
+                                    item.end,
                                     item.start,
                                     item.end,
                                     item.mode,
@@ -307,12 +311,13 @@ class LockTableModelTest {
                                     owner,
                                     item.request,
                                     item.revoked,
-                                    item.recalled));
+                                    item.recalled,
+                                    false));
                 } else {
-                    LockTable.WaiterView view = waiters.get(waiter++);
+                    ClaimView.WaiterView view = waiters.get(waiter++);
                     equal(
                             view,
-                            new LockTable.WaiterView(
+                            new ClaimView.WaiterView(
                                     item.id,
                                     volume,
                                     item.start,
@@ -322,6 +327,7 @@ class LockTableModelTest {
                                     owner,
                                     item.request,
                                     item.standby,
+                                    0,
                                     view.blockedBy()));
                     compareBlockers(view.blockedBy(), model.blockers(item));
                 }
@@ -345,11 +351,11 @@ class LockTableModelTest {
             }
         }
 
-        static void noTwoLocksConflict(List<LockTable.LockView> locks) {
+        static void noTwoLocksConflict(List<ClaimView.LockView> locks) {
             for (int i = 0; i < locks.size(); i++) {
                 for (int j = i + 1; j < locks.size(); j++) {
-                    LockTable.LockView a = locks.get(i);
-                    LockTable.LockView b = locks.get(j);
+                    ClaimView.LockView a = locks.get(i);
+                    ClaimView.LockView b = locks.get(j);
                     if (a.start() < b.end() && b.start() < a.end() && !a.mode().compatibleWith(b.mode())) {
                         throw new AssertionError("conflicting locks " + a + " and " + b);
                     }
@@ -357,8 +363,8 @@ class LockTableModelTest {
             }
         }
 
-        void nobodyWaitsForNothing(List<LockTable.WaiterView> waiters) {
-            for (LockTable.WaiterView waiter : waiters) {
+        void nobodyWaitsForNothing(List<ClaimView.WaiterView> waiters) {
+            for (ClaimView.WaiterView waiter : waiters) {
                 if (waiter.blockedBy().isEmpty() && !table.recovering()) {
                     throw new AssertionError("nothing is in the way of " + waiter);
                 }

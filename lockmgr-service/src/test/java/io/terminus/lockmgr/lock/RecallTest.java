@@ -21,8 +21,8 @@ class RecallTest {
         long deadline = story.now + 5 * SECOND;
         assertThat(story.recalls())
                 .containsExactly(
-                        new Notice.Recall("alice", first, 50, 100, Mode.EX, deadline),
-                        new Notice.Recall("bob", second, 80, 150, Mode.EX, deadline));
+                        new Notice.Recall("alice", first, 50, 100, Mode.EX, deadline, 0, 0),
+                        new Notice.Recall("bob", second, 80, 150, Mode.EX, deadline, 0, 0));
     }
 
     @Test
@@ -55,7 +55,7 @@ class RecallTest {
                         Notice.Recall::deadlineNanos)
                 .containsExactly(
                         org.assertj.core.groups.Tuple.tuple(10L, 60L, Mode.PR, deadline),
-                        org.assertj.core.groups.Tuple.tuple(10L, 60L, Mode.EX, deadline));
+                        org.assertj.core.groups.Tuple.tuple(10L, 60L, Mode.EX, deadline, 0, 0));
     }
 
     @Test
@@ -70,7 +70,7 @@ class RecallTest {
         assertThat(story.said)
                 .endsWith(
                         story.granted().getFirst(),
-                        new Notice.Recall("bob", story.lockOf(next), 0, 10, Mode.EX, story.now + 5 * SECOND));
+                        new Notice.Recall("bob", story.lockOf(next), 0, 10, Mode.EX, story.now + 5 * SECOND, 0, 0));
     }
 
     @Test
@@ -168,7 +168,8 @@ class RecallTest {
         story.pass(5 * SECOND, "alice", "bob");
         story.look();
 
-        assertThat(story.table.locks("v", 0, 10).getFirst().revoked()).isTrue();
+        assertThat(story.table.locks(LockQuery.all("v", 10)).items().getFirst().revoked())
+                .isTrue();
         assertThat(story.granted()).isEmpty();
         story.ackLost("alice", lock);
 
@@ -245,7 +246,7 @@ class RecallTest {
 
         assertThat(story.table.unansweredEvents("alice"))
                 .containsExactly(
-                        new Notice.Recall("alice", recalled, 0, 5, Mode.EX, story.now + 5 * SECOND),
+                        new Notice.Recall("alice", recalled, 0, 5, Mode.EX, story.now + 5 * SECOND, 0, 0),
                         new Notice.Lost("alice", lost, "v", 20, 30, "revoked earlier"));
         assertThat(story.table.unansweredEvents("nobody")).isEmpty();
     }

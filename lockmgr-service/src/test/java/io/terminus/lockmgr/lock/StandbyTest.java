@@ -20,7 +20,7 @@ class StandbyTest {
 
         assertThat(story.recalls()).isEmpty();
         assertThat(story.losses()).isEmpty();
-        assertThat(story.table.waiters("v", 0, 10)).hasSize(2);
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items()).hasSize(2);
     }
 
     @Test

@@ -72,7 +72,7 @@ class ValidationTest {
         story.ask("alice", Mode.EX, 20, 30, 24 * 3600 * SECOND, false);
 
         assertThat(story.refusals()).hasSize(3).allMatch(r -> r.reason() == Reason.INVALID_ARGUMENT);
-        assertThat(story.table.waiters("v", 0, 10)).hasSize(1);
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items()).hasSize(1);
     }
 
     @Test

@@ -116,7 +116,7 @@ class WaitingOrderTest {
         assertThat(story.refusal().reason()).isEqualTo(Reason.WOULD_BLOCK);
         assertThat(story.refusal().message()).contains("alice holds EX [0, 10)");
         assertThat(story.recalls()).isEmpty();
-        assertThat(story.table.waiters("v", 0, 10)).isEmpty();
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items()).isEmpty();
     }
 
     @Test
@@ -144,7 +144,7 @@ class WaitingOrderTest {
         assertThat(story.refusal().requestId()).isEqualTo(writer);
         assertThat(story.refusal().reason()).isEqualTo(Reason.DEADLINE);
         assertThat(story.refusal().message()).contains("alice holds PR [0, 10)");
-        assertThat(story.table.waiters("v", 0, 10)).isEmpty();
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items()).isEmpty();
     }
 
     @Test
@@ -171,7 +171,7 @@ class WaitingOrderTest {
         story.release("bob", 4711);
 
         assertThat(story.said).hasSize(2).allMatch(n -> n instanceof Notice.Done);
-        assertThat(story.table.locks("v", 0, 10)).hasSize(1);
+        assertThat(story.table.locks(LockQuery.all("v", 10)).items()).hasSize(1);
     }
 
     @Test
@@ -182,7 +182,7 @@ class WaitingOrderTest {
         long cancel = story.cancel("alice", request);
 
         assertThat(story.said).containsExactly(new Notice.Done("alice", cancel));
-        assertThat(story.table.locks("v", 0, 10)).isEmpty();
+        assertThat(story.table.locks(LockQuery.all("v", 10)).items()).isEmpty();
     }
 
     @Test
@@ -203,7 +203,7 @@ class WaitingOrderTest {
 
         assertThat(story.changed).isEmpty();
         assertThat(story.look()).hasSize(1).isEqualTo(firstAnswer);
-        assertThat(story.table.locks("v", 0, 10)).hasSize(1);
+        assertThat(story.table.locks(LockQuery.all("v", 10)).items()).hasSize(1);
     }
 
     @Test
@@ -218,8 +218,8 @@ class WaitingOrderTest {
         story.release("alice", lock);
 
         assertThat(story.grantedRequests()).containsExactly(first);
-        assertThat(story.table.waiters("v", 0, 10))
-                .extracting(LockTable.WaiterView::requestId)
+        assertThat(story.table.waiters(LockQuery.all("v", 10)).items())
+                .extracting(ClaimView.WaiterView::requestId)
                 .containsExactly(second);
     }
 
@@ -229,27 +229,28 @@ class WaitingOrderTest {
         story.ask("bob", Mode.EX, 0, 10);
         story.ask("carol", Mode.PR, 0, 10);
 
-        List<LockTable.WaiterView> waiters = story.table.waiters("v", 0, 10);
+        List<ClaimView.WaiterView> waiters =
+                story.table.waiters(LockQuery.all("v", 10)).items();
 
         assertThat(waiters.get(0).blockedBy()).containsExactly(lock);
         assertThat(waiters.get(1).blockedBy()).containsExactly(waiters.get(0).id());
-        assertThat(story.table.waiters("v", waiters.get(0).id(), 10)).containsExactly(waiters.get(1));
     }
 
     @Test
-    void locksArePagedByTheirIds() {
+    void locksAreShownPageByPage() {
         long first = story.hold("alice", Mode.EX, 0, 10);
         long second = story.hold("alice", Mode.EX, 10, 20);
         long third = story.hold("bob", Mode.EX, 20, 30);
 
-        assertThat(story.table.locks("v", 0, 2))
-                .extracting(LockTable.LockView::id)
-                .containsExactly(first, second);
-        assertThat(story.table.locks("v", second, 2))
-                .extracting(LockTable.LockView::id)
+        LockQuery.Page<ClaimView.LockView> page = story.table.locks(LockQuery.all("v", 2));
+        assertThat(page.items()).extracting(ClaimView.LockView::id).containsExactly(first, second);
+        LockQuery rest = new LockQuery("v", 0, 0, null, "", page.next(), 2);
+        assertThat(story.table.locks(rest).items())
+                .extracting(ClaimView.LockView::id)
                 .containsExactly(third);
-        assertThat(story.table.locks("nowhere", 0, 2)).isEmpty();
-        assertThat(story.table.volumes()).containsExactly(new LockTable.VolumeView("v", "uuid-of-v", 3, 0, 0));
+        assertThat(story.table.locks(rest).next()).isEmpty();
+        assertThat(story.table.locks(LockQuery.all("nowhere", 2)).items()).isEmpty();
+        assertThat(story.table.volumes()).containsExactly(new LockTable.VolumeView("v", "uuid-of-v", 3, 0, 0, 0));
     }
 
     @Test

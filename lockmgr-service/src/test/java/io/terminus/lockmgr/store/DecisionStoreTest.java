@@ -9,7 +9,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
-import io.terminus.lockmgr.lock.Change.VolumeCreated;
+import io.terminus.lockmgr.lock.Change.VolumePut;
 import io.terminus.lockmgr.lock.Mode;
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -31,7 +31,7 @@ class DecisionStoreTest {
 
     private static final long TTL_NANOS = Duration.ofSeconds(30).toNanos();
     private static final SessionOpened SESSION = new SessionOpened("s1", "agent-a", TTL_NANOS);
-    private static final VolumeCreated VOLUME = new VolumeCreated("vol", "uuid-1");
+    private static final VolumePut VOLUME = new VolumePut("vol", "uuid-1", 0);
     private static final LockPut LOCK = lock(1);
 
     @TempDir
@@ -435,7 +435,18 @@ class DecisionStoreTest {
 
     private static LockPut lock(long id) {
         return new LockPut(
-                id, "s1", id + 10, "vol", 100 * id, 100 * id + 50, 100 * id, 100 * id + 64, Mode.EX, id, false);
+                id,
+                "s1",
+                id + 10,
+                id + 11,
+                "vol",
+                100 * id,
+                100 * id + 50,
+                100 * id,
+                100 * id + 64,
+                Mode.EX,
+                id,
+                false);
     }
 
     private static void decide(DecisionStore store, Change... changes) {
