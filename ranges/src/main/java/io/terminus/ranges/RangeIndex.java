@@ -1,61 +1,35 @@
 package io.terminus.ranges;
 
-import java.util.ConcurrentModificationException;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Finds, among many ranges, those that overlap a given one. Ranges may overlap each other and may be identical: an entry
  * is known by (start, id), and it is the caller who keeps ids apart.
  *
- * <p>An interval tree: a balanced binary search tree over (start, id) in which each node also keeps the greatest end below
- * it, so that a subtree which ends too early is passed over as a whole (Cormen, Leiserson, Rivest, Stein: Introduction to
- * Algorithms, 14.3). Balanced as an AVL tree. {@link #insert}, {@link #remove} and {@link #firstOverlapping} take
- * O(log n); {@link #forEachOverlapping} takes O(log n) to the first finding and no more than that to each further one,
- * much less where findings lie side by side. 64 bytes for an entry.
+ * <p>An interval tree (Cormen, Leiserson, Rivest, Stein: Introduction to Algorithms, 14.3) on a B+-tree, drawn at {@link
+ * RangeTree}: entries are sorted by (start, id), and what lies below each child ends at a known place or before, so that
+ * what ends too early is passed over as a whole. {@link #insert}, {@link #remove}, {@link #firstOverlapping}, {@link
+ * #freeFrom} and {@link #freeDownTo} take O(log n); {@link #forEachOverlapping} takes O(log n) to the first finding and no
+ * more than that to each further one, much less where findings lie side by side. Nothing is allocated but, once in a few
+ * hundred splits, memory for as many more. About 41 bytes for an entry after random churn ({@link #heapBytes}), values not
+ * counted.
  *
- * <p>Ranges come as plain longs, because this lies on hot paths: nothing is allocated but the node of an entry. Not for
- * several threads at once. A visitor must not change the index it is walking through.
+ * <p>Ranges come as plain longs, because this lies on hot paths. Not for several threads at once. A visitor must not change
+ * the index it is walking through. Where ranges cannot overlap, {@link DisjointRangeIndex} is faster and smaller.
  */
-public final class RangeIndex<V> {
+public final class RangeIndex<V> extends RangeTree<V> {
 
-    /** Receives the findings of {@link #forEachOverlapping}. */
+    /** Receives the findings of a walk. */
     @FunctionalInterface
     public interface Visitor<V> {
         /** Returns false to see no more. */
         boolean visit(long start, long end, long id, V value);
     }
 
-    private static final class Node<V> {
-        long start;
-        long end;
-        long id;
-        V value;
-        /** The greatest end in the subtree of this node. */
-        long maxEnd;
-
-        byte height = 1;
-
-        @Nullable
-        Node<V> left;
-
-        @Nullable
-        Node<V> right;
-
-        Node(long start, long end, long id, V value) {
-            this.start = start;
-            this.end = end;
-            this.id = id;
-            this.value = value;
-            this.maxEnd = end;
-        }
+    public RangeIndex() {
+        super(true);
     }
-
-    private @Nullable Node<V> root;
-    private int size;
-    /** Counts changes, so that a visitor that makes one is found out. */
-    private int changes;
-    /** What {@link #remove} took out, from the bottom of its recursion to the top. */
-    private @Nullable V removed;
 
     /**
      * Adds an entry.
@@ -64,35 +38,62 @@ public final class RangeIndex<V> {
      */
     public void insert(long start, long end, long id, V value) {
         checkRange(start, end);
-        root = insert(root, start, end, id, value);
-        size++;
-        changes++;
+        Objects.requireNonNull(value);
+        begin();
+        while (true) {
+            int leaf = findLeaf(start, id);
+            long[] block = leaves.longs(leaf);
+            int base = leaves.base(leaf);
+            int entry = entryFor(block, base, start, id);
+            if (block[base + STARTS + entry] == start && block[base + IDS + entry] == id) {
+                throw new IllegalArgumentException("start " + start + " with id " + id + " is in the index already");
+            }
+            if (block[base + USED] == FULL) {
+                makeRoom(leaf, entry, start, id);
+                continue;
+            }
+            put(leaf, block, base, entry, start, end, value);
+            block[base + IDS + entry] = id;
+            raiseGreatestEnds(end);
+            size++;
+            changes++;
+            return;
+        }
     }
 
     /** Takes an entry out and returns its value; null if there was none. */
     public @Nullable V remove(long start, long id) {
-        removed = null;
-        root = remove(root, start, id);
-        V value = removed;
-        removed = null;
-        if (value != null) {
-            size--;
-            changes++;
+        if (start < 0 || start == NOTHING || size == 0) {
+            return null;
         }
+        int leaf = findLeaf(start, id);
+        long[] block = leaves.longs(leaf);
+        int base = leaves.base(leaf);
+        int entry = entryFor(block, base, start, id);
+        if (block[base + STARTS + entry] != start || block[base + IDS + entry] != id) {
+            return null;
+        }
+        long end = block[base + ENDS + entry];
+        V value = take(leaf, block, base, entry);
+        lowerGreatestEnds(end);
+        size--;
+        changes++;
+        refill(leaf, count(block, base));
         return value;
     }
 
     /** The value of an entry; null if there is none. */
     public @Nullable V get(long start, long id) {
-        Node<V> node = root;
-        while (node != null) {
-            int order = compare(start, id, node);
-            if (order == 0) {
-                return node.value;
-            }
-            node = order < 0 ? node.left : node.right;
+        if (start < 0 || start == NOTHING || size == 0) {
+            return null;
         }
-        return null;
+        int leaf = leafFor(start, id);
+        long[] block = leaves.longs(leaf);
+        int base = leaves.base(leaf);
+        int entry = entryFor(block, base, start, id);
+        return block[base + STARTS + entry] == start && block[base + IDS + entry] == id
+                ? value(leaf, block, base, entry)
+                : null;
     }
 
     /**
@@ -103,7 +104,37 @@ public final class RangeIndex<V> {
      */
     public boolean forEachOverlapping(long start, long end, Visitor<? super V> visitor) {
         checkRange(start, end);
-        return visit(root, start, end, visitor);
+        return size == 0 || visit(height, root, start, end, visitor);
+    }
+
+    /**
+     * Shows every entry that is (start, id) or comes behind it, in the order of (start, id), until the visitor has seen
+     * enough. For lists that are shown page by page: the next page begins at the last entry's start with the next id.
+     *
+     * @return false if the visitor stopped it
+     */
+    public boolean forEachFrom(long start, long id, Visitor<? super V> visitor) {
+        if (size == 0 || start == NOTHING) {
+            return true;
+        }
+        int before = changes;
+        long fromId = start < 0 ? Long.MIN_VALUE : id;
+        int leaf = leafFor(Math.max(0, start), fromId);
+        int entry = entryFor(leaves.longs(leaf), leaves.base(leaf), Math.max(0, start), fromId);
+        while (leaf != NONE) {
+            long[] block = leaves.longs(leaf);
+            int base = leaves.base(leaf);
+            int count = count(block, base);
+            for (; entry < count; entry++) {
+                if (!show(leaf, block, base, entry, visitor)) {
+                    return false;
+                }
+                checkUnchanged(before);
+            }
+            entry = 0;
+            leaf = next(block, base);
+        }
+        return true;
     }
 
     /**
@@ -113,223 +144,210 @@ public final class RangeIndex<V> {
      */
     public @Nullable V firstOverlapping(long start, long end) {
         checkRange(start, end);
-        Node<V> node = root;
-        while (node != null) {
-            Node<V> left = node.left;
-            if (left != null && left.maxEnd > start) {
-                // Something on the left ends behind start. If even that begins at end or later, so does all that
-                // follows.
-                node = left;
-            } else if (node.start >= end) {
-                return null;
-            } else if (node.end > start) {
-                return node.value;
-            } else {
-                node = node.right;
-            }
+        int leaf = firstLeafEndingBehind(start);
+        if (leaf == NONE) {
+            return null;
         }
-        return null;
+        long[] block = leaves.longs(leaf);
+        int base = leaves.base(leaf);
+        int entry = firstGreater(block, base + ENDS, count(block, base), start);
+        return block[base + STARTS + entry] < end ? value(leaf, block, base, entry) : null;
     }
 
     public boolean overlapsAny(long start, long end) {
         return firstOverlapping(start, end) != null;
     }
 
-    public int size() {
-        return size;
+    /**
+     * How far it is free from a place on: the greatest x up to {@code limit} such that no entry overlaps [start, x).
+     *
+     * @return {@code start} itself if an entry covers it
+     * @throws IllegalArgumentException unless {@code 0 <= start <= limit}
+     */
+    public long freeFrom(long start, long limit) {
+        checkBounds(start, limit);
+        int leaf = firstLeafEndingBehind(start);
+        if (leaf == NONE) {
+            return limit;
+        }
+        // Of all entries that end behind start this one begins first.
+        long[] block = leaves.longs(leaf);
+        int base = leaves.base(leaf);
+        int entry = firstGreater(block, base + ENDS, count(block, base), start);
+        return Math.min(limit, Math.max(start, block[base + STARTS + entry]));
     }
 
-    public boolean isEmpty() {
-        return size == 0;
+    /**
+     * How far it is free below a place: the least x down to {@code limit} such that no entry overlaps [x, end).
+     *
+     * @return {@code end} itself if an entry reaches it
+     * @throws IllegalArgumentException unless {@code 0 <= limit <= end}
+     */
+    public long freeDownTo(long limit, long end) {
+        checkBounds(limit, end);
+        if (size == 0) {
+            return limit;
+        }
+        // The greatest end of all entries that begin before end.
+        long greatest = limit;
+        int node = root;
+        for (int level = height; level > 0 && greatest < end; level--) {
+            long[] block = inners.longs(node);
+            int base = inners.base(node);
+            int below = lessOf64(block, base + SEPARATORS, end);
+            if (below == 0) {
+                return greatest;
+            }
+            greatest = greatest(block, base + GREATEST_ENDS, below - 1, greatest);
+            node = (int) block[base + CHILDREN + below - 1];
+        }
+        if (greatest < end) {
+            long[] block = leaves.longs(node);
+            int base = leaves.base(node);
+            greatest = greatest(block, base + ENDS, lessOf32(block, base + STARTS, end), greatest);
+        }
+        return Math.min(end, greatest);
     }
 
-    private static void checkRange(long start, long end) {
-        if (start < 0 || start >= end) {
-            throw new IllegalArgumentException("range [" + start + ", " + end + ") breaks the rule 0 <= start < end");
+    private static int childFor(long[] block, int base, long start, long id) {
+        int child = lessOf64(block, base + SEPARATORS, start + 1) - 1;
+        while (child > 0 && block[base + SEPARATORS + child] == start && block[base + SEPARATOR_IDS + child] > id) {
+            child--;
+        }
+        return child;
+    }
+
+    /** How many entries of a leaf come before (start, id). */
+    private static int entryFor(long[] block, int base, long start, long id) {
+        int entry = lessOf32(block, base + STARTS, start);
+        while (block[base + STARTS + entry] == start && block[base + IDS + entry] < id) {
+            entry++;
+        }
+        return entry;
+    }
+
+    private int leafFor(long start, long id) {
+        int node = root;
+        for (int level = height; level > 0; level--) {
+            long[] block = inners.longs(node);
+            int base = inners.base(node);
+            node = (int) block[base + CHILDREN + childFor(block, base, start, id)];
+        }
+        return node;
+    }
+
+    /** Like {@link #leafFor}, for a change: leaves the {@link #path} to it. */
+    private int findLeaf(long start, long id) {
+        int node = root;
+        for (int level = height; level > 0; level--) {
+            long[] block = inners.longs(node);
+            int base = inners.base(node);
+            int child = childFor(block, base, start, id);
+            path[level] = node << FANOUT_SHIFT | child;
+            node = (int) block[base + CHILDREN + child];
+        }
+        return node;
+    }
+
+    private void raiseGreatestEnds(long end) {
+        for (int level = 1; level <= height; level++) {
+            int inner = path[level] >>> FANOUT_SHIFT;
+            int at = inners.base(inner) + GREATEST_ENDS + (path[level] & FANOUT - 1);
+            long[] block = inners.longs(inner);
+            if (block[at] >= end) {
+                return;
+            }
+            block[at] = end;
         }
     }
 
-    private static int compare(long start, long id, Node<?> node) {
-        return start != node.start ? Long.compare(start, node.start) : Long.compare(id, node.id);
+    /** An entry that had this end has gone. */
+    private void lowerGreatestEnds(long end) {
+        for (int level = 1; level <= height; level++) {
+            int inner = path[level] >>> FANOUT_SHIFT;
+            int child = path[level] & FANOUT - 1;
+            if (inners.longs(inner)[inners.base(inner) + GREATEST_ENDS + child] > end
+                    || sum(inner, child, level - 1) == end) {
+                return;
+            }
+        }
     }
 
-    private boolean visit(@Nullable Node<V> subtree, long start, long end, Visitor<? super V> visitor) {
-        Node<V> node = subtree;
-        while (node != null && node.maxEnd > start) {
-            if (!visit(node.left, start, end, visitor)) {
+    private boolean visit(int level, int node, long start, long end, Visitor<? super V> visitor) {
+        if (level == 0) {
+            return visitLeaf(node, start, end, visitor);
+        }
+        long[] block = inners.longs(node);
+        int base = inners.base(node);
+        int count = lessOf64(block, base + SEPARATORS, end);
+        for (int child = 0; child < count; child++) {
+            if (block[base + GREATEST_ENDS + child] > start
+                    && !visit(level - 1, (int) block[base + CHILDREN + child], start, end, visitor)) {
                 return false;
             }
-            if (node.start >= end) {
-                return true;
-            }
-            if (node.end > start) {
-                int before = changes;
-                if (!visitor.visit(node.start, node.end, node.id, node.value)) {
-                    return false;
-                }
-                if (changes != before) {
-                    throw new ConcurrentModificationException("a visitor changed the index it walks through");
-                }
-            }
-            node = node.right;
         }
         return true;
     }
 
-    private static <V> Node<V> insert(@Nullable Node<V> node, long start, long end, long id, V value) {
-        if (node == null) {
-            return new Node<>(start, end, id, value);
-        }
-        int order = compare(start, id, node);
-        if (order == 0) {
-            throw new IllegalArgumentException("start " + start + " with id " + id + " is in the index already");
-        }
-        if (order < 0) {
-            node.left = insert(node.left, start, end, id, value);
-        } else {
-            node.right = insert(node.right, start, end, id, value);
-        }
-        return balance(node);
-    }
-
-    private @Nullable Node<V> remove(@Nullable Node<V> node, long start, long id) {
-        if (node == null) {
-            return null;
-        }
-        int order = compare(start, id, node);
-        if (order < 0) {
-            node.left = remove(node.left, start, id);
-        } else if (order > 0) {
-            node.right = remove(node.right, start, id);
-        } else {
-            removed = node.value;
-            Node<V> left = node.left;
-            Node<V> right = node.right;
-            if (left == null) {
-                return right;
+    private boolean visitLeaf(int leaf, long start, long end, Visitor<? super V> visitor) {
+        int before = changes;
+        long[] block = leaves.longs(leaf);
+        int base = leaves.base(leaf);
+        int count = lessOf32(block, base + STARTS, end);
+        for (int entry = 0; entry < count; entry++) {
+            if (block[base + ENDS + entry] > start) {
+                if (!show(leaf, block, base, entry, visitor)) {
+                    return false;
+                }
+                checkUnchanged(before);
             }
-            if (right == null) {
-                return left;
+        }
+        return true;
+    }
+
+    private boolean show(int leaf, long[] block, int base, int entry, Visitor<? super V> visitor) {
+        return visitor.visit(
+                block[base + STARTS + entry],
+                block[base + ENDS + entry],
+                block[base + IDS + entry],
+                value(leaf, block, base, entry));
+    }
+
+    /** The leaf of the first entry that ends behind a place; NONE if all end there or before. */
+    private int firstLeafEndingBehind(long place) {
+        if (size == 0) {
+            return NONE;
+        }
+        int node = root;
+        for (int level = height; level > 0; level--) {
+            long[] block = inners.longs(node);
+            int base = inners.base(node);
+            int count = (int) block[base + COUNT];
+            int child = firstGreater(block, base + GREATEST_ENDS, count, place);
+            if (child == count) {
+                return NONE;
             }
-            // The next entry takes the place of the one that goes.
-            Node<V> next = leftmost(right);
-            next.right = withoutLeftmost(right);
-            next.left = left;
-            return balance(next);
+            node = (int) block[base + CHILDREN + child];
         }
-        return balance(node);
+        long[] block = leaves.longs(node);
+        int base = leaves.base(node);
+        int count = count(block, base);
+        return firstGreater(block, base + ENDS, count, place) == count ? NONE : node;
     }
 
-    private static <V> Node<V> leftmost(Node<V> subtree) {
-        Node<V> node = subtree;
-        while (node.left != null) {
-            node = node.left;
+    private static int firstGreater(long[] numbers, int at, int count, long than) {
+        int i = 0;
+        while (i < count && numbers[at + i] <= than) {
+            i++;
         }
-        return node;
+        return i;
     }
 
-    private static <V> @Nullable Node<V> withoutLeftmost(Node<V> node) {
-        Node<V> left = node.left;
-        if (left == null) {
-            return node.right;
+    private static long greatest(long[] numbers, int at, int count, long atLeast) {
+        long greatest = atLeast;
+        for (int i = at; i < at + count; i++) {
+            greatest = Math.max(greatest, numbers[i]);
         }
-        node.left = withoutLeftmost(left);
-        return balance(node);
-    }
-
-    /** Sets height and greatest end of a node whose children are right, and turns it if one side is two levels higher. */
-    private static <V> Node<V> balance(Node<V> node) {
-        int lean = height(node.left) - height(node.right);
-        Node<V> left = node.left;
-        Node<V> right = node.right;
-        if (lean > 1 && left != null) {
-            Node<V> inner = left.right;
-            if (inner != null && inner.height > height(left.left)) {
-                node.left = turnLeft(left, inner);
-                left = node.left;
-            }
-            return turnRight(node, left);
-        }
-        if (lean < -1 && right != null) {
-            Node<V> inner = right.left;
-            if (inner != null && inner.height > height(right.right)) {
-                node.right = turnRight(right, inner);
-                right = node.right;
-            }
-            return turnLeft(node, right);
-        }
-        sum(node);
-        return node;
-    }
-
-    /** {@code right}, a child of {@code node}, goes up to its place. */
-    private static <V> Node<V> turnLeft(Node<V> node, Node<V> right) {
-        node.right = right.left;
-        right.left = node;
-        sum(node);
-        sum(right);
-        return right;
-    }
-
-    /** {@code left}, a child of {@code node}, goes up to its place. */
-    private static <V> Node<V> turnRight(Node<V> node, Node<V> left) {
-        node.left = left.right;
-        left.right = node;
-        sum(node);
-        sum(left);
-        return left;
-    }
-
-    private static <V> void sum(Node<V> node) {
-        Node<V> left = node.left;
-        Node<V> right = node.right;
-        long maxEnd = node.end;
-        if (left != null && left.maxEnd > maxEnd) {
-            maxEnd = left.maxEnd;
-        }
-        if (right != null && right.maxEnd > maxEnd) {
-            maxEnd = right.maxEnd;
-        }
-        node.maxEnd = maxEnd;
-        node.height = (byte) (1 + Math.max(height(left), height(right)));
-    }
-
-    private static int height(@Nullable Node<?> node) {
-        return node == null ? 0 : node.height;
-    }
-
-    /** Checks order, balance and sums of the whole tree; for tests. */
-    void checkInvariants() {
-        int[] entries = {0};
-        checkInvariants(root, entries);
-        if (entries[0] != size) {
-            throw new IllegalStateException("size says " + size + ", the tree has " + entries[0]);
-        }
-    }
-
-    private static <V> void checkInvariants(@Nullable Node<V> node, int[] entries) {
-        if (node == null) {
-            return;
-        }
-        entries[0]++;
-        Node<V> left = node.left;
-        Node<V> right = node.right;
-        checkInvariants(left, entries);
-        checkInvariants(right, entries);
-        long maxEnd = node.end;
-        if (left != null) {
-            maxEnd = Math.max(maxEnd, left.maxEnd);
-        }
-        if (right != null) {
-            maxEnd = Math.max(maxEnd, right.maxEnd);
-        }
-        if (left != null && compare(left.start, left.id, node) >= 0
-                || right != null && compare(right.start, right.id, node) <= 0
-                || Math.abs(height(left) - height(right)) > 1
-                || node.height != 1 + Math.max(height(left), height(right))
-                || node.maxEnd != maxEnd) {
-            throw new IllegalStateException(
-                    "node (" + node.start + ", " + node.id + ") is out of order or out of date");
-        }
+        return greatest;
     }
 }
