@@ -43,7 +43,14 @@ class LauncherTest {
         Files.copy(launcher(), home.resolve("terminus"), StandardCopyOption.COPY_ATTRIBUTES);
         Files.writeString(home.resolve("pom.xml"), "<project><version>1.2.3</version></project>");
         for (String module :
-                List.of("proto", "ranges", "lockmgr-client", "lockmgr-service", "replication-agent", "cli")) {
+                List.of(
+                        "proto",
+                        "ranges",
+                        "lockmgr-client",
+                        "lockmgr-service",
+                        "replication-agent",
+                        "cli",
+                        "benchmarks")) {
             Path source = Files.createDirectories(home.resolve(module).resolve("src/main"));
             Files.writeString(home.resolve(module).resolve("pom.xml"), "<project/>");
             Files.writeString(source.resolve("Source.java"), "");
@@ -53,7 +60,7 @@ class LauncherTest {
                 echo "with $JAVA_HOME"
                 [ -p hold ] && cat hold > /dev/null
                 if [ -f broken ]; then echo 'Source.java: a semicolon is missing'; exit 1; fi
-                for program in lockmgr-service replication-agent cli; do
+                for program in lockmgr-service replication-agent cli benchmarks; do
                   mkdir -p $program/target/lib && touch $program/target/$program.jar
                 done
                 """);
@@ -154,7 +161,7 @@ class LauncherTest {
         assertThat(first.exitCode).isZero();
         assertThat(first.err).startsWith("Building Terminus");
         assertThat(second.err).isEmpty();
-        assertThat(builds()).containsExactly("-q -B -DskipTests package");
+        assertThat(builds()).containsExactly("-q -B -DskipTests -pl cli -am package");
         assertThat(home.resolve("target/terminus-build.log")).hasContent("with " + right);
     }
 
@@ -177,6 +184,25 @@ class LauncherTest {
         assertThat(afterHelp).isEqualTo(1);
         assertThat(up.err).startsWith("Building Terminus");
         assertThat(builds()).hasSize(2);
+    }
+
+    @Test
+    void benchmarksAreBuiltByTheirOwnCommandAlone() throws IOException, InterruptedException {
+        jdk("right", "25.0.3", true);
+        launch("up");
+        Files.delete(home.resolve("benchmarks/target/benchmarks.jar"));
+
+        Result status = launch("status");
+        Result bench = launch("bench", "locks", "--quick");
+        Result again = launch("bench", "locks");
+
+        assertThat(status.err).isEmpty();
+        assertThat(bench.err).startsWith("Building Terminus");
+        assertThat(bench.out).endsWith("-jar " + home + "/benchmarks/target/benchmarks.jar [locks] [--quick]\n");
+        assertThat(again.err).isEmpty();
+        assertThat(builds())
+                .containsExactly(
+                        "-q -B -DskipTests -pl cli -am package", "-q -B -DskipTests -pl benchmarks -am package");
     }
 
     @Test
