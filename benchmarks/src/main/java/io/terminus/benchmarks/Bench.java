@@ -1,5 +1,6 @@
 package io.terminus.benchmarks;
 
+import io.terminus.benchmarks.index.IndexBench;
 import io.terminus.benchmarks.table.LockTableBench;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,7 @@ import picocli.CommandLine.Spec;
         subcommands = {
             // One line for each benchmark.
             LockTableBench.class,
+            IndexBench.class,
         })
 public final class Bench implements Callable<Integer> {
 
