@@ -51,37 +51,36 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
                 int child = childFor(block, base, start);
                 int step = leaf << FANOUT_SHIFT | child;
                 path[level] = step;
-                long next = block[base + SEPARATORS + child + 1];
+                long next = block[separatorAt(base, child + 1)];
                 if (next != NOTHING) {
                     bound = next;
                     boundAt = step;
                 }
-                leaf = (int) block[base + CHILDREN + child];
+                leaf = (int) block[childAt(base, child)];
             }
             long[] block = leaves.longs(leaf);
             int base = leaves.base(leaf);
-            int entry = lessOf32(block, base + STARTS, start);
-            if (entry > 0 && block[base + ENDS + entry - 1] > start) {
-                return value(leaf, block, base, entry - 1);
-            }
-            if (block[base + STARTS + entry] < end) {
-                return value(leaf, block, base, entry);
+            if (overlapsAny(block, base, start, end)) {
+                return value(leaf, lowest(block, base, overlapping(block, base, start, end)));
             }
             if (end > bound) {
                 int next = next(block, base);
-                if (leaves.longs(next)[leaves.base(next) + STARTS] < end) {
-                    return value(next, leaves.longs(next), leaves.base(next), 0);
+                long[] nextBlock = leaves.longs(next);
+                int nextBase = leaves.base(next);
+                int slot = lowest(nextBlock, nextBase, nextBlock[nextBase + USED]);
+                if (nextBlock[nextBase + STARTS + slot] < end) {
+                    return value(next, slot);
                 }
             }
             if (block[base + USED] == FULL) {
-                makeRoom(leaf, entry, start, 0);
+                makeRoom(leaf, start, 0);
                 continue;
             }
             if (end > bound) {
                 int inner = boundAt >>> FANOUT_SHIFT;
-                inners.longs(inner)[inners.base(inner) + SEPARATORS + (boundAt & FANOUT - 1) + 1] = end;
+                inners.longs(inner)[separatorAt(inners.base(inner), (boundAt & FANOUT - 1) + 1)] = end;
             }
-            put(leaf, block, base, entry, start, end, value);
+            put(leaf, block, base, start, end, value);
             size++;
             changes++;
             return null;
@@ -99,15 +98,15 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
             int base = inners.base(leaf);
             int child = childFor(block, base, start);
             path[level] = leaf << FANOUT_SHIFT | child;
-            leaf = (int) block[base + CHILDREN + child];
+            leaf = (int) block[childAt(base, child)];
         }
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, start);
-        if (block[base + STARTS + entry] != start) {
+        int slot = slotOf(block, base, start);
+        if (slot == LEAF) {
             return null;
         }
-        V value = take(leaf, block, base, entry);
+        V value = take(leaf, block, base, slot);
         size--;
         changes++;
         refill(leaf, count(block, base));
@@ -128,19 +127,19 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         }
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, start);
-        if (block[base + STARTS + entry] != start) {
+        int slot = slotOf(block, base, start);
+        if (slot == LEAF) {
             return null;
         }
-        long end = block[base + ENDS + entry];
+        long end = block[base + ENDS + slot];
         if (newStart < start || newEnd > end) {
             throw new IllegalArgumentException("range [" + newStart + ", " + newEnd
                     + ") breaks the rule that it be part of [" + start + ", " + end + "), which it is to replace");
         }
-        block[base + STARTS + entry] = newStart;
-        block[base + ENDS + entry] = newEnd;
+        block[base + STARTS + slot] = newStart;
+        block[base + ENDS + slot] = newEnd;
         changes++;
-        return value(leaf, block, base, entry);
+        return value(leaf, slot);
     }
 
     /** The value of the range that begins at {@code start}; null if none does. */
@@ -149,10 +148,8 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         if (leaf == NONE) {
             return null;
         }
-        long[] block = leaves.longs(leaf);
-        int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, start);
-        return block[base + STARTS + entry] == start ? value(leaf, block, base, entry) : null;
+        int slot = slotOf(leaves.longs(leaf), leaves.base(leaf), start);
+        return slot == LEAF ? null : value(leaf, slot);
     }
 
     /**
@@ -162,23 +159,31 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
      */
     public @Nullable V firstOverlapping(long start, long end) {
         checkRange(start, end);
-        int leaf = leafFor(start);
-        if (leaf == NONE) {
+        if (size == 0) {
             return null;
+        }
+        int leaf = root;
+        long bound = NOTHING;
+        for (int level = height; level > 0; level--) {
+            long[] block = inners.longs(leaf);
+            int base = inners.base(leaf);
+            int child = childFor(block, base, start);
+            bound = Math.min(bound, block[separatorAt(base, child + 1)]);
+            leaf = (int) block[childAt(base, child)];
         }
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, start);
-        if (entry > 0 && block[base + ENDS + entry - 1] > start) {
-            return value(leaf, block, base, entry - 1);
+        if (overlapsAny(block, base, start, end)) {
+            return value(leaf, lowest(block, base, overlapping(block, base, start, end)));
         }
-        if (block[base + STARTS + entry] == NOTHING && next(block, base) != NONE) {
-            leaf = next(block, base);
-            block = leaves.longs(leaf);
-            base = leaves.base(leaf);
-            entry = 0;
+        if (end <= bound) {
+            return null;
         }
-        return block[base + STARTS + entry] < end ? value(leaf, block, base, entry) : null;
+        int next = next(block, base);
+        block = leaves.longs(next);
+        base = leaves.base(next);
+        int slot = lowest(block, base, block[base + USED]);
+        return block[base + STARTS + slot] < end ? value(next, slot) : null;
     }
 
     public boolean overlapsAny(long start, long end) {
@@ -193,17 +198,7 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
      */
     public boolean forEachOverlapping(long start, long end, Visitor<? super V> visitor) {
         checkRange(start, end);
-        int leaf = leafFor(start);
-        if (leaf == NONE) {
-            return true;
-        }
-        long[] block = leaves.longs(leaf);
-        int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, start);
-        if (entry > 0 && block[base + ENDS + entry - 1] > start) {
-            entry--;
-        }
-        return walk(leaf, entry, end, visitor);
+        return walk(start, end, true, visitor);
     }
 
     /**
@@ -212,12 +207,7 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
      * @return false if the visitor stopped it
      */
     public boolean forEachFrom(long start, Visitor<? super V> visitor) {
-        long from = Math.max(0, start);
-        int leaf = leafFor(from);
-        if (leaf == NONE) {
-            return true;
-        }
-        return walk(leaf, lessOf32(leaves.longs(leaf), leaves.base(leaf) + STARTS, from), NOTHING, visitor);
+        return walk(Math.max(0, start), NOTHING, false, visitor);
     }
 
     /**
@@ -234,16 +224,18 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         }
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, start);
-        if (entry > 0 && block[base + ENDS + entry - 1] > start) {
-            return start;
-        }
-        long next = block[base + STARTS + entry];
-        if (next == NOTHING && next(block, base) != NONE) {
+        long behind = overlapping(block, base, start, NOTHING);
+        if (behind == 0) {
             leaf = next(block, base);
-            next = leaves.longs(leaf)[leaves.base(leaf) + STARTS];
+            if (leaf == NONE) {
+                return limit;
+            }
+            block = leaves.longs(leaf);
+            base = leaves.base(leaf);
+            behind = block[base + USED];
         }
-        return Math.min(next, limit);
+        long next = block[base + STARTS + lowest(block, base, behind)];
+        return Math.min(limit, Math.max(start, next));
     }
 
     /**
@@ -263,21 +255,25 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         }
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = lessOf32(block, base + STARTS, end);
-        if (entry == 0) {
+        long below = overlapping(block, base, 0, end);
+        if (below == 0) {
             leaf = previous(block, base);
             if (leaf == NONE) {
                 return limit;
             }
             block = leaves.longs(leaf);
             base = leaves.base(leaf);
-            entry = count(block, base);
+            below = block[base + USED];
         }
-        return Math.min(end, Math.max(limit, block[base + ENDS + entry - 1]));
+        long greatest = limit;
+        for (long slots = below; slots != 0; slots &= slots - 1) {
+            greatest = Math.max(greatest, block[base + ENDS + Long.numberOfTrailingZeros(slots)]);
+        }
+        return Math.min(end, greatest);
     }
 
     private static int childFor(long[] block, int base, long start) {
-        return lessOf64(block, base + SEPARATORS, start + 1) - 1;
+        return separatorsBelow(block, base, start + 1) - 1;
     }
 
     /** The leaf whose places include this one; NONE if no range can begin there, or none there is at all. */
@@ -289,29 +285,68 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         for (int level = height; level > 0; level--) {
             long[] block = inners.longs(node);
             int base = inners.base(node);
-            node = (int) block[base + CHILDREN + childFor(block, base, place)];
+            node = (int) block[childAt(base, childFor(block, base, place))];
         }
         return node;
     }
 
-    private boolean walk(int fromLeaf, int fromEntry, long end, Visitor<? super V> visitor) {
+    /** Does any of a leaf's ranges overlap? What has no entry does not: it begins behind all and ends before all. */
+    private static boolean overlapsAny(long[] block, int base, long start, long end) {
+        long signs = 0;
+        for (int slot = 0; slot < LEAF; slot++) {
+            signs |= block[base + STARTS + slot] - end & start - block[base + ENDS + slot];
+        }
+        return signs < 0;
+    }
+
+    /** The slot of the range that begins there; {@value #LEAF} if none does. */
+    private static int slotOf(long[] block, int base, long start) {
+        return Math.min(LEAF, Long.numberOfTrailingZeros(beginningAt(block, base, start)));
+    }
+
+    /** Of those slots the one that begins first; at least one must be in use. */
+    private static int lowest(long[] block, int base, long slots) {
+        int lowest = Long.numberOfTrailingZeros(slots);
+        for (long others = slots & slots - 1; others != 0; others &= others - 1) {
+            int slot = Long.numberOfTrailingZeros(others);
+            if (block[base + STARTS + slot] < block[base + STARTS + lowest]) {
+                lowest = slot;
+            }
+        }
+        return lowest;
+    }
+
+    private boolean walk(long from, long end, boolean alsoOver, Visitor<? super V> visitor) {
         int before = changes;
-        int entry = fromEntry;
-        for (int leaf = fromLeaf; leaf != NONE; ) {
+        int leaf = leafFor(from);
+        if (leaf == NONE) {
+            return true;
+        }
+        long above = from;
+        if (alsoOver) {
+            long over = overlapping(leaves.longs(leaf), leaves.base(leaf), from, from + 1);
+            if (over != 0) {
+                above = leaves.longs(leaf)[leaves.base(leaf) + STARTS + Long.numberOfTrailingZeros(over)];
+            }
+        }
+        while (leaf != NONE) {
             long[] block = leaves.longs(leaf);
             int base = leaves.base(leaf);
-            int count = count(block, base);
-            for (; entry < count; entry++) {
-                long start = block[base + STARTS + entry];
+            long slots = overlapping(block, base, above, NOTHING);
+            while (slots != 0) {
+                int slot = lowest(block, base, slots);
+                slots &= ~(1L << slot);
+                long start = block[base + STARTS + slot];
                 if (start >= end) {
                     return true;
                 }
-                if (!visitor.visit(start, block[base + ENDS + entry], value(leaf, block, base, entry))) {
-                    return false;
+                if (start >= above) {
+                    if (!visitor.visit(start, block[base + ENDS + slot], value(leaf, slot))) {
+                        return false;
+                    }
+                    checkUnchanged(before);
                 }
-                checkUnchanged(before);
             }
-            entry = 0;
             leaf = next(block, base);
         }
         return true;

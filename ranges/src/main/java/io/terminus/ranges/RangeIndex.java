@@ -44,16 +44,17 @@ public final class RangeIndex<V> extends RangeTree<V> {
             int leaf = findLeaf(start, id);
             long[] block = leaves.longs(leaf);
             int base = leaves.base(leaf);
-            int entry = entryFor(block, base, start, id);
-            if (block[base + STARTS + entry] == start && block[base + IDS + entry] == id) {
+            if (slotOf(block, base, start, id) != LEAF) {
                 throw new IllegalArgumentException("start " + start + " with id " + id + " is in the index already");
             }
             if (block[base + USED] == FULL) {
-                makeRoom(leaf, entry, start, id);
+                makeRoom(leaf, start, id);
                 continue;
             }
-            put(leaf, block, base, entry, start, end, value);
-            block[base + IDS + entry] = id;
+            int entry = countBefore(block, base, start, id);
+            int slot = put(leaf, block, base, start, end, value);
+            block[base + IDS + slot] = id;
+            insertIntoOrder(block, base + ORDER, entry, slot);
             raiseGreatestEnds(end);
             size++;
             changes++;
@@ -69,12 +70,13 @@ public final class RangeIndex<V> extends RangeTree<V> {
         int leaf = findLeaf(start, id);
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = entryFor(block, base, start, id);
-        if (block[base + STARTS + entry] != start || block[base + IDS + entry] != id) {
+        int slot = slotOf(block, base, start, id);
+        if (slot == LEAF) {
             return null;
         }
-        long end = block[base + ENDS + entry];
-        V value = take(leaf, block, base, entry);
+        removeFromOrder(block, base + ORDER, countBefore(block, base, start, id));
+        long end = block[base + ENDS + slot];
+        V value = take(leaf, block, base, slot);
         lowerGreatestEnds(end);
         size--;
         changes++;
@@ -90,10 +92,8 @@ public final class RangeIndex<V> extends RangeTree<V> {
         int leaf = leafFor(start, id);
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = entryFor(block, base, start, id);
-        return block[base + STARTS + entry] == start && block[base + IDS + entry] == id
-                ? value(leaf, block, base, entry)
-                : null;
+        int slot = slotOf(block, base, start, id);
+        return slot == LEAF ? null : value(leaf, slot);
     }
 
     /**
@@ -120,13 +120,13 @@ public final class RangeIndex<V> extends RangeTree<V> {
         int before = changes;
         long fromId = start < 0 ? Long.MIN_VALUE : id;
         int leaf = leafFor(Math.max(0, start), fromId);
-        int entry = entryFor(leaves.longs(leaf), leaves.base(leaf), Math.max(0, start), fromId);
+        int entry = countBefore(leaves.longs(leaf), leaves.base(leaf), Math.max(0, start), fromId);
         while (leaf != NONE) {
             long[] block = leaves.longs(leaf);
             int base = leaves.base(leaf);
             int count = count(block, base);
             for (; entry < count; entry++) {
-                if (!show(leaf, block, base, entry, visitor)) {
+                if (!show(leaf, block, base, slotAt(block, base + ORDER, entry), visitor)) {
                     return false;
                 }
                 checkUnchanged(before);
@@ -150,8 +150,8 @@ public final class RangeIndex<V> extends RangeTree<V> {
         }
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = firstGreater(block, base + ENDS, count(block, base), start);
-        return block[base + STARTS + entry] < end ? value(leaf, block, base, entry) : null;
+        int slot = firstEndingBehind(block, base, start);
+        return block[base + STARTS + slot] < end ? value(leaf, slot) : null;
     }
 
     public boolean overlapsAny(long start, long end) {
@@ -173,8 +173,8 @@ public final class RangeIndex<V> extends RangeTree<V> {
         // Of all entries that end behind start this one begins first.
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int entry = firstGreater(block, base + ENDS, count(block, base), start);
-        return Math.min(limit, Math.max(start, block[base + STARTS + entry]));
+        int slot = firstEndingBehind(block, base, start);
+        return Math.min(limit, Math.max(start, block[base + STARTS + slot]));
     }
 
     /**
@@ -194,36 +194,85 @@ public final class RangeIndex<V> extends RangeTree<V> {
         for (int level = height; level > 0 && greatest < end; level--) {
             long[] block = inners.longs(node);
             int base = inners.base(node);
-            int below = lessOf64(block, base + SEPARATORS, end);
+            int below = separatorsBelow(block, base, end);
             if (below == 0) {
                 return greatest;
             }
             greatest = greatest(block, base + GREATEST_ENDS, below - 1, greatest);
-            node = (int) block[base + CHILDREN + below - 1];
+            node = (int) block[childAt(base, below - 1)];
         }
         if (greatest < end) {
             long[] block = leaves.longs(node);
             int base = leaves.base(node);
-            greatest = greatest(block, base + ENDS, lessOf32(block, base + STARTS, end), greatest);
+            for (long slots = overlapping(block, base, limit, end); slots != 0; slots &= slots - 1) {
+                greatest = Math.max(greatest, block[base + ENDS + Long.numberOfTrailingZeros(slots)]);
+            }
         }
         return Math.min(end, greatest);
     }
 
     private static int childFor(long[] block, int base, long start, long id) {
-        int child = lessOf64(block, base + SEPARATORS, start + 1) - 1;
-        while (child > 0 && block[base + SEPARATORS + child] == start && block[base + SEPARATOR_IDS + child] > id) {
+        int child = separatorsBelow(block, base, start + 1) - 1;
+        while (child > 0 && block[separatorAt(base, child)] == start && block[base + SEPARATOR_IDS + child] > id) {
             child--;
         }
         return child;
     }
 
     /** How many entries of a leaf come before (start, id). */
-    private static int entryFor(long[] block, int base, long start, long id) {
-        int entry = lessOf32(block, base + STARTS, start);
-        while (block[base + STARTS + entry] == start && block[base + IDS + entry] < id) {
-            entry++;
+    private static int countBefore(long[] block, int base, long start, long id) {
+        int count = 0;
+        for (int slot = 0; slot < LEAF; slot++) {
+            count += less(block[base + STARTS + slot], start);
         }
-        return entry;
+        for (long slots = beginningAt(block, base, start); slots != 0; slots &= slots - 1) {
+            if (block[base + IDS + Long.numberOfTrailingZeros(slots)] < id) {
+                count++;
+            }
+        }
+        return count;
+    }
+
+    /** The slot of (start, id); {@value #LEAF} if it is not in the leaf. */
+    private static int slotOf(long[] block, int base, long start, long id) {
+        for (long slots = beginningAt(block, base, start); slots != 0; slots &= slots - 1) {
+            int slot = Long.numberOfTrailingZeros(slots);
+            if (block[base + IDS + slot] == id) {
+                return slot;
+            }
+        }
+        return LEAF;
+    }
+
+    private static int slotAt(long[] block, int order, int entry) {
+        return (int) (block[order + (entry >> 3)] >>> (entry << 3)) & 0xff;
+    }
+
+    private static void insertIntoOrder(long[] block, int order, int entry, int slot) {
+        int word = entry >> 3;
+        int shift = (entry & 7) << 3;
+        long old = block[order + word];
+        long below = (1L << shift) - 1;
+        block[order + word] = old & below | (long) slot << shift | (old & ~below) << 8;
+        long carry = old >>> 56;
+        for (word++; word < LEAF / 8; word++) {
+            old = block[order + word];
+            block[order + word] = old << 8 | carry;
+            carry = old >>> 56;
+        }
+    }
+
+    private static void removeFromOrder(long[] block, int order, int entry) {
+        int word = entry >> 3;
+        long carry = 0;
+        for (int above = LEAF / 8 - 1; above > word; above--) {
+            long old = block[order + above];
+            block[order + above] = old >>> 8 | carry;
+            carry = old << 56;
+        }
+        long old = block[order + word];
+        long below = (1L << ((entry & 7) << 3)) - 1;
+        block[order + word] = old & below | (old >>> 8 | carry) & ~below;
     }
 
     private int leafFor(long start, long id) {
@@ -231,7 +280,7 @@ public final class RangeIndex<V> extends RangeTree<V> {
         for (int level = height; level > 0; level--) {
             long[] block = inners.longs(node);
             int base = inners.base(node);
-            node = (int) block[base + CHILDREN + childFor(block, base, start, id)];
+            node = (int) block[childAt(base, childFor(block, base, start, id))];
         }
         return node;
     }
@@ -244,7 +293,7 @@ public final class RangeIndex<V> extends RangeTree<V> {
             int base = inners.base(node);
             int child = childFor(block, base, start, id);
             path[level] = node << FANOUT_SHIFT | child;
-            node = (int) block[base + CHILDREN + child];
+            node = (int) block[childAt(base, child)];
         }
         return node;
     }
@@ -279,10 +328,10 @@ public final class RangeIndex<V> extends RangeTree<V> {
         }
         long[] block = inners.longs(node);
         int base = inners.base(node);
-        int count = lessOf64(block, base + SEPARATORS, end);
+        int count = separatorsBelow(block, base, end);
         for (int child = 0; child < count; child++) {
             if (block[base + GREATEST_ENDS + child] > start
-                    && !visit(level - 1, (int) block[base + CHILDREN + child], start, end, visitor)) {
+                    && !visit(level - 1, (int) block[childAt(base, child)], start, end, visitor)) {
                 return false;
             }
         }
@@ -293,10 +342,12 @@ public final class RangeIndex<V> extends RangeTree<V> {
         int before = changes;
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
-        int count = lessOf32(block, base + STARTS, end);
-        for (int entry = 0; entry < count; entry++) {
-            if (block[base + ENDS + entry] > start) {
-                if (!show(leaf, block, base, entry, visitor)) {
+        long found = overlapping(block, base, start, end);
+        for (int entry = 0; found != 0; entry++) {
+            int slot = slotAt(block, base + ORDER, entry);
+            if ((found >>> slot & 1) != 0) {
+                found &= ~(1L << slot);
+                if (!show(leaf, block, base, slot, visitor)) {
                     return false;
                 }
                 checkUnchanged(before);
@@ -305,12 +356,9 @@ public final class RangeIndex<V> extends RangeTree<V> {
         return true;
     }
 
-    private boolean show(int leaf, long[] block, int base, int entry, Visitor<? super V> visitor) {
+    private boolean show(int leaf, long[] block, int base, int slot, Visitor<? super V> visitor) {
         return visitor.visit(
-                block[base + STARTS + entry],
-                block[base + ENDS + entry],
-                block[base + IDS + entry],
-                value(leaf, block, base, entry));
+                block[base + STARTS + slot], block[base + ENDS + slot], block[base + IDS + slot], value(leaf, slot));
     }
 
     /** The leaf of the first entry that ends behind a place; NONE if all end there or before. */
@@ -327,12 +375,19 @@ public final class RangeIndex<V> extends RangeTree<V> {
             if (child == count) {
                 return NONE;
             }
-            node = (int) block[base + CHILDREN + child];
+            node = (int) block[childAt(base, child)];
         }
-        long[] block = leaves.longs(node);
-        int base = leaves.base(node);
-        int count = count(block, base);
-        return firstGreater(block, base + ENDS, count, place) == count ? NONE : node;
+        return height > 0 || overlapping(leaves.longs(node), leaves.base(node), place, NOTHING) != 0 ? node : NONE;
+    }
+
+    /** The slot of the first entry of a leaf that ends behind a place; there must be one. */
+    private static int firstEndingBehind(long[] block, int base, long place) {
+        long found = overlapping(block, base, place, NOTHING);
+        int entry = 0;
+        while ((found >>> slotAt(block, base + ORDER, entry) & 1) == 0) {
+            entry++;
+        }
+        return slotAt(block, base + ORDER, entry);
     }
 
     private static int firstGreater(long[] numbers, int at, int count, long than) {

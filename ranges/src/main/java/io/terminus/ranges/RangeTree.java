@@ -1,47 +1,46 @@
 package io.terminus.ranges;
 
 import java.util.ConcurrentModificationException;
-import org.jspecify.annotations.Nullable;
+import java.util.stream.LongStream;
 
 /**
  * The tree under both indexes: a B+-tree in blocks of longs. Here is what does not depend on what is asked: how blocks look,
  * how they are split, shared out and merged. The searches, each in its own shape, are with the index that needs them.
  *
- * <p>A leaf, in longs; the last column only where ranges may overlap:
+ * <p>A leaf, in longs; the last two columns only where ranges may overlap:
  *
  * <pre>
- *   0      used: bit s is set if slot s holds the value of an entry; as many bits as entries
- *   1      next leaf << 32 | previous leaf, each -1 if none
- *   2-5    order: byte i is the slot of the value of entry i
- *   6-37   starts, ascending; {@link #NOTHING} where there is no entry
- *   38     NOTHING, so that a search may look one behind the last
- *   39-70  ends
- *   71-102 ids
+ *   0      used: bit s is set if slot s holds an entry
+ *   1      next leaf &lt;&lt; 32 | previous leaf, each -1 if none
+ *   2-33   starts, by slot; {@link #NOTHING} where there is no entry
+ *   34-65  ends, by slot; 0 where there is no entry
+ *   66-97  ids, by slot
+ *   98-101 order: byte i is the slot of entry i in the order of (start, id)
  * </pre>
  *
- * and {@value #LEAF} slots of references, the values. A value stays in its slot while its neighbours come and go, because
- * each move of a reference would have to be told to the garbage collector.
+ * and {@value #LEAF} slots of references, the values. An entry stays in its slot while its neighbours come and go: shifting
+ * them would touch every line of the leaf, and each move of a reference would have to be told to the garbage collector.
  *
  * <p>An inner block, in longs; the last two columns only where ranges may overlap:
  *
  * <pre>
  *   0        count of children, at least 2
- *   1-64     separators: no start below child i is less than separator i, every start below child i-1 is (or is equal
- *            to it and has a lesser id). Ascending; NOTHING where there is no child
- *   65       NOTHING
- *   66-129   children
+ *   1-128    pairs of a separator and a child, so that who has found the one has loaded the other: no start below child i
+ *            is less than separator i, every start below child i-1 is (or is equal to it and has a lesser id).
+ *            Ascending; the separator is NOTHING where there is no child
+ *   129      NOTHING
  *   130-193  the greatest end below each child
  *   194-257  ids of the separators
  * </pre>
  *
  * The separator of a child stands in the parent. The first separator of a block repeats it, or is less.
  *
- * <p>The searches count, among 32 or 64 ascending numbers, those less than the one sought, without a branch: of every
- * eighth first, then within eight. So the loads of a search do not wait for each other, and there is nothing to mispredict.
+ * <p>Searches compare all slots of a leaf, or every eighth separator and then eight, and add up the outcomes without a
+ * branch: so the loads of a search do not wait for each other, which is what counts when the tree is not in the cache.
  *
- * <p>A full leaf first gives to a neighbour under the same parent, then splits in two, or, at the right edge, begins a new
- * leaf, so that what is inserted in ascending order fills its leaves. A leaf that gets below {@value #LEAST_ENTRIES} entries
- * is merged with a neighbour, or takes from it. Random churn leaves leaves about three quarters full.
+ * <p>A full leaf splits in two, or, at the right edge, begins a new leaf, so that what is inserted in ascending order fills
+ * its leaves; where ranges may overlap and an entry is larger, it first gives to a neighbour under the same parent that has
+ * room. A leaf that gets below {@value #LEAST_ENTRIES} entries is merged with a neighbour, or takes from it.
  */
 abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
 
@@ -50,28 +49,33 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
 
     static final int LEAF = 32;
     /** All slots of a leaf in use. */
-    static final long FULL = (1L << LEAF) - 1;
+    static final long FULL = -1L >>> 64 - LEAF;
 
     static final int USED = 0;
     static final int LINKS = 1;
-    static final int ORDER = 2;
-    static final int STARTS = 6;
-    static final int ENDS = 39;
-    static final int IDS = 71;
-    private static final int LEAF_LONGS = 103;
+    static final int STARTS = 2;
+    static final int ENDS = STARTS + LEAF;
+    static final int IDS = ENDS + LEAF;
+    static final int ORDER = IDS + LEAF;
+
+    /** Bit by slot. */
+    private static final long[] BITS =
+            LongStream.range(0, LEAF).map(slot -> 1L << slot).toArray();
+
+    private static final int LEAF_LONGS = ORDER + LEAF / 8;
 
     static final int FANOUT_SHIFT = 6;
     static final int FANOUT = 1 << FANOUT_SHIFT;
     static final int COUNT = 0;
-    static final int SEPARATORS = 1;
-    static final int CHILDREN = 66;
+    private static final int SEPARATORS = 1;
+    private static final int CHILDREN = 2;
     static final int GREATEST_ENDS = 130;
     static final int SEPARATOR_IDS = 194;
     private static final int INNER_LONGS = 258;
 
     private static final int LEAST_ENTRIES = 12;
     private static final int MERGED_ENTRIES = 26;
-    private static final int GIVING_ENTRIES = 26;
+    private static final int GIVING_ENTRIES = 24;
     private static final int LEAST_CHILDREN = 24;
     private static final int MERGED_CHILDREN = 56;
 
@@ -137,37 +141,38 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         }
     }
 
-    /** How many of the 32 ascending numbers from {@code at} are less than {@code than}. None may be negative. */
-    static int lessOf32(long[] numbers, int at, long than) {
-        int eights = less(numbers[at + 7], than) + less(numbers[at + 15], than) + less(numbers[at + 23], than);
-        return (eights << 3) + lessOf8(numbers, at + (eights << 3), than);
+    /** How many children of an inner block have a separator less than a place. */
+    static int separatorsBelow(long[] block, int base, long than) {
+        int first = base + SEPARATORS;
+        int eights = less(block[first + 14], than)
+                + less(block[first + 30], than)
+                + less(block[first + 46], than)
+                + less(block[first + 62], than)
+                + less(block[first + 78], than)
+                + less(block[first + 94], than)
+                + less(block[first + 110], than);
+        int at = first + (eights << 4);
+        return (eights << 3)
+                + less(block[at], than)
+                + less(block[at + 2], than)
+                + less(block[at + 4], than)
+                + less(block[at + 6], than)
+                + less(block[at + 8], than)
+                + less(block[at + 10], than)
+                + less(block[at + 12], than)
+                + less(block[at + 14], than);
     }
 
-    /** How many of the 64 ascending numbers from {@code at} are less than {@code than}. None may be negative. */
-    static int lessOf64(long[] numbers, int at, long than) {
-        int eights = less(numbers[at + 7], than)
-                + less(numbers[at + 15], than)
-                + less(numbers[at + 23], than)
-                + less(numbers[at + 31], than)
-                + less(numbers[at + 39], than)
-                + less(numbers[at + 47], than)
-                + less(numbers[at + 55], than);
-        return (eights << 3) + lessOf8(numbers, at + (eights << 3), than);
+    static int separatorAt(int base, int child) {
+        return base + SEPARATORS + (child << 1);
     }
 
-    private static int lessOf8(long[] numbers, int at, long than) {
-        return less(numbers[at], than)
-                + less(numbers[at + 1], than)
-                + less(numbers[at + 2], than)
-                + less(numbers[at + 3], than)
-                + less(numbers[at + 4], than)
-                + less(numbers[at + 5], than)
-                + less(numbers[at + 6], than)
-                + less(numbers[at + 7], than);
+    static int childAt(int base, int child) {
+        return base + CHILDREN + (child << 1);
     }
 
     /** 1 if so, 0 if not. The difference of two numbers that are not negative does not overflow. */
-    private static int less(long number, long than) {
+    static int less(long number, long than) {
         return (int) (number - than >>> 63);
     }
 
@@ -193,94 +198,64 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         return (int) block[base + LINKS];
     }
 
-    static int slot(long[] block, int base, int entry) {
-        return (int) (block[base + ORDER + (entry >> 3)] >>> (entry << 3)) & 0xff;
+    // The loops over the slots are in the shape that the compiler makes vectors of: one counter, nothing left early.
+
+    /** The slots whose ranges overlap [start, end), as bits. What has no entry begins behind all and ends before all. */
+    static long overlapping(long[] block, int base, long start, long end) {
+        long found = 0;
+        for (int slot = 0; slot < LEAF; slot++) {
+            found |= (block[base + STARTS + slot] - end & start - block[base + ENDS + slot]) >> 63 & BITS[slot];
+        }
+        return found;
+    }
+
+    /** The slots whose ranges begin at a place, as bits. */
+    static long beginningAt(long[] block, int base, long start) {
+        long found = 0;
+        for (int slot = 0; slot < LEAF; slot++) {
+            // Starts are not negative, so their difference has no sign, and only 0 less 1 has one.
+            found |= (block[base + STARTS + slot] ^ start) - 1 >> 63 & BITS[slot];
+        }
+        return found;
     }
 
     @SuppressWarnings("unchecked")
-    final V value(int leaf, long[] block, int base, int entry) {
-        Object value = leaves.references(leaf)[leaves.referenceBase(leaf) + slot(block, base, entry)];
+    final V value(int leaf, int slot) {
+        Object value = leaves.references(leaf)[leaves.referenceBase(leaf) + slot];
         if (value == null) {
-            throw new IllegalStateException("entry " + entry + " of leaf " + leaf + " has no value");
+            throw new IllegalStateException("slot " + slot + " of leaf " + leaf + " has no value");
         }
         return (V) value;
     }
 
-    /** Puts an entry in at its place in a leaf that has room; its id, if any, is still to be set. */
-    final void put(int leaf, long[] block, int base, int entry, long start, long end, V value) {
+    /** Puts an entry into a leaf that has room and returns its slot; its id and place in the order are still to be set. */
+    final int put(int leaf, long[] block, int base, long start, long end, V value) {
         long used = block[base + USED];
-        int after = Long.bitCount(used) - entry;
         int slot = Long.numberOfTrailingZeros(~used);
         block[base + USED] = used | 1L << slot;
-        move(block, base + STARTS + entry, 1, after);
-        move(block, base + ENDS + entry, 1, after);
-        block[base + STARTS + entry] = start;
-        block[base + ENDS + entry] = end;
-        if (overlapping) {
-            move(block, base + IDS + entry, 1, after);
-        }
-        insertIntoOrder(block, base + ORDER, entry, slot);
+        block[base + STARTS + slot] = start;
+        block[base + ENDS + slot] = end;
         leaves.references(leaf)[leaves.referenceBase(leaf) + slot] = value;
+        return slot;
     }
 
-    /** Takes an entry out of a leaf. */
-    final V take(int leaf, long[] block, int base, int entry) {
-        V value = value(leaf, block, base, entry);
-        long used = block[base + USED];
-        int last = Long.bitCount(used) - 1;
-        int after = last - entry;
-        int slot = slot(block, base, entry);
+    /** Takes an entry out of a leaf; its place in the order is to be closed. */
+    final V take(int leaf, long[] block, int base, int slot) {
+        V value = value(leaf, slot);
         leaves.references(leaf)[leaves.referenceBase(leaf) + slot] = null;
-        block[base + USED] = used & ~(1L << slot);
-        move(block, base + STARTS + entry + 1, -1, after);
-        block[base + STARTS + last] = NOTHING;
-        move(block, base + ENDS + entry + 1, -1, after);
-        if (overlapping) {
-            move(block, base + IDS + entry + 1, -1, after);
-        }
-        removeFromOrder(block, base + ORDER, entry);
+        block[base + USED] &= ~(1L << slot);
+        block[base + STARTS + slot] = NOTHING;
+        block[base + ENDS + slot] = 0;
         return value;
-    }
-
-    private static void move(long[] block, int from, int by, int count) {
-        System.arraycopy(block, from, block, from + by, count);
-    }
-
-    private static void insertIntoOrder(long[] block, int order, int entry, int slot) {
-        int word = entry >> 3;
-        int shift = (entry & 7) << 3;
-        long old = block[order + word];
-        long below = (1L << shift) - 1;
-        block[order + word] = old & below | (long) slot << shift | (old & ~below) << 8;
-        long carry = old >>> 56;
-        for (word++; word < LEAF / 8; word++) {
-            old = block[order + word];
-            block[order + word] = old << 8 | carry;
-            carry = old >>> 56;
-        }
-    }
-
-    private static void removeFromOrder(long[] block, int order, int entry) {
-        int word = entry >> 3;
-        int shift = (entry & 7) << 3;
-        long carry = 0;
-        for (int above = LEAF / 8 - 1; above > word; above--) {
-            long old = block[order + above];
-            block[order + above] = old >>> 8 | carry;
-            carry = old << 56;
-        }
-        long old = block[order + word];
-        long below = (1L << shift) - 1;
-        block[order + word] = old & below | (old >>> 8 | carry) & ~below;
     }
 
     // What follows changes the shape of the tree. Little of the time is spent here: once in ten inserts or removals.
 
     /**
-     * Makes room in the full leaf at the end of {@link #path}, for an entry whose place there is {@code entry}. Which leaf
-     * the entry belongs to is then to be found out anew.
+     * Makes room in the full leaf at the end of {@link #path} for (start, id). Which leaf that belongs to is then to be found
+     * out anew.
      */
-    final void makeRoom(int leaf, int entry, long start, long id) {
+    final void makeRoom(int leaf, long start, long id) {
         if (height == 0) {
             raise();
         }
@@ -289,18 +264,21 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         long[] inner = inners.longs(parent);
         int base = inners.base(parent);
         int next = next(leaves.longs(leaf), leaves.base(leaf));
-        if (entry == LEAF && next == NONE) {
+        if (next == NONE && isBehindAll(leaf, start, id)) {
             int fresh = newLeaf(leaf, NONE);
             insertChild(1, child + 1, start, id, fresh);
-        } else if (child + 1 < inner[base + COUNT] && entriesOf(parent, child + 1) <= GIVING_ENTRIES) {
+        } else if (overlapping && child + 1 < inner[base + COUNT] && entriesOf(parent, child + 1) <= GIVING_ENTRIES) {
             shareEntries(parent, child);
-        } else if (child > 0 && entriesOf(parent, child - 1) <= GIVING_ENTRIES) {
+        } else if (overlapping && child > 0 && entriesOf(parent, child - 1) <= GIVING_ENTRIES) {
             shareEntries(parent, child - 1);
         } else {
             int fresh = newLeaf(leaf, next);
-            moveEntries(leaf, LEAF / 2, LEAF / 2, fresh, 0);
+            int[] sorted = sortedSlots(leaf);
+            long middle = start(leaf, sorted[LEAF / 2]);
+            long middleId = id(leaf, sorted[LEAF / 2]);
+            moveEntries(leaf, sorted, LEAF / 2, LEAF, fresh);
             sum(parent, child, 0);
-            insertChild(1, child + 1, firstStart(fresh), firstId(fresh), fresh);
+            insertChild(1, child + 1, middle, middleId, fresh);
         }
     }
 
@@ -335,8 +313,8 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         int base = inners.base(root);
         clearInner(block, base);
         block[base + COUNT] = 1;
-        block[base + SEPARATORS] = 0;
-        block[base + CHILDREN] = old;
+        block[separatorAt(base, 0)] = 0;
+        block[childAt(base, 0)] = old;
         if (overlapping) {
             block[base + SEPARATOR_IDS] = Long.MIN_VALUE;
             sum(root, 0, height);
@@ -350,8 +328,9 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
         block[base + USED] = 0;
-        for (int i = 0; i <= LEAF; i++) {
-            block[base + STARTS + i] = NOTHING;
+        for (int slot = 0; slot < LEAF; slot++) {
+            block[base + STARTS + slot] = NOTHING;
+            block[base + ENDS + slot] = 0;
         }
         block[base + LINKS] = links(next, previous);
         if (previous != NONE) {
@@ -380,7 +359,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
     }
 
     private int child(int inner, int child) {
-        return (int) inners.longs(inner)[inners.base(inner) + CHILDREN + child];
+        return (int) inners.longs(inner)[childAt(inners.base(inner), child)];
     }
 
     private int entriesOf(int parent, int child) {
@@ -388,43 +367,74 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         return count(leaves.longs(leaf), leaves.base(leaf));
     }
 
-    private long firstStart(int leaf) {
-        return leaves.longs(leaf)[leaves.base(leaf) + STARTS];
+    private long start(int leaf, int slot) {
+        return leaves.longs(leaf)[leaves.base(leaf) + STARTS + slot];
     }
 
-    private long firstId(int leaf) {
-        return overlapping ? leaves.longs(leaf)[leaves.base(leaf) + IDS] : 0;
+    private long id(int leaf, int slot) {
+        return overlapping ? leaves.longs(leaf)[leaves.base(leaf) + IDS + slot] : 0;
+    }
+
+    private boolean isBefore(int leaf, int slot, long start, long id) {
+        long other = start(leaf, slot);
+        return other != start ? other < start : id(leaf, slot) < id;
+    }
+
+    private boolean isBehindAll(int fullLeaf, long start, long id) {
+        for (int slot = 0; slot < LEAF; slot++) {
+            if (!isBefore(fullLeaf, slot, start, id)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** The slots in use, in the order of (start, id). */
+    private int[] sortedSlots(int leaf) {
+        int[] sorted = new int[count(leaves.longs(leaf), leaves.base(leaf))];
+        int count = 0;
+        for (long used = leaves.longs(leaf)[leaves.base(leaf) + USED]; used != 0; used &= used - 1) {
+            int slot = Long.numberOfTrailingZeros(used);
+            int at = count++;
+            while (at > 0 && !isBefore(leaf, sorted[at - 1], start(leaf, slot), id(leaf, slot))) {
+                sorted[at] = sorted[at - 1];
+                at--;
+            }
+            sorted[at] = slot;
+        }
+        return sorted;
     }
 
     /** Evens out the leaves {@code left} and {@code left + 1} of a parent. */
     private void shareEntries(int parent, int left) {
         int leftLeaf = child(parent, left);
         int rightLeaf = child(parent, left + 1);
-        int inLeft = entriesOf(parent, left);
-        int inRight = entriesOf(parent, left + 1);
-        int wanted = (inLeft + inRight) / 2;
-        if (inLeft > wanted) {
-            moveEntries(leftLeaf, wanted, inLeft - wanted, rightLeaf, 0);
-        } else {
-            moveEntries(rightLeaf, 0, wanted - inLeft, leftLeaf, inLeft);
-        }
+        int[] inLeft = sortedSlots(leftLeaf);
+        int[] inRight = sortedSlots(rightLeaf);
+        int wanted = (inLeft.length + inRight.length) / 2;
         long[] block = inners.longs(parent);
         int base = inners.base(parent);
-        block[base + SEPARATORS + left + 1] = firstStart(rightLeaf);
+        boolean toRight = inLeft.length > wanted;
+        // The first of those that are on the right then.
+        int leaf = toRight ? leftLeaf : rightLeaf;
+        int slot = toRight ? inLeft[wanted] : inRight[wanted - inLeft.length];
+        block[separatorAt(base, left + 1)] = start(leaf, slot);
         if (overlapping) {
-            block[base + SEPARATOR_IDS + left + 1] = firstId(rightLeaf);
+            block[base + SEPARATOR_IDS + left + 1] = id(leaf, slot);
+        }
+        if (toRight) {
+            moveEntries(leftLeaf, inLeft, wanted, inLeft.length, rightLeaf);
+        } else {
+            moveEntries(rightLeaf, inRight, 0, wanted - inLeft.length, leftLeaf);
         }
         sum(parent, left, 0);
         sum(parent, left + 1, 0);
     }
 
     private void mergeLeaves(int left, int right) {
-        long[] leftBlock = leaves.longs(left);
-        int leftBase = leaves.base(left);
-        long[] rightBlock = leaves.longs(right);
-        int rightBase = leaves.base(right);
-        moveEntries(right, 0, count(rightBlock, rightBase), left, count(leftBlock, leftBase));
-        int next = next(rightBlock, rightBase);
+        int[] inRight = sortedSlots(right);
+        moveEntries(right, inRight, 0, inRight.length, left);
+        int next = next(leaves.longs(right), leaves.base(right));
         link(left, next);
         if (next != NONE) {
             linkBack(next, left);
@@ -432,36 +442,66 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         leaves.giveBack(right);
     }
 
-    /** Moves entries [first, first + count) of one leaf to another that has room, where they begin at {@code at}. */
-    private void moveEntries(int from, int first, int count, int to, int at) {
-        long[] source = leaves.longs(from);
-        int sourceBase = leaves.base(from);
-        int inSource = count(source, sourceBase);
-        long[] target = leaves.longs(to);
-        int targetBase = leaves.base(to);
-        int inTarget = count(target, targetBase);
-        moveColumn(source, sourceBase + STARTS, first, count, inSource, target, targetBase + STARTS, at, inTarget);
-        moveColumn(source, sourceBase + ENDS, first, count, inSource, target, targetBase + ENDS, at, inTarget);
+    /** Moves the entries in slots [from, to) of those given to a leaf that has room for them. */
+    private void moveEntries(int source, int[] slots, int from, int to, int target) {
+        long[] block = leaves.longs(source);
+        int base = leaves.base(source);
+        long[] targetBlock = leaves.longs(target);
+        int targetBase = leaves.base(target);
+        for (int i = from; i < to; i++) {
+            int slot = slots[i];
+            long start = block[base + STARTS + slot];
+            long end = block[base + ENDS + slot];
+            int targetSlot = put(target, targetBlock, targetBase, start, end, take(source, block, base, slot));
+            if (overlapping) {
+                targetBlock[targetBase + IDS + targetSlot] = block[base + IDS + slot];
+            }
+        }
         if (overlapping) {
-            moveColumn(source, sourceBase + IDS, first, count, inSource, target, targetBase + IDS, at, inTarget);
+            writeOrder(source);
+            writeOrder(target);
         }
-        for (int i = inSource - count; i < inSource; i++) {
-            source[sourceBase + STARTS + i] = NOTHING;
+    }
+
+    private void writeOrder(int leaf) {
+        int[] sorted = sortedSlots(leaf);
+        long[] block = leaves.longs(leaf);
+        int order = leaves.base(leaf) + ORDER;
+        for (int word = 0; word < LEAF / 8; word++) {
+            block[order + word] = 0;
         }
-        @Nullable Object[] sourceValues = leaves.references(from);
-        int sourceValueBase = leaves.referenceBase(from);
-        @Nullable Object[] targetValues = leaves.references(to);
-        int targetValueBase = leaves.referenceBase(to);
-        for (int i = 0; i < count; i++) {
-            int slot = slot(source, sourceBase, first);
-            removeFromOrder(source, sourceBase + ORDER, first);
-            source[sourceBase + USED] &= ~(1L << slot);
-            int freeSlot = Long.numberOfTrailingZeros(~target[targetBase + USED]);
-            insertIntoOrder(target, targetBase + ORDER, at + i, freeSlot);
-            target[targetBase + USED] |= 1L << freeSlot;
-            targetValues[targetValueBase + freeSlot] = sourceValues[sourceValueBase + slot];
-            sourceValues[sourceValueBase + slot] = null;
+        for (int i = 0; i < sorted.length; i++) {
+            block[order + (i >> 3)] |= (long) sorted[i] << (i << 3);
         }
+    }
+
+    /** Notes in an inner block the greatest end below a child, which is on {@code childLevel}. Returns it. */
+    final long sum(int inner, int child, int childLevel) {
+        if (!overlapping) {
+            return 0;
+        }
+        int below = child(inner, child);
+        long greatest = 0;
+        if (childLevel == 0) {
+            long[] block = leaves.longs(below);
+            int base = leaves.base(below);
+            for (int i = base + ENDS; i < base + ENDS + LEAF; i++) {
+                greatest = Math.max(greatest, block[i]);
+            }
+        } else {
+            long[] block = inners.longs(below);
+            int base = inners.base(below);
+            int count = (int) block[base + COUNT];
+            for (int i = base + GREATEST_ENDS; i < base + GREATEST_ENDS + count; i++) {
+                greatest = Math.max(greatest, block[i]);
+            }
+        }
+        inners.longs(inner)[inners.base(inner) + GREATEST_ENDS + child] = greatest;
+        return greatest;
+    }
+
+    private static void move(long[] block, int from, int by, int count) {
+        System.arraycopy(block, from, block, from + by, count);
     }
 
     private static void moveColumn(
@@ -479,36 +519,10 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         move(source, sourceAt + first + count, -count, inSource - first - count);
     }
 
-    /** Notes in an inner block the greatest end below a child, which is on {@code childLevel}. Returns it. */
-    final long sum(int inner, int child, int childLevel) {
-        if (!overlapping) {
-            return 0;
-        }
-        int below = child(inner, child);
-        long greatest = 0;
-        if (childLevel == 0) {
-            long[] block = leaves.longs(below);
-            int base = leaves.base(below);
-            int count = count(block, base);
-            for (int i = base + ENDS; i < base + ENDS + count; i++) {
-                greatest = Math.max(greatest, block[i]);
-            }
-        } else {
-            long[] block = inners.longs(below);
-            int base = inners.base(below);
-            int count = (int) block[base + COUNT];
-            for (int i = base + GREATEST_ENDS; i < base + GREATEST_ENDS + count; i++) {
-                greatest = Math.max(greatest, block[i]);
-            }
-        }
-        inners.longs(inner)[inners.base(inner) + GREATEST_ENDS + child] = greatest;
-        return greatest;
-    }
-
     private void clearInner(long[] block, int base) {
         block[base + COUNT] = 0;
-        for (int i = 0; i <= FANOUT; i++) {
-            block[base + SEPARATORS + i] = NOTHING;
+        for (int child = 0; child <= FANOUT; child++) {
+            block[separatorAt(base, child)] = NOTHING;
         }
     }
 
@@ -538,7 +552,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         insertChild(
                 level + 1,
                 inParent + 1,
-                block[base + SEPARATORS],
+                block[separatorAt(base, 0)],
                 overlapping ? block[base + SEPARATOR_IDS] : 0,
                 right);
     }
@@ -547,10 +561,9 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         long[] block = inners.longs(inner);
         int base = inners.base(inner);
         int after = (int) block[base + COUNT]++ - at;
-        move(block, base + SEPARATORS + at, 1, after);
-        block[base + SEPARATORS + at] = separator;
-        move(block, base + CHILDREN + at, 1, after);
-        block[base + CHILDREN + at] = child;
+        move(block, separatorAt(base, at), 2, 2 * after);
+        block[separatorAt(base, at)] = separator;
+        block[childAt(base, at)] = child;
         if (overlapping) {
             move(block, base + SEPARATOR_IDS + at, 1, after);
             block[base + SEPARATOR_IDS + at] = separatorId;
@@ -566,9 +579,8 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         int base = inners.base(inner);
         int count = (int) --block[base + COUNT];
         int after = count - at;
-        move(block, base + SEPARATORS + at + 1, -1, after);
-        block[base + SEPARATORS + count] = NOTHING;
-        move(block, base + CHILDREN + at + 1, -1, after);
+        move(block, separatorAt(base, at + 1), -2, 2 * after);
+        block[separatorAt(base, count)] = NOTHING;
         if (overlapping) {
             move(block, base + SEPARATOR_IDS + at + 1, -1, after);
             move(block, base + GREATEST_ENDS + at + 1, -1, after);
@@ -598,7 +610,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         int rightBase = inners.base(rightInner);
         int inRight = (int) rightBlock[rightBase + COUNT];
         // What was good enough as a first separator must be right where it goes now.
-        rightBlock[rightBase + SEPARATORS] = parentBlock[parentBase + SEPARATORS + left + 1];
+        rightBlock[separatorAt(rightBase, 0)] = parentBlock[separatorAt(parentBase, left + 1)];
         if (overlapping) {
             rightBlock[rightBase + SEPARATOR_IDS] = parentBlock[parentBase + SEPARATOR_IDS + left + 1];
         }
@@ -615,7 +627,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         } else {
             moveChildren(rightInner, 0, wanted - inLeft, leftInner, inLeft);
         }
-        parentBlock[parentBase + SEPARATORS + left + 1] = rightBlock[rightBase + SEPARATORS];
+        parentBlock[separatorAt(parentBase, left + 1)] = rightBlock[separatorAt(rightBase, 0)];
         if (overlapping) {
             parentBlock[parentBase + SEPARATOR_IDS + left + 1] = rightBlock[rightBase + SEPARATOR_IDS];
         }
@@ -631,14 +643,24 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
         long[] target = inners.longs(to);
         int targetBase = inners.base(to);
         int inTarget = (int) target[targetBase + COUNT];
-        int[] columns = overlapping
-                ? new int[] {SEPARATORS, CHILDREN, GREATEST_ENDS, SEPARATOR_IDS}
-                : new int[] {SEPARATORS, CHILDREN};
-        for (int column : columns) {
-            moveColumn(source, sourceBase + column, first, count, inSource, target, targetBase + column, at, inTarget);
+        moveColumn(
+                source,
+                separatorAt(sourceBase, 0),
+                2 * first,
+                2 * count,
+                2 * inSource,
+                target,
+                separatorAt(targetBase, 0),
+                2 * at,
+                2 * inTarget);
+        if (overlapping) {
+            for (int column = GREATEST_ENDS; column <= SEPARATOR_IDS; column += FANOUT) {
+                moveColumn(
+                        source, sourceBase + column, first, count, inSource, target, targetBase + column, at, inTarget);
+            }
         }
-        for (int i = inSource - count; i < inSource; i++) {
-            source[sourceBase + SEPARATORS + i] = NOTHING;
+        for (int child = inSource - count; child < inSource; child++) {
+            source[separatorAt(sourceBase, child)] = NOTHING;
         }
         source[sourceBase + COUNT] -= count;
         target[targetBase + COUNT] += count;
@@ -685,16 +707,16 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
             require(
                     count >= (level == height ? 2 : LEAST_CHILDREN) && count <= FANOUT,
                     count + " children of " + inner);
-            require(block[base + SEPARATORS] <= low, "first separator of " + inner + " is too great");
+            require(block[separatorAt(base, 0)] <= low, "first separator of " + inner + " is too great");
             long greatest = 0;
             for (int i = 0; i < count; i++) {
                 boolean isLast = i == count - 1;
                 long childGreatest = visit(
                         level - 1,
-                        (int) block[base + CHILDREN + i],
-                        i == 0 ? low : block[base + SEPARATORS + i],
+                        (int) block[childAt(base, i)],
+                        i == 0 ? low : block[separatorAt(base, i)],
                         i == 0 ? lowId : separatorId(block, base, i),
-                        isLast ? high : block[base + SEPARATORS + i + 1],
+                        isLast ? high : block[separatorAt(base, i + 1)],
                         isLast ? highId : separatorId(block, base, i + 1));
                 require(
                         !overlapping || block[base + GREATEST_ENDS + i] == childGreatest,
@@ -702,7 +724,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
                 greatest = Math.max(greatest, childGreatest);
             }
             for (int i = count; i <= FANOUT; i++) {
-                require(block[base + SEPARATORS + i] == NOTHING, "separator without a child in " + inner);
+                require(block[separatorAt(base, i)] == NOTHING, "separator without a child in " + inner);
             }
             return greatest;
         }
@@ -726,33 +748,35 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
             last = leaf;
             entries += count;
             long greatest = 0;
-            long slots = 0;
+            int[] sorted = sortedSlots(leaf);
             for (int i = 0; i < count; i++) {
-                long start = block[base + STARTS + i];
-                long end = block[base + ENDS + i];
-                long id = overlapping ? block[base + IDS + i] : 0;
+                int slot = sorted[i];
+                long start = block[base + STARTS + slot];
+                long end = block[base + ENDS + slot];
+                long id = id(leaf, slot);
                 checkRange(start, end);
-                value(leaf, block, base, i);
-                slots |= 1L << slot(block, base, i);
+                value(leaf, slot);
                 require(
                         start > low || start == low && (!overlapping || id >= lowId),
-                        "entry " + i + " of leaf " + leaf + " lies below the leaf's bounds");
+                        "slot " + slot + " of leaf " + leaf + " lies below the entry before, or the leaf's bounds");
                 require(
                         start < high || overlapping && start == high && id < highId,
-                        "entry " + i + " of leaf " + leaf + " lies above the leaf's bounds");
-                require(overlapping || end <= high, "entry " + i + " of leaf " + leaf + " passes the leaf's bounds");
+                        "slot " + slot + " of leaf " + leaf + " lies above the leaf's bounds");
+                require(overlapping || end <= high, "slot " + slot + " of leaf " + leaf + " passes the leaf's bounds");
+                require(
+                        !overlapping || (block[base + ORDER + (i >> 3)] >>> (i << 3) & 0xff) == slot,
+                        "entry " + i + " of leaf " + leaf + " is not in order");
                 low = overlapping ? start : end;
                 lowId = id == Long.MAX_VALUE ? id : id + 1;
                 greatest = Math.max(greatest, end);
             }
-            require(slots == block[base + USED], "slots of leaf " + leaf + " are not those in use");
             for (int slot = 0; slot < LEAF; slot++) {
                 require(
-                        (slots >>> slot & 1) == 1 || leaves.references(leaf)[leaves.referenceBase(leaf) + slot] == null,
-                        "free slot " + slot + " of leaf " + leaf + " holds a value");
-            }
-            for (int i = count; i <= LEAF; i++) {
-                require(block[base + STARTS + i] == NOTHING, "start without an entry in leaf " + leaf);
+                        (block[base + USED] >>> slot & 1) == 1
+                                || block[base + STARTS + slot] == NOTHING
+                                        && block[base + ENDS + slot] == 0
+                                        && leaves.references(leaf)[leaves.referenceBase(leaf) + slot] == null,
+                        "free slot " + slot + " of leaf " + leaf + " is not empty");
             }
             return greatest;
         }
