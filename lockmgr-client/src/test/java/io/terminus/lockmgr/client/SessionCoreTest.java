@@ -259,7 +259,11 @@ class SessionCoreTest {
                 .addAnswers(Answer.newBuilder().setRequestId(acquire).setGranted(wire(7, 9))));
 
         Grant grant = grant(acquire);
-        assertThat(notices).contains(new Notice.Recalled(grant, new LockRange(0, 100), Duration.ofSeconds(5)));
+        assertThat(notices)
+                .contains(new Notice.Recalled(
+                        grant,
+                        new io.terminus.lockmgr.client.Recall(
+                                new LockRange(0, 100), LockMode.EX, null, Duration.ofSeconds(5))));
         assertThat(operations(Operation.KindCase.RECALL_PROGRESS)).hasSize(1);
     }
 
