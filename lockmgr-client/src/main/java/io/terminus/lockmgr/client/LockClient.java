@@ -343,7 +343,8 @@ public final class LockClient implements AutoCloseable {
         return tryLock(AcquireRequest.of(volume, range, mode, Duration.ZERO));
     }
 
-    private <T extends AutoCloseable> T await(CompletableFuture<T> waited) throws InterruptedException {
+    /** For blocking calls: a refusal is thrown as such, an interrupt gives up. */
+    <T extends AutoCloseable> T await(CompletableFuture<T> waited) throws InterruptedException {
         requireNotCallbackThread();
         try {
             return waited.get();
@@ -372,6 +373,10 @@ public final class LockClient implements AutoCloseable {
         if (Thread.currentThread().equals(callbacks)) {
             throw new IllegalStateException("a blocking call on the callback thread would wait for itself");
         }
+    }
+
+    LeaseClock clock() {
+        return config.clock;
     }
 
     void giveUp(Asked<?> given) {
