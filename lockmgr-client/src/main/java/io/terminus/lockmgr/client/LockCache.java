@@ -52,8 +52,8 @@ public final class LockCache implements AutoCloseable {
 
     // Under the monitor of this.
     /** Granted and not given back, least recently used first as far as was noticed. */
-    private final TreeSet<Cached> leastRecent =
-            new TreeSet<>(Comparator.<Cached>comparingLong(it -> it.seenUsedNanos).thenComparingLong(it -> it.serial));
+    private final TreeSet<Cached> leastRecent = new TreeSet<>(
+            Comparator.<Cached>comparingLong(it -> it.seenUsedNanos).thenComparingLong(it -> it.serial));
 
     private long lastSerial;
     private boolean closed;

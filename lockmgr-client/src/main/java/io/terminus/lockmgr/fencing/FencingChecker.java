@@ -118,8 +118,7 @@ public final class FencingChecker {
                 raised.add(new Fence(new BlockRange(gapStart, fence.getKey()), token));
             }
             gapStart = fence.getValue().end;
-            raised.add(new Fence(
-                    new BlockRange(fence.getKey(), gapStart), Math.max(token, fence.getValue().token)));
+            raised.add(new Fence(new BlockRange(fence.getKey(), gapStart), Math.max(token, fence.getValue().token)));
         }
         if (gapStart < range.end()) {
             raised.add(new Fence(new BlockRange(gapStart, range.end()), token));
@@ -198,7 +197,12 @@ public final class FencingChecker {
      */
     public byte[] toBytes() {
         ByteBuffer bytes = ByteBuffer.allocate(HEADER_BYTES + fences.size() * FENCE_BYTES);
-        bytes.putLong(MAGIC).putInt(FORMAT).putInt(0).putInt(fences.size()).putInt(0).putLong(floor);
+        bytes.putLong(MAGIC)
+                .putInt(FORMAT)
+                .putInt(0)
+                .putInt(fences.size())
+                .putInt(0)
+                .putLong(floor);
         fences.forEach((start, until) -> bytes.putLong(start).putLong(until.end).putLong(until.token));
         bytes.putInt(CRC_OFFSET, crc(bytes.array()));
         return bytes.array();
@@ -217,7 +221,8 @@ public final class FencingChecker {
         }
         int format = bytes.getInt();
         if (format != FORMAT) {
-            throw new DamagedException("fences of format " + format + "; this version reads format " + FORMAT + " only");
+            throw new DamagedException(
+                    "fences of format " + format + "; this version reads format " + FORMAT + " only");
         }
         int crc = bytes.getInt();
         bytes.putInt(CRC_OFFSET, 0);

@@ -61,6 +61,7 @@ final class FakeLockService extends LockServiceImplBase {
     private ValueBlock value =
             ValueBlock.newBuilder().setVolume("v").setVolumeUuid("u").build();
     private boolean losingAnswers;
+    private boolean deaf;
     private long lastLockId;
     private int lastSession;
     private int attaches;
@@ -87,6 +88,11 @@ final class FakeLockService extends LockServiceImplBase {
 
     synchronized void loseAnswers(boolean losing) {
         losingAnswers = losing;
+    }
+
+    /** Streams that are opened are cut at once. */
+    synchronized void deaf(boolean hearsNothing) {
+        deaf = hearsNothing;
     }
 
     synchronized void forgetSessions() {
@@ -130,7 +136,9 @@ final class FakeLockService extends LockServiceImplBase {
                 if (keep != null) {
                     recall.setKeep(keep.toProto());
                 }
-                say(session, ServerMessage.newBuilder().addEvents(Event.newBuilder().setRecall(recall)));
+                say(
+                        session,
+                        ServerMessage.newBuilder().addEvents(Event.newBuilder().setRecall(recall)));
             }
         }
     }
@@ -219,6 +227,10 @@ final class FakeLockService extends LockServiceImplBase {
 
     private @Nullable Session attach(Attach attach, StreamObserver<ServerMessage> client) {
         attaches++;
+        if (deaf) {
+            client.onError(Status.UNAVAILABLE.withDescription("deaf").asException());
+            return null;
+        }
         String asked = attach.getSessionId();
         String id = asked;
         boolean anew = reassertable && attach.getMayReassert() && !asked.isEmpty() && !sessions.containsKey(asked);
@@ -286,7 +298,8 @@ final class FakeLockService extends LockServiceImplBase {
                 } else if (operation.getAcquire().getAlsoCount() > 0) {
                     GrantedAll.Builder all = GrantedAll.newBuilder().addLocks(grant(session, operation));
                     for (Part part : operation.getAcquire().getAlsoList()) {
-                        all.addLocks(grant(session, part.getVolume(), part.getRange(), part.getRange(), part.getMode()));
+                        all.addLocks(
+                                grant(session, part.getVolume(), part.getRange(), part.getRange(), part.getMode()));
                     }
                     answer.setGrantedAll(all);
                 } else {

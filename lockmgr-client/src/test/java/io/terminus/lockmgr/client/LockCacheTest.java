@@ -30,7 +30,8 @@ class LockCacheTest {
     private final String name = UUID.randomUUID().toString();
     private final FakeLockService service = new FakeLockService();
     private final ConcurrentLinkedQueue<String> lost = new ConcurrentLinkedQueue<>();
-    private final Server server = InProcessServerBuilder.forName(name).addService(service).build();
+    private final Server server =
+            InProcessServerBuilder.forName(name).addService(service).build();
     private final LockClient client = LockClient.connect(
             LockClient.Config.of(name, "me")
                     .withCloseTimeout(Duration.ofSeconds(1))

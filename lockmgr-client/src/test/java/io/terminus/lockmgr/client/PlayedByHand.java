@@ -11,12 +11,9 @@ import io.terminus.proto.lock.v1.Lost;
 import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Operation;
 import io.terminus.proto.lock.v1.Range;
-import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.Recall;
-import io.terminus.proto.lock.v1.Refused;
 import io.terminus.proto.lock.v1.RenewalAnswer;
 import io.terminus.proto.lock.v1.ServerMessage;
-import io.terminus.proto.lock.v1.ValueBlock;
 import io.terminus.proto.lock.v1.Welcome;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -58,7 +55,9 @@ abstract class PlayedByHand {
     final Map<Long, Outcome> outcomes = new HashMap<>();
     int connects;
     int disconnects;
-    @Nullable String closedSession;
+
+    @Nullable
+    String closedSession;
 
     // The lock manager's side, by hand.
 

@@ -2,32 +2,18 @@ package io.terminus.lockmgr.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.terminus.lockmgr.client.SessionCore.Action;
 import io.terminus.lockmgr.client.SessionCore.Notice;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.ClientMessage;
-import io.terminus.proto.lock.v1.Done;
-import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.Granted;
-import io.terminus.proto.lock.v1.Lost;
-import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Operation;
-import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Reason;
-import io.terminus.proto.lock.v1.Recall;
 import io.terminus.proto.lock.v1.Refused;
 import io.terminus.proto.lock.v1.RenewalAnswer;
 import io.terminus.proto.lock.v1.ServerMessage;
 import io.terminus.proto.lock.v1.ValueBlock;
-import io.terminus.proto.lock.v1.Welcome;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** Belief, losses, giving up, reconnects, the end of a session, messages. */

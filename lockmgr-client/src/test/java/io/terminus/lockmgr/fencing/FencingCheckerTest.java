@@ -93,7 +93,9 @@ class FencingCheckerTest {
                     }
                 }
 
-                assertThat(verdict).as("seed %d run %d step %d", seed, run, step).isEqualTo(expected);
+                assertThat(verdict)
+                        .as("seed %d run %d step %d", seed, run, step)
+                        .isEqualTo(expected);
                 checkAgainst(fences, highest, seed);
                 if (random.nextInt(20) == 0) {
                     fences = FencingChecker.of(fences.toBytes(), FencingChecker.DEFAULT_MAX_FENCES);
@@ -111,7 +113,7 @@ class FencingCheckerTest {
 
         for (int step = 0; step < 20_000; step++) {
             BlockRange range = someRange(random);
-            long token = Math.max(1, step - 50 + random.nextInt(100));
+            long token = Math.max(1L, (long) step - 50 + random.nextInt(100));
             boolean refused = verdict(highest, range, token) instanceof Refused;
 
             Verdict verdict = fences.admit(range, token);
