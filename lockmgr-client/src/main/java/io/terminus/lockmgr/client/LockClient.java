@@ -1,38 +1,20 @@
 package io.terminus.lockmgr.client;
 
-import io.github.resilience4j.core.IntervalFunction;
 import io.grpc.ManagedChannel;
-import io.grpc.Status.Code;
-import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
-import io.grpc.stub.ClientCallStreamObserver;
-import io.grpc.stub.ClientResponseObserver;
 import io.grpc.stub.StreamObserver;
 import io.netty.channel.ChannelOption;
-import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
-import io.terminus.proto.lock.v1.ServerMessage;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.BiConsumer;
-import java.util.function.LongConsumer;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -41,21 +23,54 @@ import org.slf4j.LoggerFactory;
 /**
  * A client of the lock manager: one session, all its locks, one lease.
  *
+ * <p>Blocking:
+ *
  * <pre>{@code
- * try (LockClient locks = LockClient.connect(LockClient.Config.of("localhost:7400", "agent-a"))) {
- *     AcquireRequest wanted = AcquireRequest.of("vol1", LockRange.WHOLE_VOLUME, LockMode.EXCLUSIVE, Duration.ofSeconds(10));
- *     try (Grant grant = locks.acquire(wanted).get()) {
- *         while (grant.believed()) writeOneBlock(grant.token()); // the guard: ask it last, before every reply
+ * LockClient locks = LockClient.connect(LockClient.Config.of("localhost:7400", "agent-a"));
+ * AcquireRequest wanted = AcquireRequest.of("vol1", LockRange.of(0, 4096), LockMode.EXCLUSIVE, Duration.ofSeconds(10));
+ * try (Grant grant = locks.lock(wanted)) {
+ *     while (grant.believed()) writeOneBlock(grant.token()); // the guard: ask it last, before every reply
+ * }
+ * }</pre>
+ *
+ * <p>Without waiting, and without an exception where somebody else has it:
+ *
+ * <pre>{@code
+ * Optional<Grant> free = locks.tryLock("vol1", LockRange.of(0, 4096), LockMode.SHARED);
+ * if (free.isPresent()) {
+ *     try (Grant grant = free.get()) {
+ *         read(grant);
  *     }
  * }
  * }</pre>
+ *
+ * <p>Asynchronous; whoever gives up the future gives up the wait:
+ *
+ * <pre>{@code
+ * locks.acquire(wanted)
+ *         .thenCompose(grant -> write(grant.token()).whenComplete((done, failure) -> grant.close()))
+ *         .exceptionally(failure -> report(failure)); // a LockRefusedException names the reason
+ * }</pre>
+ *
+ * <p>Several at once, all or none, also over volumes:
+ *
+ * <pre>{@code
+ * try (GrantSet both = locks.lockAll(List.of(
+ *         AcquireRequest.of("vol1", from, LockMode.SHARED, Duration.ofSeconds(10)),
+ *         AcquireRequest.of("vol2", to, LockMode.EXCLUSIVE, Duration.ofSeconds(10))))) {
+ *     copy(both.get(0), both.get(1));
+ * }
+ * }</pre>
+ *
+ * <p>Used again and again from this process: {@link LockCache}. More room than is needed, if nobody minds: {@link
+ * AcquireRequest#withDesired}. What a grant can become: {@link Grant#convert}, {@link Grant#shrink}, {@link Grant#split}.
  *
  * <p>The session is opened in the background, and reopened and re-attached for ever with random exponential back-off (100 ms to 3 s);
  * requests wait for it. Requests survive a broken connection; see {@link PutOutcome.Unknown} for the one thing that cannot.
  *
  * <p>Threads: any thread may call anything. One owner thread drives the {@link SessionCore} and the stream; what is asked while it is
  * busy leaves as one message of up to 256 operations. One callback thread completes futures and calls the {@link LockListener}, in
- * order. At most {@link Config#maxInFlight()} acquires, reads and puts are in flight; the next one fails with TOO_MANY_IN_FLIGHT and is
+ * order; blocking calls are refused there, because it is the thread that would have to end them. At most {@link Config#maxInFlight()} acquires, reads and puts are in flight; the next one fails with TOO_MANY_IN_FLIGHT and is
  * not sent.
  */
 public final class LockClient implements AutoCloseable {
@@ -145,37 +160,10 @@ public final class LockClient implements AutoCloseable {
     /** A Welcome names every lock held, at some 100 bytes each. */
     private static final int MAX_MESSAGE_BYTES = 256 << 20;
 
-    /** Messages that may wait for the owner thread; the rest waits in the connection. */
-    private static final int MAX_UNREAD_MESSAGES = 16;
-
     private final Config config;
     private final ManagedChannel channel;
-    private final IntervalFunction backOff;
-    private final ScheduledThreadPoolExecutor ownerThread;
-    private final ThreadPoolExecutor callbackThread;
-
-    // The way to the owner thread. Bounded by maxInFlight, the grants, and MAX_UNREAD_MESSAGES.
-    private final ConcurrentLinkedQueue<LongConsumer> inbox = new ConcurrentLinkedQueue<>();
-    private final AtomicBoolean woken = new AtomicBoolean();
+    private final ClientLoop loop;
     private final AtomicInteger inFlight = new AtomicInteger();
-    private final AtomicBoolean closing = new AtomicBoolean();
-
-    // The owner's, under the monitor of run().
-    private final SessionCore core;
-    private final Map<Long, BiConsumer<Outcome, List<Runnable>>> completions = new HashMap<>();
-    private @Nullable Stream stream;
-    private @Nullable ScheduledFuture<?> wakeUp;
-    private long wakeUpNanos = Long.MAX_VALUE;
-    private int failedAttempts;
-    private String lastFailure = "";
-    private String sessionToClose = "";
-    private boolean stopped;
-    private boolean readyGiven;
-    private boolean readyRefused;
-
-    // Seen by all.
-    private volatile Status status = new Status(State.CONNECTING, "", 0, 0, 0, "");
-    private volatile CompletableFuture<String> ready = new CompletableFuture<>();
 
     /** Returns at once; {@link #ready()} tells when the session is there. */
     public static LockClient connect(Config config) {
@@ -183,6 +171,8 @@ public final class LockClient implements AutoCloseable {
                 config,
                 NettyChannelBuilder.forTarget(config.target)
                         .usePlaintext()
+                        // What gRPC's threads have to do here is to hand over.
+                        .directExecutor()
                         .maxInboundMessageSize(MAX_MESSAGE_BYTES)
                         // A third of the lease, as for every other silence.
                         .withOption(
@@ -193,117 +183,254 @@ public final class LockClient implements AutoCloseable {
     /** The channel is closed with the client. */
     static LockClient connect(Config config, ManagedChannel channel) {
         LockClient client = new LockClient(config, channel);
-        client.submit(now -> client.core.start());
+        client.loop.start();
         return client;
     }
 
     private LockClient(Config config, ManagedChannel channel) {
         this.config = config;
         this.channel = channel;
-        this.backOff =
-                IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
-        this.ownerThread = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "lock-client-" + config.owner));
-        this.ownerThread.setRemoveOnCancelPolicy(true);
-        // Bounded by what it carries: one task for each run of the owner that had something to tell.
-        this.callbackThread = new ThreadPoolExecutor(
-                1,
-                1,
-                0,
-                TimeUnit.SECONDS,
-                new LinkedBlockingQueue<>(),
-                task -> daemon(task, "lock-callbacks-" + config.owner));
-        this.core = new SessionCore(
-                new SessionCore.Settings(config.owner, config.ttl.toNanos(), config.ttl.toNanos()),
-                config.clock,
-                new Grant.Owner() {
-                    @Override
-                    public CompletableFuture<Void> release(Grant grant) {
-                        return LockClient.this.release(grant);
-                    }
-
-                    @Override
-                    public void progress(Grant grant, long progress) {
-                        submit(now -> core().progress(grant, progress));
-                    }
-                });
-    }
-
-    private SessionCore core() {
-        return core;
+        this.loop = new ClientLoop(config, channel, new Changes());
     }
 
     /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
     public CompletableFuture<String> ready() {
-        return ready.copy();
+        return loop.ready().copy();
     }
 
     /** Empty while there is none. */
     public String sessionId() {
-        return status.sessionId;
+        return loop.status().sessionId;
     }
 
     public Status status() {
-        return status;
+        return loop.status();
     }
 
+    // Locks.
+
     public PendingAcquire acquire(AcquireRequest request) {
-        PendingAcquire waiter = new PendingAcquire(this);
-        if (!admitted(waiter)) {
-            return waiter;
-        }
-        submit(now -> {
-            waiter.requestId = core.acquire(request, now);
-            completions.put(waiter.requestId, (outcome, callbacks) -> {
-                callbacks.add(() -> {
-                    inFlight.decrementAndGet();
-                    if (!(outcome instanceof Outcome.Acquired acquired)) {
-                        waiter.completeExceptionally(refusal(outcome));
-                    } else if (!waiter.complete(acquired.grant())) {
-                        // The waiter gave up while the grant was on its way here.
-                        acquired.grant().close();
-                    }
-                });
-            });
-        });
-        waiter.whenComplete((grant, failure) -> {
-            if (failure != null && !(failure instanceof LockRefusedException)) {
-                submit(now -> core.cancel(waiter.requestId));
-            }
-        });
+        return acquire(request, null);
+    }
+
+    PendingAcquire acquire(AcquireRequest request, Grant.@Nullable Keeper keeper) {
+        PendingAcquire waiter = new PendingAcquire(this, request, keeper);
+        ask(waiter);
         return waiter;
     }
 
-    CompletableFuture<Void> promote(PendingAcquire waiter, Duration wait) {
-        CompletableFuture<Void> promoted = new CompletableFuture<>();
-        submit(now -> completions.put(core.promote(waiter.requestId, wait, now), done(promoted)));
-        return promoted;
+    /**
+     * All or none, granted at one moment: 1 to {@link AcquireRequest#MAX_TOGETHER} parts of any volumes, that do not conflict with each
+     * other and all wait equally long. Giving up the future gives up the wait, as with {@link PendingAcquire}.
+     */
+    public CompletableFuture<GrantSet> acquireAll(List<AcquireRequest> parts) {
+        List<AcquireRequest> valid = AcquireRequest.requireTogether(parts);
+        return ask(new Asked<GrantSet>(this) {
+            @Override
+            long ask(SessionCore core, long nowNanos) {
+                return core.acquireAll(valid, nowNanos);
+            }
+
+            @Override
+            @Nullable
+            GrantSet result(Outcome outcome) {
+                return outcome instanceof Outcome.AcquiredAll all ? all.grants() : null;
+            }
+
+            @Override
+            void gaveUp() {
+                giveUp(this);
+            }
+
+            @Override
+            void discard(GrantSet grants) {
+                grants.close();
+            }
+        });
     }
 
-    private CompletableFuture<Void> release(Grant grant) {
-        // At once, on the caller's own thread: it must not find itself believed behind this call.
-        grant.markGone();
-        CompletableFuture<Void> released = new CompletableFuture<>();
-        submit(now -> completions.put(core.release(grant), done(released)));
-        return released;
+    /**
+     * {@link #acquire} for a thread that waits. An interrupt gives up the wait.
+     *
+     * @throws LockRefusedException with the reason: DEADLINE when the wait is over, WOULD_BLOCK for a try, DEADLOCK, ...
+     */
+    public Grant lock(AcquireRequest request) throws InterruptedException {
+        return await(acquire(request));
     }
+
+    /** {@link #acquireAll} for a thread that waits, as {@link #lock}. */
+    public GrantSet lockAll(List<AcquireRequest> parts) throws InterruptedException {
+        return await(acquireAll(parts));
+    }
+
+    /** As {@link #lock}, but empty if somebody is in the way for as long as the request waits. */
+    public Optional<Grant> tryLock(AcquireRequest request) throws InterruptedException {
+        try {
+            return Optional.of(lock(request));
+        } catch (LockRefusedException e) {
+            if (e.reason() == RefusalReason.WOULD_BLOCK || e.reason() == RefusalReason.DEADLINE) {
+                return Optional.empty();
+            }
+            throw e;
+        }
+    }
+
+    /** The lock if it is free: asked once, recalls nobody. */
+    public Optional<Grant> tryLock(String volume, LockRange range, LockMode mode) throws InterruptedException {
+        return tryLock(AcquireRequest.of(volume, range, mode, Duration.ZERO));
+    }
+
+    /** For blocking calls: a refusal is thrown as such, an interrupt gives up. */
+    <T extends AutoCloseable> T await(CompletableFuture<T> waited) throws InterruptedException {
+        requireNotCallbackThread();
+        try {
+            return waited.get();
+        } catch (InterruptedException e) {
+            if (!waited.cancel(false)) {
+                waited.thenAccept(LockClient::giveBack);
+            }
+            throw e;
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof LockRefusedException refused) {
+                throw new LockRefusedException(refused);
+            }
+            throw new IllegalStateException("a wait for a lock ended in an unforeseen way", e);
+        }
+    }
+
+    private static void giveBack(AutoCloseable grant) {
+        switch (grant) {
+            case Grant one -> one.close();
+            case GrantSet several -> several.close();
+            default -> throw new IllegalStateException("not a grant: " + grant);
+        }
+    }
+
+    void requireNotCallbackThread() {
+        if (loop.isCallbackThread(Thread.currentThread())) {
+            throw new IllegalStateException("a blocking call on the callback thread would wait for itself");
+        }
+    }
+
+    LeaseClock clock() {
+        return config.clock;
+    }
+
+    void giveUp(Asked<?> given) {
+        loop.onOwner(now -> loop.core().cancel(given.requestId));
+    }
+
+    CompletableFuture<Void> promote(PendingAcquire waiter, Duration wait) {
+        return loop.submit(new Doing(this, (core, now) -> core.promote(waiter.requestId, wait, now)));
+    }
+
+    /** What holders want done with their grants. */
+    private final class Changes implements Grant.Owner {
+        @Override
+        public CompletableFuture<Void> release(Grant grant) {
+            // At once, on the caller's own thread: it must not find itself believed behind this call.
+            grant.markGone();
+            return loop.submit(new Doing(LockClient.this, (core, now) -> core.release(grant)));
+        }
+
+        @Override
+        public void progress(Grant grant, long progress) {
+            loop.onOwner(now -> loop.core().progress(grant, progress));
+        }
+
+        @Override
+        public CompletableFuture<Void> convert(Grant grant, LockMode mode, Duration wait) {
+            Grant.Limit limit = grant.limitTo(mode);
+            return loop.submit(new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
+                @Override
+                void gaveUp() {
+                    giveUp(this);
+                }
+            });
+        }
+
+        @Override
+        public CompletableFuture<Void> shrink(Grant grant, LockRange range) {
+            Grant.Limit limit = grant.limitTo(range);
+            return loop.submit(new Doing(LockClient.this, (core, now) -> core.shrink(grant, range, limit)));
+        }
+
+        @Override
+        public CompletableFuture<Grant> split(Grant grant, long at) {
+            LockRange whole = grant.range();
+            Grant.Limit limit = grant.limitTo(new LockRange(whole.startInclusive(), at));
+            return loop.submit(new Asked<Grant>(LockClient.this) {
+                @Override
+                long ask(SessionCore core, long nowNanos) {
+                    return core.split(grant, at, whole.endExclusive(), limit);
+                }
+
+                @Override
+                @Nullable
+                Grant result(Outcome outcome) {
+                    return outcome instanceof Outcome.Acquired upper ? upper.grant() : null;
+                }
+
+                @Override
+                void discard(Grant upper) {
+                    upper.close();
+                }
+
+                @Override
+                boolean counted() {
+                    return false;
+                }
+            });
+        }
+    }
+
+    /** Something that is done or refused. Bounded by the grants there are, not by maxInFlight: giving back is never refused. */
+    private static class Doing extends Asked<Void> {
+
+        interface Call {
+            long ask(SessionCore core, long nowNanos);
+        }
+
+        private final Call call;
+
+        Doing(LockClient client, Call call) {
+            super(client);
+            this.call = call;
+        }
+
+        @Override
+        long ask(SessionCore core, long nowNanos) {
+            return call.ask(core, nowNanos);
+        }
+
+        @Override
+        boolean done(Outcome outcome) {
+            return outcome instanceof Outcome.Done;
+        }
+
+        @Override
+        boolean counted() {
+            return false;
+        }
+    }
+
+    // Value blocks and sessions.
 
     /** The volume's value block; version 0 if there never was one. Asked again in a new session if the old one ends. */
     public CompletableFuture<Value> value(String volume) {
         AcquireRequest.requireVolume(volume);
-        CompletableFuture<Value> value = new CompletableFuture<>();
-        if (admitted(value)) {
-            submit(now -> completions.put(core.value(volume), (outcome, callbacks) -> {
-                callbacks.add(() -> {
-                    inFlight.decrementAndGet();
-                    if (outcome instanceof Outcome.ValueRead read) {
-                        value.complete(read.value());
-                    } else {
-                        value.completeExceptionally(refusal(outcome));
-                    }
-                });
-            }));
-        }
-        return value;
+        return ask(new Asked<Value>(this) {
+            @Override
+            long ask(SessionCore core, long nowNanos) {
+                return core.value(volume);
+            }
+
+            @Override
+            @Nullable
+            Value result(Outcome outcome) {
+                return outcome instanceof Outcome.ValueRead read ? read.value() : null;
+            }
+        });
     }
 
     /**
@@ -316,22 +443,22 @@ public final class LockClient implements AutoCloseable {
                     "value of " + value.length + " bytes is longer than " + Value.MAX_LENGTH_BYTES);
         }
         byte[] copy = value.clone();
-        CompletableFuture<PutOutcome> put = new CompletableFuture<>();
         if (!admitted()) {
-            put.complete(new PutOutcome.Refused(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
-            return put;
+            return CompletableFuture.completedFuture(
+                    new PutOutcome.Refused(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
         }
-        submit(now -> completions.put(core.putValue(grant, expectedVersion, copy), (outcome, callbacks) -> {
-            callbacks.add(() -> {
-                inFlight.decrementAndGet();
-                if (outcome instanceof Outcome.Put ended) {
-                    put.complete(ended.outcome());
-                } else {
-                    put.completeExceptionally(refusal(outcome));
-                }
-            });
-        }));
-        return put;
+        return loop.submit(new Asked<PutOutcome>(this) {
+            @Override
+            long ask(SessionCore core, long nowNanos) {
+                return core.putValue(grant, expectedVersion, copy);
+            }
+
+            @Override
+            @Nullable
+            PutOutcome result(Outcome outcome) {
+                return outcome instanceof Outcome.Put put ? put.outcome() : null;
+            }
+        });
     }
 
     /**
@@ -340,7 +467,16 @@ public final class LockClient implements AutoCloseable {
      * ttl, then fails with gRPC's StatusRuntimeException.
      */
     public CompletableFuture<Void> closeSession(String sessionId) {
-        return closeSession(sessionId, config.ttl);
+        CompletableFuture<Void> told = new CompletableFuture<>();
+        closeSession(sessionId, config.ttl)
+                .whenComplete((done, failure) -> loop.callBack(List.of((Runnable) () -> {
+                    if (failure == null) {
+                        told.complete(null);
+                    } else {
+                        told.completeExceptionally(failure);
+                    }
+                })));
+        return told;
     }
 
     private CompletableFuture<Void> closeSession(String sessionId, Duration timeout) {
@@ -372,15 +508,10 @@ public final class LockClient implements AutoCloseable {
      */
     @Override
     public void close() {
-        if (!closing.compareAndSet(false, true)) {
+        CompletableFuture<String> session = new CompletableFuture<>();
+        if (!loop.close(session)) {
             return;
         }
-        CompletableFuture<String> session = new CompletableFuture<>();
-        submit(now -> {
-            core.close();
-            perform();
-            session.complete(sessionToClose);
-        });
         try {
             String id = session.get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
             if (!id.isEmpty()) {
@@ -389,261 +520,35 @@ public final class LockClient implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException e) {
-            log.warn("session {} could not be closed and ends with its ttl", sessionToClose, e);
+            log.warn("the session of {} could not be closed and ends with its ttl", config.owner, e);
         } finally {
-            ownerThread.shutdownNow();
-            // What was asked meanwhile is answered with CLOSED here.
-            run();
-            callbackThread.shutdown();
+            loop.stop();
             channel.shutdownNow();
         }
     }
 
-    // The owner thread.
+    // What is in flight.
 
-    private void submit(LongConsumer command) {
-        inbox.add(command);
-        wake();
+    private <T> Asked<T> ask(Asked<T> request) {
+        if (admitted()) {
+            return loop.submit(request);
+        }
+        request.refuse(new LockRefusedException(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
+        return request;
     }
 
-    private void wake() {
-        if (woken.compareAndSet(false, true)) {
-            try {
-                ownerThread.execute(this::run);
-            } catch (RejectedExecutionException closed) {
-                // The core is closed: it only completes what it is asked.
-                run();
-            }
-        }
+    void oneLessInFlight() {
+        inFlight.decrementAndGet();
     }
-
-    /** Everything that is asked, then everything that follows from it. */
-    private synchronized void run() {
-        woken.set(false);
-        long now = config.clock.nanos();
-        try {
-            LongConsumer command = inbox.poll();
-            while (command != null) {
-                command.accept(now);
-                command = inbox.poll();
-            }
-            core.tick(now);
-            perform();
-            while (stream != null && stream.call.isReady() && core.flush(now)) {
-                perform();
-            }
-        } catch (RuntimeException | Error e) {
-            // A broken invariant: believing on would be worse than stopping.
-            log.error("the lock client of {} stops: it found itself in an impossible state", config.owner, e);
-            lastFailure = "stopped: " + e;
-            stopped = true;
-            core.close();
-            perform();
-        }
-        publish();
-        scheduleWakeUp();
-    }
-
-    private void perform() {
-        List<Runnable> callbacks = new ArrayList<>();
-        for (SessionCore.Action action : core.drain()) {
-            switch (action) {
-                case SessionCore.Action.Connect connect -> scheduleConnect();
-                case SessionCore.Action.Disconnect disconnect -> {
-                    lastFailure = disconnect.why();
-                    if (stream != null) {
-                        stream.call.cancel(disconnect.why(), null);
-                        stream = null;
-                    }
-                    // A stream that fell silent means a connection that may be dead without a word; another stream on
-                    // the same
-                    // connection would be as silent until TCP gives up, minutes later. This makes the next one connect
-                    // anew.
-                    channel.enterIdle();
-                }
-                case SessionCore.Action.Send send -> {
-                    if (stream != null) {
-                        stream.call.onNext(send.message());
-                    }
-                }
-                case SessionCore.Action.Complete complete -> {
-                    BiConsumer<Outcome, List<Runnable>> completion = completions.remove(complete.requestId());
-                    if (completion != null) {
-                        completion.accept(complete.outcome(), callbacks);
-                    }
-                }
-                case SessionCore.Action.CloseSession close -> sessionToClose = close.sessionId();
-                case SessionCore.Notice.Attached attached -> {
-                    // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
-                    failedAttempts = 1;
-                    lastFailure = "";
-                    readyGiven = true;
-                    CompletableFuture<String> waiting = ready;
-                    callbacks.add(() -> waiting.complete(attached.sessionId()));
-                }
-                case SessionCore.Notice.Recalled recalled ->
-                    callbacks.add(
-                            () -> config.listener.recalled(recalled.grant(), recalled.needed(), recalled.deadline()));
-                case SessionCore.Notice.Lost lost ->
-                    callbacks.add(() -> {
-                        try {
-                            config.listener.lost(lost.grant(), lost.why());
-                        } finally {
-                            submit(now -> core.lossHeard(lost.grant(), now));
-                        }
-                    });
-                case SessionCore.Notice.Jeopardy jeopardy -> callbacks.add(config.listener::jeopardy);
-                case SessionCore.Notice.Safe safe -> callbacks.add(config.listener::safe);
-                case SessionCore.Notice.SessionLost over ->
-                    callbacks.add(() -> config.listener.sessionLost(over.why()));
-            }
-        }
-        callBack(callbacks);
-    }
-
-    private void callBack(List<Runnable> callbacks) {
-        if (callbacks.isEmpty()) {
-            return;
-        }
-        Runnable task = () -> {
-            for (Runnable callback : callbacks) {
-                try {
-                    callback.run();
-                } catch (Throwable e) {
-                    // Also an AssertionError: what stands behind it in the batch must not be lost with it.
-                    log.error("a callback of the lock client of {} failed", config.owner, e);
-                }
-            }
-        };
-        try {
-            callbackThread.execute(task);
-        } catch (RejectedExecutionException closed) {
-            task.run();
-        }
-    }
-
-    private void publish() {
-        State state;
-        if (closing.get() || stopped) {
-            state = State.CLOSED;
-        } else if (core.inJeopardy()) {
-            state = State.JEOPARDY;
-        } else {
-            state = core.attached() ? State.ATTACHED : State.CONNECTING;
-        }
-        status = new Status(state, core.sessionId(), core.epoch(), core.heldCount(), core.pendingCount(), lastFailure);
-        if (state == State.CLOSED && !readyRefused) {
-            readyRefused = true;
-            CompletableFuture<String> waiting = ready;
-            LockRefusedException refused = new LockRefusedException(RefusalReason.CLOSED, "the client is closed");
-            ready = CompletableFuture.failedFuture(refused);
-            callBack(List.of(() -> waiting.completeExceptionally(refused)));
-        }
-    }
-
-    private void scheduleWakeUp() {
-        long at = core.wakeAtNanos();
-        if (at == wakeUpNanos && wakeUp != null && !wakeUp.isDone()) {
-            return;
-        }
-        if (wakeUp != null) {
-            wakeUp.cancel(false);
-            wakeUp = null;
-        }
-        wakeUpNanos = at;
-        if (at != Long.MAX_VALUE && !ownerThread.isShutdown()) {
-            long delayNanos = Math.max(0, at - config.clock.nanos());
-            wakeUp = ownerThread.schedule(this::run, delayNanos, TimeUnit.NANOSECONDS);
-        }
-    }
-
-    // The stream.
-
-    private void scheduleConnect() {
-        if (readyGiven) {
-            readyGiven = false;
-            ready = new CompletableFuture<>();
-        }
-        long delayMillis = failedAttempts == 0 ? 0 : backOff.apply(failedAttempts);
-        failedAttempts = Math.min(failedAttempts + 1, 30);
-        ownerThread.schedule(() -> submit(this::openStream), delayMillis, TimeUnit.MILLISECONDS);
-    }
-
-    private void openStream(long nowNanos) {
-        if (closing.get()) {
-            return;
-        }
-        // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
-        channel.resetConnectBackoff();
-        Stream opened = new Stream();
-        LockServiceGrpc.newStub(channel).session(opened);
-        stream = opened;
-        core.streamOpened(nowNanos);
-    }
-
-    /** What comes from one stream. gRPC's threads only pass it on. */
-    private final class Stream implements ClientResponseObserver<ClientMessage, ServerMessage> {
-
-        @SuppressWarnings("NullAway.Init") // Set by beforeStart, before the call that makes this returns.
-        private ClientCallStreamObserver<ClientMessage> call;
-
-        @Override
-        public void beforeStart(ClientCallStreamObserver<ClientMessage> call) {
-            this.call = call;
-            call.disableAutoRequestWithInitial(MAX_UNREAD_MESSAGES);
-            call.setOnReadyHandler(LockClient.this::wake);
-        }
-
-        @Override
-        public void onNext(ServerMessage message) {
-            submit(now -> {
-                if (stream == this) {
-                    core.received(message, now);
-                    call.request(1);
-                }
-            });
-        }
-
-        @Override
-        public void onError(Throwable failure) {
-            boolean sessionUnknown = failure instanceof StatusRuntimeException ended
-                    && ended.getStatus().getCode() == Code.NOT_FOUND;
-            closed(sessionUnknown, String.valueOf(failure.getMessage()));
-        }
-
-        @Override
-        public void onCompleted() {
-            closed(false, "the lock manager ended the stream");
-        }
-
-        private void closed(boolean sessionUnknown, String why) {
-            submit(now -> {
-                if (stream == this) {
-                    stream = null;
-                    lastFailure = why;
-                    core.streamClosed(sessionUnknown, why, now);
-                }
-            });
-        }
-    }
-
-    // Small things.
 
     /**
      * The bound of everything: the inbox, what the core remembers, and the callbacks that were not run yet. An acquire that was given up
      * leaves the count at once, but its Cancel may still be on its way; hence the second part.
      */
     private boolean admitted() {
-        if (inFlight.incrementAndGet() > config.maxInFlight || status.requestsInFlight > 4L * config.maxInFlight) {
+        if (inFlight.incrementAndGet() > config.maxInFlight
+                || loop.status().requestsInFlight > 4L * config.maxInFlight) {
             inFlight.decrementAndGet();
-            return false;
-        }
-        return true;
-    }
-
-    private boolean admitted(CompletableFuture<?> request) {
-        if (!admitted()) {
-            request.completeExceptionally(new LockRefusedException(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
             return false;
         }
         return true;
@@ -651,27 +556,5 @@ public final class LockClient implements AutoCloseable {
 
     private String tooMany() {
         return config.maxInFlight + " requests are in flight, which is the bound; nothing was sent";
-    }
-
-    private static BiConsumer<Outcome, List<Runnable>> done(CompletableFuture<Void> future) {
-        return (outcome, callbacks) -> callbacks.add(() -> {
-            if (outcome instanceof Outcome.Done) {
-                future.complete(null);
-            } else {
-                future.completeExceptionally(refusal(outcome));
-            }
-        });
-    }
-
-    private static LockRefusedException refusal(Outcome outcome) {
-        return outcome instanceof Outcome.Refused refused
-                ? new LockRefusedException(refused.reason(), refused.message())
-                : new LockRefusedException(RefusalReason.UNKNOWN_OUTCOME, "unexpected outcome " + outcome);
-    }
-
-    private static Thread daemon(Runnable task, String name) {
-        Thread thread = new Thread(task, name);
-        thread.setDaemon(true);
-        return thread;
     }
 }
