@@ -60,7 +60,6 @@ public class LockManagerApplication {
                 DecisionStore.kernelBootId(),
                 properties.compactAfter().toBytes(),
                 properties.maxLocks(),
-                LockTable.Settings.defaults().maxSessions(),
                 properties.maxTtl().toNanos(),
                 properties.epochAtLeast()));
     }

@@ -2,26 +2,29 @@ package io.terminus.lockmgr.store;
 
 import static java.nio.charset.StandardCharsets.US_ASCII;
 
+import io.terminus.lockmgr.lock.Change;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.Consumer;
+import java.util.Objects;
 import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
 
 /**
- * One generation of the log: a file that only grows. One decision is one record, so a crash leaves all of it or nothing.
- * Everything is big-endian.
+ * One generation of the log: a file that only grows. What is flushed together is one record, with one checksum and one
+ * write: whole decisions, so a crash leaves all of each or nothing. Everything is big-endian.
  *
  * <pre>
  *   file header                                   record, at once behind the header or the record before
  *   offset  length                                offset  length
  *        0       8  "TERMLOCK"                         0       4  length n of the payload, at least 1
- *        8       4  format version, 1                  4       4  CRC32C of bytes 0..3 and 8..23+n
+ *        8       4  format version, 2                  4       4  CRC32C of bytes 0..3 and 8..23+n
  *       12       4  CRC32C of bytes 0..11, 16..31      8       8  sequence, one more than the record before,
  *       16       8  generation                                    also over generations
  *       24       8  sequence of the first record      16       8  bytes of this file known to be synced when this
@@ -29,150 +32,224 @@ import java.util.zip.CRC32C;
  *                                                     24       n  items, see LogItemCodec
  * </pre>
  *
- * <p>Where a record is bad, the end of the log has to be told from a damaged log. A killed process leaves a prefix of what
- * it was writing, so under the same kernel only a record that the file is too short for is a torn end. After a power loss
- * anything behind the last sync may be missing or zero, and is a torn end unless a good record further on says that it had
- * been synced. A torn end is cut: nothing in it was acknowledged as synced, and after a power loss what was not synced is
- * given up anyway. All else is damage and refused. What cannot be told is damage to the length of the very last record;
- * agents notice that by the version of the value block they remember.
+ * <p>A generation ends where the next one says that it begins. The end of the newest has to be told from a damaged log. A
+ * killed process leaves a prefix of what it was writing, so under the same kernel only a record that the file is too short
+ * for is a torn end. After a power loss anything behind the last sync may be missing or zero, and is a torn end unless a
+ * good record further on says that it had been synced. A torn end is left out: nothing in it was acknowledged as synced, and
+ * after a power loss what was not synced is given up anyway. All else is damage and refused. What cannot be told is damage
+ * to the length of the very last record; agents notice that by the version of the value block they remember.
  *
- * <p>One owner thread. A failed write or sync leaves the log unusable.
+ * <p>A generation is synced only after the one before it, so one with anything synced follows one that is synced whole.
+ *
+ * <p>One owner thread appends and flushes; {@link #sync} and the lengths are for any thread. A failed write or sync leaves
+ * the log unusable.
  */
 final class DecisionLog implements AutoCloseable {
 
-    static final int VERSION = 1;
+    static final int VERSION = 2;
     static final int FILE_HEADER_BYTES = 32;
     static final int RECORD_HEADER_BYTES = 24;
 
+    static final String TEMPORARY = ".tmp";
+
     private static final byte[] MAGIC = "TERMLOCK".getBytes(US_ASCII);
 
-    /** Appended records are written when so many bytes wait, at the latest by {@link #flush}. */
+    /** What was appended is written when so many bytes wait, at the latest by {@link #flush}. */
     private static final int FLUSH_AT_BYTES = 1 << 20;
 
+    private final StoreDisk disk;
+    private final Path file;
     private final FileChannel channel;
     private final long generation;
-    private ByteBuffer waiting = ByteBuffer.allocate(FLUSH_AT_BYTES + (64 << 10));
+    private final LogItemWriter waiting;
+    private final CRC32C crc = new CRC32C();
     private long sequence;
-    private long writtenBytes;
-    private long syncedBytes;
+    private volatile long writtenBytes;
+    /** Changed under this object's monitor, as are the next two. */
+    private volatile long syncedBytes;
 
-    /** What a file holds. {@code endBytes} is where its good records end; what lies behind is a torn end. */
-    record Scan(long generation, long lastSequence, long endBytes, boolean torn) {}
+    /** The generation before this one, until it is known to be synced. */
+    private @Nullable DecisionLog before;
 
-    /** Goes on behind the good records of {@code scan}; the torn end is cut. */
-    static DecisionLog reopen(Path file, Scan scan) throws IOException {
-        FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE);
-        try {
-            channel.truncate(scan.endBytes());
-            channel.position(scan.endBytes());
-            return new DecisionLog(channel, scan.generation(), scan.lastSequence(), scan.endBytes(), 0);
-        } catch (IOException | RuntimeException e) {
-            channel.close();
-            throw e;
-        }
-    }
-
-    /** A new file with a header; nothing of it is synced. */
-    static DecisionLog create(Path file, long generation, long lastSequence) throws IOException {
-        FileChannel channel = FileChannel.open(
-                file, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
-        try {
-            ByteBuffer header = ByteBuffer.allocate(FILE_HEADER_BYTES);
-            header.put(MAGIC).putInt(VERSION).putInt(0).putLong(generation).putLong(lastSequence + 1);
-            header.putInt(12, headerChecksum(header)).flip();
-            writeFully(channel, header);
-            return new DecisionLog(channel, generation, lastSequence, FILE_HEADER_BYTES, 0);
-        } catch (IOException | RuntimeException e) {
-            channel.close();
-            throw e;
-        }
-    }
-
-    DecisionLog(FileChannel channel, long generation, long lastSequence, long writtenBytes, long syncedBytes) {
-        this.channel = channel;
-        this.generation = generation;
-        this.sequence = lastSequence;
-        this.writtenBytes = writtenBytes;
-        this.syncedBytes = syncedBytes;
-    }
+    private boolean nameSynced;
+    private volatile boolean appeared;
 
     /**
-     * Finds the end of the good records.
+     * What a file holds.
      *
-     * @param bootId of the running kernel
-     * @throws StoreRefusedException if the file is of another version or damaged
+     * @param firstSequence the first record there is or would be
+     * @param lastSequence one less if there is none
+     * @param endBytes where its good records end
+     * @param torn something lies behind them
+     * @param syncedBytes what its records know to be synced
+     * @param bootId of the last start it tells of; empty for none
      */
-    static Scan scan(Path file, String bootId) throws IOException {
-        return reading(file, bytes -> scan(file, bytes, bootId));
+    record Scan(
+            long generation,
+            long firstSequence,
+            long lastSequence,
+            long endBytes,
+            boolean torn,
+            long syncedBytes,
+            String bootId) {}
+
+    /**
+     * A new file that begins with one record, all of it written, nothing synced, not yet under its name.
+     *
+     * @param before the generation before it, if that may not be synced yet
+     * @param writer the buffer to write with; empty
+     */
+    static DecisionLog create(
+            StoreDisk disk,
+            Path file,
+            long generation,
+            long lastSequence,
+            LogItem first,
+            @Nullable DecisionLog before,
+            LogItemWriter writer)
+            throws IOException {
+        FileChannel channel = disk.create(temporary(file));
+        try {
+            writer.clear(FILE_HEADER_BYTES);
+            ByteBuffer header = writer.buffer();
+            header.put(0, MAGIC).putInt(8, VERSION).putLong(16, generation).putLong(24, lastSequence + 1);
+            header.putInt(12, headerChecksum(header));
+            disk.write(channel, header.flip());
+            writer.clear(RECORD_HEADER_BYTES);
+            DecisionLog log = new DecisionLog(disk, file, channel, generation, before, writer, lastSequence);
+            log.append(first);
+            log.flush();
+            return log;
+        } catch (IOException | RuntimeException e) {
+            channel.close();
+            throw e;
+        }
     }
 
-    /** Hands over every item of the good records, in order. */
-    static void replay(Path file, Scan scan, Consumer<LogItem> to) throws IOException {
-        reading(file, bytes -> {
-            int at = FILE_HEADER_BYTES;
-            while (at < scan.endBytes()) {
-                int length = bytes.getInt(at);
-                ByteBuffer payload = bytes.slice(at + RECORD_HEADER_BYTES, length);
-                while (payload.hasRemaining()) {
-                    to.accept(LogItemCodec.read(payload));
-                }
-                at += RECORD_HEADER_BYTES + length;
-            }
-            return at;
-        });
+    /** The file gets its name, in place of another of that name. */
+    void appear() throws IOException {
+        disk.rename(temporary(file), file);
+        appeared = true;
+    }
+
+    /** The file gets its name when all that was flushed is on disk: after a power loss too it is whole or not there. */
+    void appearSynced() throws IOException {
+        sync();
+        appear();
+        syncName();
+    }
+
+    private synchronized void syncName() throws IOException {
+        disk.syncDirectory(Objects.requireNonNull(file.getParent()));
+        nameSynced = true;
+    }
+
+    private static Path temporary(Path file) {
+        return file.resolveSibling(file.getFileName() + TEMPORARY);
+    }
+
+    /** A buffer for {@link #create}. */
+    static LogItemWriter writer() {
+        return new LogItemWriter(FLUSH_AT_BYTES + (64 << 10));
+    }
+
+    private DecisionLog(
+            StoreDisk disk,
+            Path file,
+            FileChannel channel,
+            long generation,
+            @Nullable DecisionLog before,
+            LogItemWriter waiting,
+            long lastSequence) {
+        this.disk = disk;
+        this.file = file;
+        this.channel = channel;
+        this.generation = generation;
+        this.before = before;
+        this.waiting = waiting;
+        this.sequence = lastSequence;
+        this.writtenBytes = FILE_HEADER_BYTES;
+    }
+
+    Path file() {
+        return file;
     }
 
     long generation() {
         return generation;
     }
 
+    /** Of the last record that was flushed. */
     long lastSequence() {
         return sequence;
     }
 
-    /** Length of the file once everything appended is written. */
-    long lengthBytes() {
-        return writtenBytes + waiting.position();
+    LogItemWriter lendWriter() {
+        return waiting;
+    }
+
+    long writtenBytes() {
+        return writtenBytes;
+    }
+
+    long unsyncedBytes() {
+        return writtenBytes - syncedBytes;
     }
 
     boolean synced() {
-        return syncedBytes == lengthBytes();
+        return waiting.position() == RECORD_HEADER_BYTES && syncedBytes == writtenBytes;
     }
 
-    /** One decision. It is in the page cache after {@link #flush}, on disk after {@link #sync}. */
-    void append(List<LogItem> items) throws IOException {
-        int start = waiting.position();
-        waiting = roomForHeader(waiting);
-        waiting.position(start + RECORD_HEADER_BYTES);
-        for (LogItem item : items) {
-            waiting = LogItemCodec.write(waiting, item);
+    /** One decision. It is in the page cache after {@link #flush}, on disk after {@link #sync} behind that. */
+    void append(List<Change> decision) throws IOException {
+        for (int i = 0; i < decision.size(); i++) {
+            waiting.write(decision.get(i));
         }
-        int length = waiting.position() - start - RECORD_HEADER_BYTES;
-        waiting.putInt(start, length).putLong(start + 8, sequence + 1).putLong(start + 16, syncedBytes);
-        waiting.putInt(start + 4, recordChecksum(waiting, start, length));
-        sequence++;
+        flushIfLong();
+    }
+
+    void append(LogItem item) throws IOException {
+        waiting.write(item);
+        flushIfLong();
+    }
+
+    private void flushIfLong() throws IOException {
         if (waiting.position() >= FLUSH_AT_BYTES) {
             flush();
         }
     }
 
-    /** Writes what was appended, with one write where the kernel takes it all. */
+    /** Writes what was appended: one record, one write where the kernel takes it all. */
     void flush() throws IOException {
-        if (waiting.position() == 0) {
+        ByteBuffer record = waiting.buffer();
+        int length = record.position() - RECORD_HEADER_BYTES;
+        if (length == 0) {
             return;
         }
-        int length = waiting.position();
-        writeFully(channel, waiting.flip());
-        waiting.clear();
-        writtenBytes += length;
+        sequence++;
+        record.putInt(0, length).putLong(8, sequence).putLong(16, syncedBytes);
+        record.putInt(4, recordChecksum(crc, record, 0, length));
+        long end = writtenBytes + RECORD_HEADER_BYTES + length;
+        disk.write(channel, record.flip());
+        writtenBytes = end;
+        waiting.clear(RECORD_HEADER_BYTES);
     }
 
-    void sync() throws IOException {
-        flush();
-        if (syncedBytes < writtenBytes) {
-            channel.force(true);
-            syncedBytes = writtenBytes;
+    /** Puts on disk what was flushed, and that under its name. Any thread; who comes second waits for the first. */
+    synchronized void sync() throws IOException {
+        long upTo = writtenBytes;
+        if (syncedBytes == upTo) {
+            return;
         }
+        if (before != null) {
+            before.sync();
+            before = null;
+        }
+        disk.sync(channel);
+        if (appeared && !nameSynced) {
+            syncName();
+        }
+        syncedBytes = upTo;
     }
 
     /** Does not flush or sync: after a failure that would be wrong. */
@@ -181,42 +258,78 @@ final class DecisionLog implements AutoCloseable {
         channel.close();
     }
 
-    private static Scan scan(Path file, ByteBuffer bytes, String bootId) {
-        checkHeader(file, bytes);
-        long generation = bytes.getLong(16);
-        long lastSequence = bytes.getLong(24) - 1;
-        String lastBootId = "";
-        int at = FILE_HEADER_BYTES;
-        while (at < bytes.limit() && goodRecord(bytes, at) && bytes.getLong(at + 8) == lastSequence + 1) {
-            if (decode(file, bytes, at) instanceof LogItem.Opening opening) {
-                lastBootId = opening.bootId();
+    /** Sequence of the first record of a file, or -1 if its header is not one. */
+    static long firstSequence(Path file) throws IOException {
+        return reading(file, bytes -> headerFault(file, bytes) == null ? bytes.getLong(24) : -1);
+    }
+
+    /**
+     * Finds the end of the good records, or of those before sequence {@code end}.
+     *
+     * @param bootId of the running kernel
+     * @param lastBootId of the last start before this file, as far as is known
+     * @throws StoreRefusedException if the file is of another version or damaged
+     */
+    static Scan scan(Path file, long end, String bootId, String lastBootId) throws IOException {
+        return reading(file, bytes -> scan(file, bytes, end, bootId, lastBootId));
+    }
+
+    /** Hands over every item of the good records, in order. */
+    static void replay(Path file, Scan scan, LogItemCodec.Taker to) throws IOException {
+        reading(file, bytes -> {
+            int at = FILE_HEADER_BYTES;
+            while (at < scan.endBytes()) {
+                int length = bytes.getInt(at);
+                LogItemCodec.readAll(bytes.slice(at + RECORD_HEADER_BYTES, length), to);
+                at += RECORD_HEADER_BYTES + length;
             }
-            lastSequence++;
+            return at;
+        });
+    }
+
+    private static Scan scan(Path file, ByteBuffer bytes, long end, String bootId, String lastBootId) {
+        String fault = headerFault(file, bytes);
+        if (fault != null) {
+            throw new StoreRefusedException(fault);
+        }
+        CRC32C crc = new CRC32C();
+        long first = bytes.getLong(24);
+        long last = first - 1;
+        long synced = 0;
+        String lastBoot = lastBootId;
+        int at = FILE_HEADER_BYTES;
+        while (last + 1 < end && goodRecord(crc, bytes, at) && bytes.getLong(at + 8) == last + 1) {
+            if (decode(file, bytes, at) instanceof LogItem.Opening opening) {
+                lastBoot = opening.bootId();
+            }
+            last++;
+            synced = bytes.getLong(at + 16);
             at += RECORD_HEADER_BYTES + bytes.getInt(at);
         }
         boolean torn = at < bytes.limit();
-        if (torn) {
-            refuseDamage(file, bytes, at, lastSequence, bootId.equals(lastBootId));
+        if (torn && last + 1 < end) {
+            refuseDamage(file, bytes, at, last, bootId.equals(lastBoot));
         }
-        return new Scan(generation, lastSequence, at, torn);
+        return new Scan(bytes.getLong(16), first, last, at, torn, synced, lastBoot);
     }
 
-    private static void checkHeader(Path file, ByteBuffer bytes) {
+    private static @Nullable String headerFault(Path file, ByteBuffer bytes) {
         byte[] magic = new byte[MAGIC.length];
         if (bytes.limit() >= FILE_HEADER_BYTES) {
             bytes.get(0, magic);
         }
         if (!Arrays.equals(magic, MAGIC)) {
-            throw new StoreRefusedException("data directory refused: " + file + " is not a decision log");
+            return "data directory damaged: " + file + " is not a decision log";
         }
         int version = bytes.getInt(8);
         if (version != VERSION) {
-            throw new StoreRefusedException("data directory of another version: " + file + " has format " + version
-                    + ", this program reads format " + VERSION);
+            return "data directory of another version: " + file + " has format " + version
+                    + ", this program reads format " + VERSION;
         }
         if (bytes.getInt(12) != headerChecksum(bytes)) {
-            throw new StoreRefusedException("data directory damaged: the header of " + file + " fails its checksum");
+            return "data directory damaged: the header of " + file + " fails its checksum";
         }
+        return null;
     }
 
     /** The first item; a record that passed its checksum and still cannot be read was written by another program. */
@@ -230,13 +343,14 @@ final class DecisionLog implements AutoCloseable {
     }
 
     private static void refuseDamage(Path file, ByteBuffer bytes, int bad, long lastSequence, boolean sameBoot) {
+        CRC32C crc = new CRC32C();
         boolean tooShort = bytes.limit() - bad < RECORD_HEADER_BYTES
                 || bytes.getInt(bad) > bytes.limit() - bad - RECORD_HEADER_BYTES;
         boolean damaged = sameBoot && !tooShort;
         long mostRecords = ((long) bytes.limit() - bad) / (RECORD_HEADER_BYTES + 1);
         for (int at = bad + 1; at <= bytes.limit() - RECORD_HEADER_BYTES && !damaged; at++) {
             long ahead = bytes.getLong(at + 8) - lastSequence;
-            if (ahead > 1 && ahead <= mostRecords + 1 && goodRecord(bytes, at)) {
+            if (ahead > 1 && ahead <= mostRecords + 1 && goodRecord(crc, bytes, at)) {
                 damaged = sameBoot || bytes.getLong(at + 16) > bad;
             }
         }
@@ -247,18 +361,18 @@ final class DecisionLog implements AutoCloseable {
         }
     }
 
-    private static boolean goodRecord(ByteBuffer bytes, int at) {
+    private static boolean goodRecord(CRC32C crc, ByteBuffer bytes, int at) {
         if (bytes.limit() - at < RECORD_HEADER_BYTES) {
             return false;
         }
         int length = bytes.getInt(at);
         return length >= 1
                 && length <= bytes.limit() - at - RECORD_HEADER_BYTES
-                && bytes.getInt(at + 4) == recordChecksum(bytes, at, length);
+                && bytes.getInt(at + 4) == recordChecksum(crc, bytes, at, length);
     }
 
-    private static int recordChecksum(ByteBuffer bytes, int at, int length) {
-        CRC32C crc = new CRC32C();
+    private static int recordChecksum(CRC32C crc, ByteBuffer bytes, int at, int length) {
+        crc.reset();
         crc.update(bytes.duplicate().limit(at + 4).position(at));
         crc.update(bytes.duplicate().limit(at + RECORD_HEADER_BYTES + length).position(at + 8));
         return (int) crc.getValue();
@@ -271,26 +385,13 @@ final class DecisionLog implements AutoCloseable {
         return (int) crc.getValue();
     }
 
-    private static ByteBuffer roomForHeader(ByteBuffer buffer) {
-        if (buffer.remaining() >= RECORD_HEADER_BYTES) {
-            return buffer;
-        }
-        return ByteBuffer.allocate(2 * buffer.capacity()).put(buffer.flip());
-    }
-
-    private static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            channel.write(bytes);
-        }
-    }
-
     private interface Reader<T> {
         T read(ByteBuffer bytes);
     }
 
     private static <T> T reading(Path file, Reader<T> reader) throws IOException {
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            return reader.read(channel.map(MapMode.READ_ONLY, 0, channel.size()));
+            return reader.read(channel.map(MapMode.READ_ONLY, 0, Files.size(file)));
         }
     }
 }

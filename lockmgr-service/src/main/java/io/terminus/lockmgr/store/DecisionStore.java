@@ -3,12 +3,9 @@ package io.terminus.lockmgr.store;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.terminus.lockmgr.lock.Change;
-import io.terminus.lockmgr.lock.Change.LockPut;
-import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
-import io.terminus.lockmgr.lock.Change.ValuePut;
-import io.terminus.lockmgr.lock.Change.VolumePut;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -16,19 +13,16 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.util.ArrayList;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Supplier;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import java.util.stream.StreamSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,51 +31,66 @@ import org.jspecify.annotations.Nullable;
  * <pre>
  *   data directory
  *     LOCK                        locked by the process that uses the directory
- *     decisions-GENERATION.log    see DecisionLog; the newest counts, an older one is about to be deleted
- *     decisions.tmp               a generation being begun
- *     locks.map, sessions.map     see GrantMaps
+ *     decisions-GENERATION.log    see DecisionLog; the newest is written, older ones wait to be rolled up
+ *     snapshot                    see Snapshot: what deleted generations said, but for locks
+ *     locks.map                   see GrantMap: what they said of locks
  *     CLEAN                       "generation sequence" of a store that was closed; removed before it is used again
+ *     *.tmp                       a file being begun
  * </pre>
  *
- * <p>Order of things: a decision is written to the log ({@link #append}, {@link #flush}), then put into the maps; only then
- * may a notice of it leave. So the log is never behind the maps, and a killed process loses nothing: the start rolls the
- * newest generation onto the maps, which may be done any number of times. Value blocks, volumes, the epoch and all sessions
- * are in the log alone or as well, at the head of each generation, and are synced ({@link #sync}) before the answer, so they
- * also survive power loss.
+ * <p>Order of things: a decision is written to the log ({@link #append}, {@link #flush}); only then may a notice of it leave.
+ * Nothing else is done on the owner's thread. When the log has grown by {@link StoreSettings#compactAfterBytes}, the owner
+ * begins a new generation, and another thread rolls the old one up: syncs it, puts what is left of its locks into the map,
+ * writes a new snapshot, and deletes it. So snapshot and map always hold what deleted generations said; the map may be ahead
+ * of the snapshot, never of the log. A start puts all generations that are left over both, which may be done any number of
+ * times. At most {@value #MOST_WAITING} generations wait; then the owner waits too, so a start never has more to read.
  *
- * <p>Grants do not. A start under another boot id without a clean close, or with maps that cannot be read, forgets sessions
- * and grants, says so in the log, and asks for a recovery window ({@link #recoveryTtlNanos}) in which nothing may be granted,
- * because holders of before may still believe. The window starts anew if the process dies in it ({@link #recoveryOver}
- * ends it in the log).
+ * <p>Value blocks, volumes, the epoch and all sessions are synced ({@link #sync}) before the answer, so they also survive
+ * power loss. To keep that wait short, the other thread syncs the log whenever {@value #SYNC_BEHIND_BYTES} bytes of it are
+ * not.
+ *
+ * <p>Grants do not survive power loss. A start under another boot id without a clean close, or with a map that cannot be
+ * read, forgets sessions and grants, says so in the log, and asks for a recovery window ({@link #recoveryTtlNanos}) in which
+ * nothing may be granted, because holders of before may still believe. The window starts anew if the process dies in it
+ * ({@link #recoveryOver} ends it in the log).
  *
  * <p>A {@link StoreFailedException} from any verb is final. The table is then ahead of the disk, or the disk of what was
- * answered: nobody may be told that anything was done, and the process must end; the next start takes what the log has.
+ * answered: nobody may be told that anything was done, and the process must end; the next start takes what the log has. A
+ * failure of the other thread is thrown by the next verb.
  *
  * <p>One owner thread, but for {@link #syncs} and {@link #appends}.
  */
 public final class DecisionStore implements AutoCloseable {
 
-    private static final Pattern LOG_NAME = Pattern.compile("decisions-(\\d{1,18})\\.log");
-    private static final String NEW_LOG = "decisions.tmp";
+    /** Generations that may wait to be rolled up. */
+    private static final int MOST_WAITING = 3;
+
+    private static final long SYNC_BEHIND_BYTES = 8 << 20;
+
     private static final String LOCK = "LOCK";
     private static final String CLEAN = "CLEAN";
 
     private final StoreSettings settings;
+    private final StoreDisk disk;
+    private final Executor background;
     private final FileChannel lockChannel;
-    private final Map<String, VolumePut> volumes = new LinkedHashMap<>();
-    private final Map<String, ValuePut> values = new LinkedHashMap<>();
-
-    /** Written to the log, still to be put into the maps. Bounded by what the log lets wait unwritten. */
-    private final List<Change> unmapped = new ArrayList<>();
-
-    private GrantMaps maps;
-    private DecisionLog log;
+    private final boolean memoryLost;
     private LogItem.Opening opening;
-    private boolean memoryLost;
+    private volatile DecisionLog log;
     private boolean failed;
     private boolean closed;
-    /** Length of the newest generation's head; 0 after a start, when it is not known: a new one is begun a little early. */
-    private long snapshotBytes;
+
+    // Only before the first append and in the background
+    private final GrantMap map;
+    private final Remembered remembered;
+    private final LogItemWriter snapshotWriter;
+
+    // Between the owner and the background
+    private final Object rolled = new Object();
+    private int waitingGenerations;
+    private volatile @Nullable Throwable backgroundFailure;
+    private volatile boolean abandoned;
+    private final AtomicBoolean syncBehindQueued = new AtomicBoolean();
 
     private final LongAdder syncs = new LongAdder();
     private final LongAdder appends = new LongAdder();
@@ -92,9 +101,21 @@ public final class DecisionStore implements AutoCloseable {
      * @throws StoreRefusedException with one sentence for the operator, if the directory cannot be used
      */
     public static DecisionStore open(StoreSettings settings) {
+        ExecutorService background = Executors.newSingleThreadExecutor(
+                Thread.ofPlatform().name("store-roll").daemon().factory());
+        try {
+            return open(settings, new StoreDisk(), background);
+        } catch (RuntimeException | Error e) {
+            background.shutdown();
+            throw e;
+        }
+    }
+
+    /** @param background one thread at a time; closed with the store if it can be */
+    static DecisionStore open(StoreSettings settings, StoreDisk disk, Executor background) {
         FileChannel lock = lock(settings.directory());
         try {
-            return new DecisionStore(settings, lock);
+            return new DecisionStore(settings, disk, background, lock);
         } catch (IOException e) {
             closeQuietly(lock);
             throw new StoreRefusedException(
@@ -105,69 +126,115 @@ public final class DecisionStore implements AutoCloseable {
         }
     }
 
-    private DecisionStore(StoreSettings settings, FileChannel lockChannel) throws IOException {
+    private DecisionStore(StoreSettings settings, StoreDisk disk, Executor background, FileChannel lockChannel)
+            throws IOException {
         this.settings = settings;
+        this.disk = disk;
+        this.background = background;
         this.lockChannel = lockChannel;
+        this.remembered = new Remembered();
+        this.snapshotWriter = DecisionLog.writer();
         Path directory = settings.directory();
-        List<Path> generations = generations(directory);
-        if (generations.isEmpty()) {
+        Snapshot.Covers snapshot = Snapshot.read(directory, remembered);
+        if (snapshot == null && LogChain.generations(directory).isEmpty()) {
             refuseForeign(directory);
+            this.memoryLost = false;
             this.opening = new LogItem.Opening(
                     Math.max(1, settings.epochAtLeast()), settings.bootId(), settings.maxTtlNanos(), false, false);
-            // The log comes first: maps without a log always mean that a log was lost.
-            this.log = beginGeneration(1, 0, List.of());
+            // The log comes first: a map without a log always means that a log was lost.
+            this.log = create(1, 0, null, DecisionLog.writer());
             try {
-                this.maps = GrantMaps.open(settings, true);
+                log.appearSynced();
+                this.map = GrantMap.open(disk, settings, true);
             } catch (IOException | RuntimeException | Error e) {
                 log.close();
                 throw e;
             }
+            remembered.take(opening);
             return;
         }
 
-        Path newest = generations.removeLast();
-        DecisionLog.Scan scan = DecisionLog.scan(newest, settings.bootId());
-        boolean clean = takeCleanMark(directory, scan);
-        // A process that died at its very first start may have left no maps; there is nothing to lose then.
-        boolean readable = scan.lastSequence() <= 1 || GrantMaps.present(directory);
-        GrantMaps opened;
+        String snapshotBootId = snapshot == null ? "" : remembered.opening().bootId();
+        LogChain chain = LogChain.find(directory, snapshot, settings.bootId(), snapshotBootId);
+        DecisionLog.Scan newest = chain.last();
+        boolean clean = takeCleanMark(directory, newest);
+        boolean otherBoot = !newest.bootId().equals(settings.bootId());
+        GrantMap opened = otherBoot && !clean ? null : openMap(newest, clean);
         try {
-            opened = GrantMaps.open(settings, clean);
-        } catch (RuntimeException e) {
-            // What is in the files makes no sense. A failure of the disk (IOException) is no reason to forget grants.
-            System.getLogger(DecisionStore.class.getName())
-                    .log(System.Logger.Level.WARNING, "maps cannot be read, grants are forgotten: " + e);
-            readable = false;
-            GrantMaps.delete(directory);
-            opened = GrantMaps.open(settings, true);
-        }
-        this.maps = opened;
-        try {
-            Roll roll = new Roll(opened);
-            DecisionLog.replay(newest, scan, roll::take);
-            LogItem.Opening last = roll.last();
-            boolean otherBoot = !last.bootId().equals(settings.bootId());
-            this.memoryLost = !readable || (otherBoot && !clean);
-            if (memoryLost) {
-                maps.clear();
+            // What is forgotten needs no map, but what else the log says is wanted.
+            LogItemCodec.Taker roll =
+                    opened == null ? new Remembering(remembered) : new GrantRoll(opened, remembered, () -> {});
+            for (LogChain.Part part : chain.parts()) {
+                DecisionLog.replay(part.file(), part.scan(), roll);
             }
+            if (roll instanceof GrantRoll grants) {
+                grants.finish();
+            }
+            if (!remembered.hasOpening()) {
+                throw new StoreRefusedException("data directory damaged: the log in " + directory
+                        + " names no epoch; put back a copy of the directory and raise lockmgr.epoch-at-least");
+            }
+            LogItem.Opening last = remembered.opening();
+            this.memoryLost = opened == null;
             this.opening = new LogItem.Opening(
                     Math.max(last.epoch() + 1, settings.epochAtLeast()),
                     settings.bootId(),
                     Math.max(last.maxTtlNanos(), settings.maxTtlNanos()),
                     memoryLost,
                     memoryLost || last.recovering());
-            this.log = DecisionLog.reopen(newest, scan);
-            log.append(List.of(opening));
-            log.sync();
-            syncs.increment();
-            for (Path older : generations) {
-                Files.delete(older);
+            for (Path lost : chain.lost().reversed()) {
+                disk.delete(lost);
             }
-            Files.deleteIfExists(directory.resolve(NEW_LOG));
+            // From here on the log says that grants are forgotten, if they are: a map may be made anew.
+            this.log = create(newest.generation() + 1, newest.lastSequence(), null, DecisionLog.writer());
+            try {
+                log.appearSynced();
+                syncs.increment();
+                if (opened == null) {
+                    GrantMap.delete(directory);
+                    opened = GrantMap.open(disk, settings, true);
+                }
+                this.map = opened;
+                remembered.take(opening);
+                writeSnapshot(newest.generation(), newest.lastSequence());
+                for (Path covered : chain.covered()) {
+                    disk.delete(covered);
+                }
+                for (LogChain.Part part : chain.parts()) {
+                    disk.delete(part.file());
+                }
+                deleteTemporary(directory);
+            } catch (IOException | RuntimeException | Error e) {
+                log.close();
+                throw e;
+            }
         } catch (IOException | RuntimeException | Error e) {
-            maps.closeUnsynced();
+            if (opened != null) {
+                opened.closeUnsynced();
+            }
             throw e;
+        }
+    }
+
+    /** Null if grants have to be forgotten. */
+    private @Nullable GrantMap openMap(DecisionLog.Scan newest, boolean clean) throws IOException {
+        // A process that died at its very first start may have left no map, or half of one; there is nothing to lose
+        // then.
+        boolean nothingToLose = newest.lastSequence() <= 1;
+        if (!nothingToLose && !GrantMap.present(settings.directory())) {
+            return null;
+        }
+        try {
+            return GrantMap.open(disk, settings, clean);
+        } catch (RuntimeException e) {
+            // What is in the file makes no sense. A failure of the disk (IOException) is no reason to forget grants.
+            System.getLogger(DecisionStore.class.getName())
+                    .log(System.Logger.Level.WARNING, "the map of grants cannot be read: " + e);
+            if (!nothingToLose) {
+                return null;
+            }
+            GrantMap.delete(settings.directory());
+            return GrantMap.open(disk, settings, true);
         }
     }
 
@@ -188,13 +255,19 @@ public final class DecisionStore implements AutoCloseable {
 
     /** What is remembered, in an order in which each change finds what it refers to. To be read once, before the first append. */
     public Iterable<Change> restored() {
-        Stream<Change> known = Stream.of(
-                        StreamSupport.stream(maps.sessions().spliterator(), false),
-                        volumes.values().stream().map(Change.class::cast),
-                        values.values().stream().map(Change.class::cast),
-                        StreamSupport.stream(maps.locks().spliterator(), false))
-                .flatMap(s -> s);
-        Iterator<Change> once = known.iterator();
+        Iterator<Change> known = remembered.changes().iterator();
+        Iterator<Change> locks = map.locks();
+        Iterator<Change> once = new Iterator<>() {
+            @Override
+            public boolean hasNext() {
+                return known.hasNext() || locks.hasNext();
+            }
+
+            @Override
+            public Change next() {
+                return known.hasNext() ? known.next() : locks.next();
+            }
+        };
         return () -> once;
     }
 
@@ -203,29 +276,41 @@ public final class DecisionStore implements AutoCloseable {
         if (changes.isEmpty()) {
             return;
         }
-        List<LogItem> items = new ArrayList<>(changes.size());
-        for (Change change : changes) {
-            items.add(new LogItem.Changed(change));
+        requireUsable();
+        try {
+            log.append(changes);
+        } catch (IOException | RuntimeException | Error e) {
+            throw failure("append to", e);
         }
-        attempt("append to", () -> log.append(items));
         appends.increment();
-        unmapped.addAll(changes);
     }
 
     /** After this a kill of the process loses nothing of what was appended. */
     public void flush() {
-        attempt("write", log::flush);
-        putUnmapped();
-        if (log.lengthBytes() - snapshotBytes > settings.compactAfterBytes()) {
-            attempt("begin a new generation of", this::compact);
+        requireUsable();
+        try {
+            log.flush();
+            if (log.writtenBytes() > settings.compactAfterBytes()) {
+                beginGeneration();
+            } else if (log.unsyncedBytes() > SYNC_BEHIND_BYTES && syncBehindQueued.compareAndSet(false, true)) {
+                background.execute(this::syncBehind);
+            }
+        } catch (IOException | RuntimeException | Error e) {
+            throw failure("write", e);
         }
     }
 
     /** After this a power loss loses nothing of what was appended. One fsync for all. */
     public void sync() {
-        if (!log.synced()) {
-            attempt("sync", log::sync);
-            syncs.increment();
+        requireUsable();
+        try {
+            log.flush();
+            if (!log.synced()) {
+                log.sync();
+                syncs.increment();
+            }
+        } catch (IOException | RuntimeException | Error e) {
+            throw failure("sync", e);
         }
         flush();
     }
@@ -246,13 +331,18 @@ public final class DecisionStore implements AutoCloseable {
         if (!opening.recovering()) {
             return;
         }
-        attempt("append to", () -> log.append(List.of(new LogItem.RecoveryOver())));
+        requireUsable();
+        try {
+            log.append(new LogItem.RecoveryOver());
+        } catch (IOException | RuntimeException | Error e) {
+            throw failure("append to", e);
+        }
         opening =
                 new LogItem.Opening(opening.epoch(), opening.bootId(), opening.maxTtlNanos(), opening.forgets(), false);
         sync();
     }
 
-    /** Number of fsyncs of the log since the start. Any thread. */
+    /** Number of times somebody had to wait for an fsync of the log since the start. Any thread. */
     public long syncs() {
         return syncs.sum();
     }
@@ -262,154 +352,174 @@ public final class DecisionStore implements AutoCloseable {
         return appends.sum();
     }
 
-    /** Leaves a mark, if nothing failed, with which the next start also trusts the maps after a restart of the machine. */
+    /** Leaves a mark, if nothing failed, with which the next start also trusts the map after a restart of the machine. */
     @Override
     public void close() {
         if (closed) {
             return;
         }
-        closed = true;
+        endBackground();
         try (lockChannel;
                 DecisionLog closing = log) {
-            if (failed) {
-                maps.closeUnsynced();
+            if (failed || backgroundFailure != null) {
+                closed = true;
+                map.closeUnsynced();
                 return;
             }
+            closing.flush();
             closing.sync();
-            putUnmapped();
-            maps.close();
+            map.close();
             leaveCleanMark(closing);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             throw failure("close", e);
+        } finally {
+            closed = true;
         }
     }
 
     /** As a kill would: nothing more is written. */
     void abandon() throws IOException {
+        abandoned = true;
         closed = true;
-        maps.closeUnsynced();
+        endBackground();
+        map.closeUnsynced();
         log.close();
         lockChannel.close();
     }
 
-    /** Puts the newest generation over the maps. */
-    private final class Roll {
-        private final GrantMaps onto;
-        private LogItem.@Nullable Opening last;
-
-        Roll(GrantMaps onto) {
-            this.onto = onto;
-        }
-
-        void take(LogItem item) {
-            switch (item) {
-                case LogItem.Opening o -> {
-                    if (o.forgets()) {
-                        onto.clear();
-                    }
-                    last = o;
-                }
-                case LogItem.RecoveryOver r -> {
-                    LogItem.Opening o = last();
-                    last = new LogItem.Opening(o.epoch(), o.bootId(), o.maxTtlNanos(), o.forgets(), false);
-                }
-                case LogItem.Changed c -> {
-                    note(c.change());
-                    onto.put(c.change());
-                }
-            }
-        }
-
-        LogItem.Opening last() {
-            if (last == null) {
-                throw new StoreRefusedException("data directory damaged: the newest log in " + settings.directory()
-                        + " names no epoch; put back a copy of the directory and raise lockmgr.epoch-at-least");
-            }
-            return last;
+    /** What is queued is done first, unless this store was abandoned. */
+    private void endBackground() {
+        if (background instanceof ExecutorService service) {
+            service.close();
         }
     }
 
-    private void putUnmapped() {
-        try {
-            for (Change change : unmapped) {
-                note(change);
-                maps.put(change);
-            }
-        } catch (RuntimeException e) {
-            throw failure("put a change into the maps of", e);
-        }
-        unmapped.clear();
-    }
-
-    private void note(Change change) {
-        switch (change) {
-            case VolumePut v -> volumes.put(v.volume(), v);
-            case ValuePut v -> values.put(v.volume(), v);
-            case SessionOpened s -> {}
-            case SessionClosed s -> {}
-            case LockPut l -> {}
-            case Change.LockGone l -> {}
-        }
-    }
-
-    private void compact() throws IOException {
-        log.sync();
-        DecisionLog old = log;
-        log = beginGeneration(old.generation() + 1, old.lastSequence(), maps.sessions());
-        old.close();
-        Files.delete(logFile(old.generation()));
-    }
-
-    /** The file appears under its name only when all of it is on disk, so the newest generation is always whole. */
-    private DecisionLog beginGeneration(long generation, long lastSequence, Iterable<Change> sessions)
-            throws IOException {
-        Path directory = settings.directory();
-        Path temporary = directory.resolve(NEW_LOG);
-        DecisionLog begun = DecisionLog.create(temporary, generation, lastSequence);
-        try {
-            begun.append(List.of(new LogItem.Opening(
-                    opening.epoch(), opening.bootId(), opening.maxTtlNanos(), false, opening.recovering())));
-            for (Iterable<? extends Change> changes : List.of(sessions, volumes.values(), values.values())) {
-                for (Change change : changes) {
-                    begun.append(List.of(new LogItem.Changed(change)));
-                }
-            }
-            begun.sync();
-            Files.move(temporary, logFile(generation), StandardCopyOption.ATOMIC_MOVE);
-            syncDirectory(directory);
-        } catch (IOException | RuntimeException e) {
-            begun.close();
-            throw e;
-        }
-        snapshotBytes = begun.lengthBytes();
-        syncs.increment();
-        return begun;
-    }
-
-    private interface Attempt {
-        void run() throws IOException;
-    }
-
-    private void attempt(String verb, Attempt attempt) {
+    private void requireUsable() {
         if (failed || closed) {
             throw new StoreFailedException("the store has " + (failed ? "failed" : "been closed") + " before");
         }
-        try {
-            attempt.run();
-        } catch (IOException | RuntimeException e) {
-            throw failure(verb, e);
+        Throwable behind = backgroundFailure;
+        if (behind != null) {
+            throw failure("roll up", behind);
         }
     }
 
-    private StoreFailedException failure(String verb, Exception e) {
+    private StoreFailedException failure(String verb, Throwable e) {
         failed = true;
         return new StoreFailedException(
                 "could not " + verb + " the decision log in " + settings.directory() + ": " + describe(e), e);
     }
 
-    private Path logFile(long generation) {
-        return settings.directory().resolve("decisions-%012d.log".formatted(generation));
+    // Generations
+
+    /** The owner goes on in a new file at once; the old one is left to the background. */
+    private void beginGeneration() throws IOException {
+        synchronized (rolled) {
+            boolean interrupted = false;
+            while (waitingGenerations >= MOST_WAITING && backgroundFailure == null) {
+                try {
+                    rolled.wait();
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+            waitingGenerations++;
+        }
+        DecisionLog old = log;
+        log = create(old.generation() + 1, old.lastSequence(), old, old.lendWriter());
+        log.appear();
+        background.execute(() -> rollUp(old));
     }
+
+    private DecisionLog create(long generation, long lastSequence, @Nullable DecisionLog before, LogItemWriter writer)
+            throws IOException {
+        LogItem first = before == null
+                ? opening
+                : new LogItem.Opening(
+                        opening.epoch(), opening.bootId(), opening.maxTtlNanos(), false, opening.recovering());
+        return DecisionLog.create(
+                disk, LogChain.file(settings.directory(), generation), generation, lastSequence, first, before, writer);
+    }
+
+    /** In the background. A crash at any step leaves what a start can do again. */
+    private void rollUp(DecisionLog old) {
+        if (abandoned || backgroundFailure != null) {
+            return;
+        }
+        try {
+            old.sync();
+            DecisionLog.Scan scan = DecisionLog.scan(old.file(), old.lastSequence() + 1, "", settings.bootId());
+            if (scan.lastSequence() != old.lastSequence()) {
+                throw new IOException(
+                        old.file() + " holds " + scan.lastSequence() + " instead of " + old.lastSequence());
+            }
+            GrantRoll roll = new GrantRoll(map, remembered, this::syncBehindIfLong);
+            DecisionLog.replay(old.file(), scan, roll);
+            roll.finish();
+            // The old one may go only when the new one is sure to be there, with a header and the epoch.
+            log.sync();
+            writeSnapshot(old.generation(), old.lastSequence());
+            old.close();
+            disk.delete(old.file());
+            synchronized (rolled) {
+                waitingGenerations--;
+                rolled.notifyAll();
+            }
+        } catch (Throwable e) {
+            backgroundFailed(e);
+        }
+    }
+
+    private void writeSnapshot(long generation, long lastSequence) throws IOException {
+        Snapshot.write(
+                disk, settings.directory(), new Snapshot.Covers(generation, lastSequence), remembered, snapshotWriter);
+    }
+
+    private void syncBehind() {
+        syncBehindQueued.set(false);
+        try {
+            syncBehindIfLong();
+        } catch (Throwable e) {
+            backgroundFailed(e);
+        }
+    }
+
+    private void syncBehindIfLong() {
+        DecisionLog current = log;
+        if (current.unsyncedBytes() > SYNC_BEHIND_BYTES && !abandoned) {
+            try {
+                current.sync();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    private void backgroundFailed(Throwable e) {
+        synchronized (rolled) {
+            backgroundFailure = e;
+            rolled.notifyAll();
+        }
+    }
+
+    /** Takes what is not about locks. */
+    private record Remembering(Remembered remembered) implements LogItemCodec.Taker {
+        @Override
+        public void take(LogItem item) {
+            remembered.take(item);
+        }
+
+        @Override
+        public void takeLock(long lockId, byte[] lockPut) {}
+
+        @Override
+        public void takeLockGone(long lockId) {}
+    }
+
+    // The directory
 
     private static FileChannel lock(Path directory) {
         FileChannel channel = null;
@@ -431,25 +541,9 @@ public final class DecisionStore implements AutoCloseable {
                 "data directory " + directory + " is in use by another process; each lock manager needs its own");
     }
 
-    /** Oldest first. */
-    private static List<Path> generations(Path directory) throws IOException {
-        List<Path> found = new ArrayList<>();
-        try (Stream<Path> files = Files.list(directory)) {
-            files.filter(f -> LOG_NAME.matcher(f.getFileName().toString()).matches())
-                    .sorted((a, b) -> Long.compare(generation(a), generation(b)))
-                    .forEach(found::add);
-        }
-        return found;
-    }
-
-    private static long generation(Path log) {
-        Matcher name = LOG_NAME.matcher(log.getFileName().toString());
-        return name.matches() ? Long.parseLong(name.group(1)) : 0;
-    }
-
-    /** Maps without a log: somebody lost the part that matters. An epoch must not start again at 1 there. */
+    /** A map without a log: somebody lost the part that matters. An epoch must not start again at 1 there. */
     private static void refuseForeign(Path directory) {
-        for (String file : List.of(GrantMaps.LOCKS_FILE, GrantMaps.SESSIONS_FILE, CLEAN)) {
+        for (String file : List.of(GrantMap.FILE, CLEAN)) {
             if (Files.exists(directory.resolve(file))) {
                 throw new StoreRefusedException("data directory damaged: " + directory + " has " + file
                         + " but no decisions-*.log; empty it and set lockmgr.epoch-at-least above the last epoch");
@@ -457,12 +551,12 @@ public final class DecisionStore implements AutoCloseable {
         }
     }
 
-    private static boolean takeCleanMark(Path directory, DecisionLog.Scan scan) throws IOException {
+    private boolean takeCleanMark(Path directory, DecisionLog.Scan scan) throws IOException {
         Path mark = directory.resolve(CLEAN);
         try {
             boolean matches = Files.readString(mark, UTF_8).equals(cleanMark(scan.generation(), scan.lastSequence()));
             Files.delete(mark);
-            syncDirectory(directory);
+            disk.syncDirectory(directory);
             return matches && !scan.torn();
         } catch (NoSuchFileException e) {
             return false;
@@ -471,7 +565,7 @@ public final class DecisionStore implements AutoCloseable {
 
     private void leaveCleanMark(DecisionLog closing) throws IOException {
         Path directory = settings.directory();
-        Path temporary = directory.resolve(CLEAN + ".tmp");
+        Path temporary = directory.resolve(CLEAN + DecisionLog.TEMPORARY);
         Files.writeString(
                 temporary,
                 cleanMark(closing.generation(), closing.lastSequence()),
@@ -480,17 +574,21 @@ public final class DecisionStore implements AutoCloseable {
                 StandardOpenOption.TRUNCATE_EXISTING,
                 StandardOpenOption.WRITE,
                 StandardOpenOption.SYNC);
-        Files.move(temporary, directory.resolve(CLEAN), StandardCopyOption.ATOMIC_MOVE);
-        syncDirectory(directory);
+        disk.rename(temporary, directory.resolve(CLEAN));
+        disk.syncDirectory(directory);
     }
 
     private static String cleanMark(long generation, long sequence) {
         return generation + " " + sequence + "\n";
     }
 
-    private static void syncDirectory(Path directory) throws IOException {
-        try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
-            channel.force(true);
+    private void deleteTemporary(Path directory) throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path file : (Iterable<Path>) files::iterator) {
+                if (file.getFileName().toString().endsWith(DecisionLog.TEMPORARY)) {
+                    disk.delete(file);
+                }
+            }
         }
     }
 
@@ -505,7 +603,7 @@ public final class DecisionStore implements AutoCloseable {
     }
 
     /** For people: the messages of the file system name the file and, often, not what is wrong with it. */
-    private static String describe(Exception e) {
+    private static String describe(Throwable e) {
         if (e instanceof AccessDeniedException) {
             return "permission denied on " + e.getMessage();
         }

@@ -8,7 +8,7 @@ sealed interface LogItem {
     record Changed(Change change) implements LogItem {}
 
     /**
-     * A start of the server, and the first item of every generation.
+     * A start of the server, and the first item of every generation and of the snapshot.
      *
      * @param maxTtlNanos the longest lease that any start up to this one gave
      * @param forgets sessions and grants of before are gone: the machine lost its memory
@@ -19,4 +19,7 @@ sealed interface LogItem {
 
     /** Every lease of before the memory loss has ended. */
     record RecoveryOver() implements LogItem {}
+
+    /** The last item of a snapshot: it is whole, and says what all records up to this sequence say. */
+    record Through(long sequence) implements LogItem {}
 }

@@ -2,7 +2,6 @@ package io.terminus.lockmgr.store;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import io.terminus.lockmgr.lock.Change;
 import io.terminus.lockmgr.lock.Change.LockGone;
 import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
@@ -26,86 +25,70 @@ import java.nio.ByteBuffer;
  *                      end 8, token 8, mode 1 (0 NL .. 5 EX), revoked 1, session text, volume text
  *   7 LockGone         lock 8
  *   8 ValuePut         version 8, request 8, length 4, value, volume text, session text
+ *   9 Through          sequence 8
  * </pre>
  *
- * The maps keep LockPut and SessionOpened in this form too. Any thread.
+ * The map of grants keeps each LockPut in this form too. Written by LogItemWriter. Any thread.
  */
 final class LogItemCodec {
 
-    private static final byte OPENING = 1;
-    private static final byte RECOVERY_OVER = 2;
-    private static final byte SESSION_OPENED = 3;
-    private static final byte SESSION_CLOSED = 4;
-    private static final byte VOLUME_PUT = 5;
-    private static final byte LOCK_PUT = 6;
-    private static final byte LOCK_GONE = 7;
-    private static final byte VALUE_PUT = 8;
+    static final byte OPENING = 1;
+    static final byte RECOVERY_OVER = 2;
+    static final byte SESSION_OPENED = 3;
+    static final byte SESSION_CLOSED = 4;
+    static final byte VOLUME_PUT = 5;
+    static final byte LOCK_PUT = 6;
+    static final byte LOCK_GONE = 7;
+    static final byte VALUE_PUT = 8;
+    static final byte THROUGH = 9;
 
-    private static final int FORGETS = 1;
-    private static final int RECOVERING = 2;
+    static final int FORGETS = 1;
+    static final int RECOVERING = 2;
 
-    /** Fixed fields of the longest item, with room to spare. Texts and values come on top. */
-    private static final int FIXED_BYTES = 80;
+    static final int LONGEST_TEXT_BYTES = 0xFFFF;
+
+    private static final int LOCK_ID_AT = 1;
+    private static final int LOCK_PUT_TEXTS_AT = 67;
+    private static final int LOCK_GONE_BYTES = 9;
 
     private static final Mode[] MODES = Mode.values();
 
     private LogItemCodec() {}
 
-    /** Writes at the position of {@code to}; returns it, or a larger copy if it was too small. */
-    static ByteBuffer write(ByteBuffer to, LogItem item) {
-        return switch (item) {
-            case LogItem.Opening o -> {
-                byte[] bootId = o.bootId().getBytes(UTF_8);
-                ByteBuffer b = room(to, FIXED_BYTES + bootId.length);
-                b.put(OPENING).putLong(o.epoch()).putLong(o.maxTtlNanos());
-                b.put((byte) ((o.forgets() ? FORGETS : 0) | (o.recovering() ? RECOVERING : 0)));
-                yield text(b, bootId);
-            }
-            case LogItem.RecoveryOver r -> room(to, FIXED_BYTES).put(RECOVERY_OVER);
-            case LogItem.Changed c -> write(to, c.change());
-        };
+    /** Who takes items. Locks are most of them by far, and are moved, not read: they come as the bytes they are. */
+    interface Taker {
+        void take(LogItem item);
+
+        void takeLock(long lockId, byte[] lockPut);
+
+        void takeLockGone(long lockId);
     }
 
-    static ByteBuffer write(ByteBuffer to, Change change) {
-        return switch (change) {
-            case SessionOpened s -> {
-                byte[] session = s.sessionId().getBytes(UTF_8);
-                byte[] owner = s.owner().getBytes(UTF_8);
-                ByteBuffer b = room(to, FIXED_BYTES + session.length + owner.length);
-                b.put(SESSION_OPENED).putLong(s.ttlNanos());
-                yield text(text(b, session), owner);
+    /** Hands over all items of {@code from}, in order. */
+    static void readAll(ByteBuffer from, Taker to) {
+        while (from.hasRemaining()) {
+            int at = from.position();
+            switch (from.get(at)) {
+                case LOCK_PUT -> {
+                    int volumeAt = at + LOCK_PUT_TEXTS_AT + 2 + (from.getShort(at + LOCK_PUT_TEXTS_AT) & 0xFFFF);
+                    byte[] lockPut = new byte[volumeAt + 2 + (from.getShort(volumeAt) & 0xFFFF) - at];
+                    from.get(lockPut);
+                    to.takeLock(from.getLong(at + LOCK_ID_AT), lockPut);
+                }
+                case LOCK_GONE -> {
+                    to.takeLockGone(from.getLong(at + LOCK_ID_AT));
+                    from.position(at + LOCK_GONE_BYTES);
+                }
+                default -> to.take(read(from));
             }
-            case SessionClosed s -> {
-                byte[] session = s.sessionId().getBytes(UTF_8);
-                yield text(room(to, FIXED_BYTES + session.length).put(SESSION_CLOSED), session);
-            }
-            case VolumePut v -> {
-                byte[] volume = v.volume().getBytes(UTF_8);
-                byte[] uuid = v.uuid().getBytes(UTF_8);
-                ByteBuffer b = room(to, FIXED_BYTES + volume.length + uuid.length);
-                b.put(VOLUME_PUT).putLong(v.lockDelayNanos());
-                yield text(text(b, volume), uuid);
-            }
-            case LockPut l -> {
-                byte[] session = l.sessionId().getBytes(UTF_8);
-                byte[] volume = l.volume().getBytes(UTF_8);
-                ByteBuffer b = room(to, FIXED_BYTES + session.length + volume.length);
-                b.put(LOCK_PUT).putLong(l.lockId()).putLong(l.requestId()).putLong(l.lastRequestId());
-                b.putLong(l.requestedStart()).putLong(l.requestedEnd());
-                b.putLong(l.start()).putLong(l.end()).putLong(l.token());
-                b.put((byte) l.mode().ordinal()).put((byte) (l.revoked() ? 1 : 0));
-                yield text(text(b, session), volume);
-            }
-            case LockGone l -> room(to, FIXED_BYTES).put(LOCK_GONE).putLong(l.lockId());
-            case ValuePut v -> {
-                byte[] session = v.sessionId().getBytes(UTF_8);
-                byte[] volume = v.volume().getBytes(UTF_8);
-                ByteBuffer b = room(to, FIXED_BYTES + session.length + volume.length + v.value().length);
-                b.put(VALUE_PUT).putLong(v.version()).putLong(v.requestId());
-                b.putInt(v.value().length).put(v.value());
-                yield text(text(b, volume), session);
-            }
-        };
+        }
+    }
+
+    static LockPut readLock(byte[] lockPut) {
+        if (read(ByteBuffer.wrap(lockPut)) instanceof LogItem.Changed item && item.change() instanceof LockPut lock) {
+            return lock;
+        }
+        throw new IllegalArgumentException("item of kind " + lockPut[0] + " among the grants");
     }
 
     /** The item at the position of {@code from}. Throws IllegalArgumentException for a kind or mode that is not known. */
@@ -167,15 +150,9 @@ final class LogItemCodec {
                 String volume = text(from);
                 yield new LogItem.Changed(new ValuePut(volume, version, value, text(from), requestId));
             }
-            default -> throw new IllegalArgumentException("item of kind " + kind + ", known are 1 to 8");
+            case THROUGH -> new LogItem.Through(from.getLong());
+            default -> throw new IllegalArgumentException("item of kind " + kind + ", known are 1 to 9");
         };
-    }
-
-    private static ByteBuffer text(ByteBuffer to, byte[] utf8) {
-        if (utf8.length > 0xFFFF) {
-            throw new IllegalArgumentException("text of " + utf8.length + " bytes, at most 65535 fit");
-        }
-        return to.putShort((short) utf8.length).put(utf8);
     }
 
     private static String text(ByteBuffer from) {
@@ -189,14 +166,5 @@ final class LogItemCodec {
             throw new IllegalArgumentException("mode " + ordinal + ", known are 0 to " + (MODES.length - 1));
         }
         return MODES[ordinal];
-    }
-
-    private static ByteBuffer room(ByteBuffer buffer, int bytes) {
-        if (buffer.remaining() >= bytes) {
-            return buffer;
-        }
-        int needed = Math.addExact(buffer.position(), bytes);
-        ByteBuffer larger = ByteBuffer.allocate(Math.max(needed, (int) Math.min(2L * buffer.capacity(), 1 << 30)));
-        return larger.put(buffer.flip());
     }
 }

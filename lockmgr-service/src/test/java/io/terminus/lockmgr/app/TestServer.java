@@ -45,7 +45,7 @@ final class TestServer implements AutoCloseable {
                 0,
                 outboundLimit);
         store = DecisionStore.open(new StoreSettings(
-                directory, bootId, 1 << 20, 1000, 100, properties.maxTtl().toNanos(), 0));
+                directory, bootId, 1 << 20, 1000, properties.maxTtl().toNanos(), 0));
         SessionDesk desk = new SessionDesk();
         BootClock clock = new BootClock();
         LockTable table = LockManagerApplication.table(properties, store, clock.getAsLong());

@@ -92,7 +92,7 @@ class DecisionStoreTest {
         StoreSettings settings = settings("boot-1", 1 << 20);
 
         DecisionStore raised = DecisionStore.open(
-                new StoreSettings(settings.directory(), settings.bootId(), 1 << 20, 1000, 100, TTL_NANOS, 1000));
+                new StoreSettings(settings.directory(), settings.bootId(), 1 << 20, 1000, TTL_NANOS, 1000));
 
         assertThat(raised.epoch()).isEqualTo(1000);
         raised.abandon();
@@ -141,7 +141,7 @@ class DecisionStoreTest {
     @Test
     void windowLastsTheLongestLeaseEverGiven() throws IOException {
         DecisionStore generous =
-                DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, 100, 5 * TTL_NANOS, 0));
+                DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, 5 * TTL_NANOS, 0));
         generous.abandon();
         open("boot-1").abandon();
 
@@ -179,12 +179,12 @@ class DecisionStoreTest {
     }
 
     @Test
-    void unreadableMapsCountAsMemoryLoss() throws IOException {
+    void missingMapCountsAsMemoryLoss() throws IOException {
         DecisionStore store = open("boot-1");
         decide(store, SESSION);
         decide(store, VOLUME, LOCK);
         store.abandon();
-        Files.delete(directory.resolve(GrantMaps.LOCKS_FILE));
+        Files.delete(directory.resolve(GrantMap.FILE));
 
         DecisionStore reopened = open("boot-1");
 
@@ -200,7 +200,7 @@ class DecisionStoreTest {
         decide(store, SESSION);
         decide(store, VOLUME, LOCK);
         store.abandon();
-        try (FileChannel map = FileChannel.open(directory.resolve(GrantMaps.LOCKS_FILE), StandardOpenOption.WRITE)) {
+        try (FileChannel map = FileChannel.open(directory.resolve(GrantMap.FILE), StandardOpenOption.WRITE)) {
             map.truncate(lengthBytes);
         }
 
@@ -227,16 +227,13 @@ class DecisionStoreTest {
 
         for (long length = ends.getFirst(); length <= ends.getLast(); length++) {
             Files.write(log, java.util.Arrays.copyOf(whole, (int) length));
-            DecisionLog.Scan scan = DecisionLog.scan(log, "boot-1");
+            DecisionLog.Scan scan = scan(log);
 
             long kept = length;
             long wholeDecisions = ends.stream().filter(end -> end <= kept).count() - 1;
             assertThat(scan.endBytes()).isEqualTo(ends.get((int) wholeDecisions));
             assertThat(scan.torn()).isEqualTo(!ends.contains(length));
-            List<LogItem> items = new ArrayList<>();
-            DecisionLog.replay(log, scan, items::add);
-            assertThat(items.stream().filter(i -> i instanceof LogItem.Changed c && c.change() instanceof LockPut))
-                    .hasSize((int) (2 * wholeDecisions));
+            assertThat(locks(log, scan)).hasSize((int) (2 * wholeDecisions));
         }
     }
 
@@ -277,7 +274,7 @@ class DecisionStoreTest {
             bad[at] ^= 0x40;
             Files.write(log(), bad);
 
-            assertThatThrownBy(() -> DecisionLog.scan(log(), "boot-1"))
+            assertThatThrownBy(() -> scan(log()))
                     .as("byte %s", at)
                     .isInstanceOf(StoreRefusedException.class)
                     .hasMessageContaining("record 3 at byte " + from)
@@ -318,17 +315,17 @@ class DecisionStoreTest {
     void otherFormatVersionIsRefusedByName() throws IOException {
         open("boot-1").close();
         try (FileChannel channel = FileChannel.open(log(), StandardOpenOption.WRITE)) {
-            channel.write(ByteBuffer.allocate(4).putInt(0, 2), 8);
+            channel.write(ByteBuffer.allocate(4).putInt(0, 77), 8);
         }
 
         assertThatThrownBy(() -> open("boot-1"))
                 .isInstanceOf(StoreRefusedException.class)
                 .hasMessageContaining("data directory of another version")
-                .hasMessageContaining("format 2");
+                .hasMessageContaining("format 77");
     }
 
     @Test
-    void mapsWithoutALogAreRefused() throws IOException {
+    void mapWithoutALogIsRefused() throws IOException {
         open("boot-1").close();
         Files.delete(log());
 
@@ -359,18 +356,44 @@ class DecisionStoreTest {
                 decide(store, new LockGone(id));
             }
         }
-        store.abandon();
+        store.close();
 
+        assertThat(LogChain.generations(directory)).hasSize(1);
+        assertThat(log().getFileName().toString()).isNotEqualTo("decisions-000000000001.log");
+        assertThat(Files.size(log())).isLessThan(2 * 4096);
         DecisionStore reopened = DecisionStore.open(settings("boot-1", 4096));
 
-        assertThat(log().getFileName().toString()).isNotEqualTo("decisions-000000000001.log");
-        assertThat(Files.size(log())).isLessThan(3 * 4096);
         List<Change> restored = list(reopened);
         assertThat(restored.stream().filter(LockPut.class::isInstance)).hasSize(100);
         assertThat(restored).contains(SESSION, VOLUME);
         assertThat(restored.stream().filter(ValuePut.class::isInstance)).hasSize(1);
         assertThat(reopened.epoch()).isEqualTo(2);
         reopened.abandon();
+    }
+
+    @Test
+    void locksThatComeAndGoInOneGenerationNeverTouchTheMap() throws IOException {
+        List<String> touched = new ArrayList<>();
+        StoreDisk disk = new StoreDisk() {
+            @Override
+            void changingMap() {
+                touched.add("once");
+            }
+        };
+        DecisionStore store = DecisionStore.open(settings("boot-1", 4096), disk, Runnable::run);
+        list(store);
+        decide(store, SESSION);
+        decide(store, VOLUME, lock(1));
+
+        for (long id = 2; id <= 500; id++) {
+            decide(store, lock(id));
+            decide(store, new LockGone(id));
+        }
+
+        assertThat(LogChain.generations(directory).getFirst().getFileName().toString())
+                .isGreaterThan("decisions-000000000010.log");
+        assertThat(touched).hasSizeLessThan(30);
+        store.abandon();
     }
 
     @Test
@@ -385,14 +408,117 @@ class DecisionStoreTest {
         decide(compacting, lock(2));
         compacting.abandon();
         Files.write(older, olderBytes);
-        Files.write(directory.resolve("decisions.tmp"), new byte[] {1});
+        Files.write(directory.resolve("decisions-000000000009.log.tmp"), new byte[] {1});
 
         DecisionStore reopened = open("boot-1");
 
         assertThat(list(reopened)).containsExactlyInAnyOrder(SESSION, VOLUME, LOCK, lock(2));
         assertThat(older).doesNotExist();
-        assertThat(directory.resolve("decisions.tmp")).doesNotExist();
+        assertThat(directory.resolve("decisions-000000000009.log.tmp")).doesNotExist();
         reopened.abandon();
+    }
+
+    @Test
+    void missingGenerationIsRefused() throws IOException {
+        DecisionStore store = DecisionStore.open(settings("boot-1", 1 << 20), new StoreDisk(), neverRun());
+        decide(store, SESSION);
+        store.abandon();
+        DecisionStore next = DecisionStore.open(settings("boot-1", 1), new StoreDisk(), neverRun());
+        decide(next, VOLUME);
+        decide(next, LOCK);
+        next.abandon();
+        List<Path> logs = LogChain.generations(directory);
+
+        assertThat(logs).hasSize(3);
+        for (Path missing : logs.subList(0, 2)) {
+            byte[] bytes = Files.readAllBytes(missing);
+            Files.delete(missing);
+            assertThatThrownBy(() -> open("boot-1"))
+                    .isInstanceOf(StoreRefusedException.class)
+                    .hasMessageContaining("damaged")
+                    .hasMessageContaining(missing + " is missing");
+            Files.write(missing, bytes);
+        }
+        DecisionStore whole = open("boot-1");
+        assertThat(list(whole)).containsExactlyInAnyOrder(SESSION, VOLUME, LOCK);
+        whole.abandon();
+    }
+
+    @Test
+    void unsyncedGenerationBehindATornEndIsGivenUpAfterPowerLossOnly() throws IOException {
+        DecisionStore store = DecisionStore.open(settings("boot-1", 300), new StoreDisk(), neverRun());
+        decide(store, SESSION);
+        ValuePut value = new ValuePut("vol", 1, new byte[] {1}, "s1", 8);
+        decide(store, VOLUME, value);
+        decide(store, LOCK);
+        decide(store, lock(2));
+        store.abandon();
+        List<Path> logs = LogChain.generations(directory);
+        assertThat(logs).hasSize(2);
+        try (FileChannel channel = FileChannel.open(logs.getFirst(), StandardOpenOption.WRITE)) {
+            channel.truncate(channel.size() - 20);
+        }
+
+        assertThatThrownBy(() -> open("boot-1"))
+                .isInstanceOf(StoreRefusedException.class)
+                .hasMessageContaining("ends behind record");
+        DecisionStore reopened = open("boot-2");
+
+        assertThat(reopened.memoryLost()).isTrue();
+        assertThat(list(reopened)).hasSize(2).startsWith(VOLUME);
+        assertThat(reopened.epoch()).isEqualTo(2);
+        decide(reopened, lock(3));
+        reopened.abandon();
+        DecisionStore again = open("boot-2");
+        assertThat(list(again)).hasSize(3);
+        again.abandon();
+    }
+
+    @Test
+    void damagedSnapshotIsRefused() throws IOException {
+        DecisionStore store = open("boot-1");
+        decide(store, SESSION);
+        store.abandon();
+        open("boot-1").abandon();
+        Path snapshot = directory.resolve(Snapshot.FILE);
+        byte[] good = Files.readAllBytes(snapshot);
+
+        for (int at = 0; at < good.length; at++) {
+            byte[] bad = good.clone();
+            bad[at] ^= 0x40;
+            Files.write(snapshot, bad);
+            assertThatThrownBy(() -> open("boot-1")).as("byte %s", at).isInstanceOf(StoreRefusedException.class);
+        }
+        for (int length = 0; length < good.length; length++) {
+            Files.write(snapshot, java.util.Arrays.copyOf(good, length));
+            assertThatThrownBy(() -> open("boot-1")).as("length %s", length).isInstanceOf(StoreRefusedException.class);
+        }
+    }
+
+    @Test
+    void ownerWaitsWhenTooManyGenerationsWaitToBeRolledUp() throws Exception {
+        java.util.concurrent.LinkedBlockingQueue<Runnable> queued = new java.util.concurrent.LinkedBlockingQueue<>();
+        DecisionStore store = DecisionStore.open(settings("boot-1", 1), new StoreDisk(), queued::add);
+        Thread owner = Thread.ofPlatform().start(() -> {
+            for (long id = 1; id <= 4; id++) {
+                decide(store, lock(id));
+            }
+        });
+        Runnable first = queued.take();
+        Runnable second = queued.take();
+        Runnable third = queued.take();
+        while (owner.getState() != Thread.State.WAITING) {
+            Thread.onSpinWait();
+        }
+
+        first.run();
+
+        queued.take();
+        owner.join();
+        assertThat(LogChain.generations(directory)).hasSize(4);
+        second.run();
+        third.run();
+        store.abandon();
     }
 
     @Test
@@ -424,7 +550,7 @@ class DecisionStoreTest {
     }
 
     private StoreSettings settings(String bootId, long compactAfterBytes) {
-        return new StoreSettings(directory, bootId, compactAfterBytes, 1000, 100, TTL_NANOS, 0);
+        return new StoreSettings(directory, bootId, compactAfterBytes, 1000, TTL_NANOS, 0);
     }
 
     private Path log() throws IOException {
@@ -463,6 +589,31 @@ class DecisionStoreTest {
         List<Change> all = new ArrayList<>();
         store.restored().forEach(all::add);
         return all;
+    }
+
+    private static java.util.concurrent.Executor neverRun() {
+        return task -> {};
+    }
+
+    private static DecisionLog.Scan scan(Path log) throws IOException {
+        return DecisionLog.scan(log, Long.MAX_VALUE, "boot-1", "");
+    }
+
+    private static List<Long> locks(Path log, DecisionLog.Scan scan) throws IOException {
+        List<Long> locks = new ArrayList<>();
+        DecisionLog.replay(log, scan, new LogItemCodec.Taker() {
+            @Override
+            public void take(LogItem item) {}
+
+            @Override
+            public void takeLock(long lockId, byte[] lockPut) {
+                locks.add(lockId);
+            }
+
+            @Override
+            public void takeLockGone(long lockId) {}
+        });
+        return locks;
     }
 
     private static void flip(Path file, int at) throws IOException {

@@ -1,0 +1,186 @@
+package io.terminus.lockmgr.store;
+
+import io.terminus.lockmgr.lock.Change;
+import java.io.File;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Iterator;
+import java.util.NoSuchElementException;
+import net.openhft.chronicle.map.ChronicleMap;
+import net.openhft.chronicle.map.ChronicleMapBuilder;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Locks by id, off-heap in a memory-mapped file, each as the log has it. It holds what the log generations said that were
+ * deleted, so that the log stays short with a million locks held; newer generations are put over it at each start, as
+ * often as need be.
+ *
+ * <p>It outlives a killed process, because the pages belong to the kernel. It does not outlive a power loss, except after
+ * {@link #close}, which syncs it.
+ *
+ * <p>The classes that the library would otherwise compile when a map is opened are made by the build (MapClasses).
+ *
+ * <p>One thread at a time.
+ */
+final class GrantMap {
+
+    static final String FILE = "locks.map";
+
+    /** A volume name, a session id and the numbers of a lock. */
+    private static final int AVERAGE_LOCK_BYTES = 128;
+
+    /** First byte of the entry about the file; no kind of item. Its key is no id of a lock. */
+    private static final byte LAYOUT = 0;
+
+    private static final long LAYOUT_KEY = Long.MIN_VALUE;
+
+    /** A file is never shorter; the library would look for its header for a minute. */
+    private static final long SHORTEST_FILE_BYTES = 4096;
+
+    /** So many times more entries than the file was laid out for still fit. */
+    private static final double MAX_BLOAT = 10;
+
+    private final StoreDisk disk;
+    private final Path file;
+    private final ChronicleMap<Long, byte[]> locks;
+    /** No entry has a higher id. Until all have been seen that says nothing. */
+    private long highestId;
+
+    static {
+        // Read once, when the library's first class is loaded: it would report its use over the network otherwise.
+        System.setProperty("chronicle.analytics.disable", "true");
+        System.setProperty("chronicle.announcer.disable", "true");
+    }
+
+    private GrantMap(StoreDisk disk, Path file, ChronicleMap<Long, byte[]> locks, long highestId) {
+        this.disk = disk;
+        this.file = file;
+        this.locks = locks;
+        this.highestId = highestId;
+    }
+
+    /**
+     * Recovery makes an empty map of an emptied file and says nothing. So the map has an entry of its own, made with the
+     * file, which says how long the file was then: without it, or with a shorter file, entries may be missing.
+     *
+     * @param clean it was closed by {@link #close}. If not, entries locked by the dead process have to be recovered first:
+     *     opened as if clean, a map may wait for them for a minute and fail
+     * @throws RuntimeException of whatever kind the library has, if the file cannot be read
+     */
+    static GrantMap open(StoreDisk disk, StoreSettings settings, boolean clean) throws IOException {
+        Path path = settings.directory().resolve(FILE);
+        File file = path.toFile();
+        ChronicleMapBuilder<Long, byte[]> builder = ChronicleMapBuilder.of(Long.class, byte[].class)
+                .name("locks")
+                .entries(settings.maxLocks())
+                .averageValueSize(AVERAGE_LOCK_BYTES)
+                .maxBloatFactor(MAX_BLOAT)
+                .putReturnsNull(true)
+                .removeReturnsNull(true);
+        if (!Files.exists(path)) {
+            ChronicleMap<Long, byte[]> map = builder.createPersistedTo(file);
+            map.put(LAYOUT_KEY, layout(Files.size(path)));
+            return new GrantMap(disk, path, map, LAYOUT_KEY);
+        }
+        long lengthBytes = Files.size(path);
+        if (lengthBytes < SHORTEST_FILE_BYTES) {
+            throw new IllegalStateException(path + " was cut to " + lengthBytes + " bytes");
+        }
+        ChronicleMap<Long, byte[]> map =
+                clean ? builder.createPersistedTo(file) : builder.recoverPersistedTo(file, true);
+        byte[] layout = map.get(LAYOUT_KEY);
+        if (layout == null || lengthBytes < ByteBuffer.wrap(layout).getLong(1)) {
+            map.close();
+            throw new IllegalStateException(path + " is not whole: " + lengthBytes + " bytes");
+        }
+        return new GrantMap(disk, path, map, Long.MAX_VALUE);
+    }
+
+    static boolean present(Path directory) {
+        return Files.exists(directory.resolve(FILE));
+    }
+
+    static void delete(Path directory) throws IOException {
+        Files.deleteIfExists(directory.resolve(FILE));
+    }
+
+    void put(long lockId, byte[] lockPut) {
+        disk.changingMap();
+        locks.put(lockId, lockPut);
+        highestId = Math.max(highestId, lockId);
+    }
+
+    void remove(long lockId) {
+        disk.changingMap();
+        locks.remove(lockId);
+    }
+
+    /** False only if there is certainly no such entry. */
+    boolean mayHold(long lockId) {
+        return lockId <= highestId;
+    }
+
+    void clear() {
+        locks.keySet().removeIf(key -> key != LAYOUT_KEY);
+    }
+
+    /** All locks, once. When the last was handed out, {@link #mayHold} knows which ids are higher than any. */
+    Iterator<Change> locks() {
+        Iterator<byte[]> values = locks.values().iterator();
+        return new Iterator<>() {
+            private long highestSeen = LAYOUT_KEY;
+            private Change.@Nullable LockPut ahead = advance();
+
+            private Change.@Nullable LockPut advance() {
+                while (values.hasNext()) {
+                    byte[] value = values.next();
+                    if (value[0] != LAYOUT) {
+                        Change.LockPut lock = LogItemCodec.readLock(value);
+                        highestSeen = Math.max(highestSeen, lock.lockId());
+                        return lock;
+                    }
+                }
+                highestId = highestSeen;
+                return null;
+            }
+
+            @Override
+            public boolean hasNext() {
+                return ahead != null;
+            }
+
+            @Override
+            public Change next() {
+                Change.LockPut lock = ahead;
+                if (lock == null) {
+                    throw new NoSuchElementException();
+                }
+                ahead = advance();
+                return lock;
+            }
+        };
+    }
+
+    /** Closes and syncs: after this the map survives power loss too. */
+    void close() throws IOException {
+        closeUnsynced();
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            disk.sync(channel);
+        }
+    }
+
+    void closeUnsynced() {
+        locks.close();
+    }
+
+    private static byte[] layout(long lengthBytes) {
+        return ByteBuffer.allocate(1 + Long.BYTES)
+                .put(LAYOUT)
+                .putLong(lengthBytes)
+                .array();
+    }
+}
