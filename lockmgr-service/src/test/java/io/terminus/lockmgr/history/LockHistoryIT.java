@@ -71,9 +71,9 @@ class LockHistoryIT {
             for (Thread worker : workers) {
                 worker.join();
             }
+            clients.forEach(LockClient::close);
         } finally {
             over.set(true);
-            clients.forEach(LockClient::close);
         }
 
         assertThat(history.violations()).as("seed %d", seed).isEmpty();
