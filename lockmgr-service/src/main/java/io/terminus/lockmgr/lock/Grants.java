@@ -35,6 +35,9 @@ final class Grants {
     /** Locks that are new, or have another range or mode, and behind which somebody may wait. */
     private final List<Held> changed = new ArrayList<>();
 
+    /** How often a waiter was looked at, whether it can be granted. */
+    long looks;
+
     Grants(Turn turn, Registry registry, Recalls recalls, Expansion expansion) {
         this.turn = turn;
         this.registry = registry;
@@ -202,6 +205,9 @@ final class Grants {
             part.start = start;
             part.end = end;
             part.volume.add(part);
+            if (!turn.recovering) {
+                consider(lock.conversion);
+            }
         }
         changed(lock, requestId, why);
     }
@@ -350,11 +356,12 @@ final class Grants {
      * its way: if the mode is shared, and if nothing that is in the way of both lies there.
      */
     private void lookAt(Request request) {
+        looks++;
         boolean free = true;
         for (Waiter part : request.parts) {
             if (part.volume.firstBlocker(part) != null) {
                 free = false;
-            } else if (part.mode.shared() && part.younger instanceof Waiter next) {
+            } else if (part.mode.shared() && part.younger instanceof Waiter next && next.request != request) {
                 consider(next.request);
             }
         }

@@ -338,6 +338,11 @@ public final class LockTable {
         return volume == null ? 0 : volume.indexEntries();
     }
 
+    /** How often, since the start, a waiter was looked at when something came free: about once for each that is granted. */
+    public long looksAtWaiters() {
+        return grants.looks;
+    }
+
     /**
      * Locks of a volume, in the order of starts; none if there is no such volume.
      *

@@ -23,6 +23,9 @@ final class Recalls {
     /** A request starts to wait: every holder in its way is told, if it was not told as much before. */
     void forNew(Request request) {
         for (Waiter part : request.parts) {
+            if (request.converting == null && part.older != null) {
+                continue; // An older one waits for the very same: whoever holds a lock in the way was told so.
+            }
             part.volume.forEachLockInTheWay(part, lock -> {
                 if (lock.live()) {
                     need(lock, part);
