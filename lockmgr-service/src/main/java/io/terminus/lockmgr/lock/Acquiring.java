@@ -244,7 +244,6 @@ final class Acquiring {
         }
         for (Waiter part : request.parts) {
             Volume volume = part.volume;
-            // Parts on one volume are counted one by one, from the first: the last of them sees them all.
             long together = request.parts.stream()
                     .filter(other -> other.volume == volume)
                     .count();

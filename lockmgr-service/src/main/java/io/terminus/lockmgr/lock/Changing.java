@@ -71,8 +71,7 @@ final class Changing {
         }
         // Queued first, because it is in the way of others, from that very moment, whether it waits or not.
         grants.queue(request);
-        List<WaitsFor.Edge> cycle =
-                free && lock.session.askingRequests == 1 ? List.of() : waitsFor.cycleThroughConversion(request);
+        List<WaitsFor.Edge> cycle = waitsFor.cycleThroughConversion(request, free);
         if (!cycle.isEmpty()) {
             grants.unqueueNewest(request);
             turn.refuse(Reason.DEADLOCK, lock.volume.name, WaitsFor.describe(cycle));

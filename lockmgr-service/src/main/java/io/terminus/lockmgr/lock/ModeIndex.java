@@ -136,17 +136,39 @@ final class ModeIndex<C extends Claim> {
 
     /** How far left of {@code from} nothing conflicts: down to {@code limit} at least. */
     long freeDownTo(Mode mode, long from, long limit) {
-        long[] free = {limit};
+        long free = limit;
         for (Mode other : MODES) {
             RangeIndex<Object> index = byMode[other.ordinal()];
-            if (index != null && free[0] < from && !mode.compatibleWith(other)) {
-                index.forEachOverlapping(free[0], from, (start, end, id, entry) -> {
-                    free[0] = Math.max(free[0], Math.min(end, from));
-                    return free[0] < from;
-                });
+            if (index != null && free < from && !mode.compatibleWith(other) && index.overlapsAny(free, from)) {
+                free = lastTaken(index, free, from) + 1;
             }
         }
-        return free[0];
+        return free;
+    }
+
+    /**
+     * The last byte before {@code end} that an entry has, of which there is one from {@code start} on. Found by doubling and
+     * halving, because an index tells at once whether a range is free, however many entries lie far to the left.
+     */
+    private static long lastTaken(RangeIndex<?> index, long start, long end) {
+        long taken = start;
+        long free = end;
+        for (long step = 1; step > 0 && end - step > taken; step <<= 1) {
+            if (index.overlapsAny(end - step, end)) {
+                taken = end - step;
+            } else {
+                free = end - step;
+            }
+        }
+        while (free - taken > 1) {
+            long middle = taken + (free - taken) / 2;
+            if (index.overlapsAny(middle, end)) {
+                taken = middle;
+            } else {
+                free = middle;
+            }
+        }
+        return taken;
     }
 
     /**

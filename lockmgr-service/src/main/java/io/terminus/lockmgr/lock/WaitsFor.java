@@ -63,10 +63,11 @@ final class WaitsFor {
         return own == null ? List.of() : List.of(own);
     }
 
-    /** The cycle that a conversion, queued already, closes. */
-    List<Edge> cycleThroughConversion(Request newest) {
+    /** The cycle that a conversion closes; it is queued already, even if it can be granted at once. */
+    List<Edge> cycleThroughConversion(Request newest, boolean free) {
         age++;
-        return search(newest.session, asking(newest.session));
+        boolean waitsForNobody = free && newest.session.askingRequests == 1;
+        return waitsForNobody ? List.of() : search(newest.session, asking(newest.session));
     }
 
     /** The newest request of a session, of which a lock was put in the way of others, that is in a cycle; null if none is. */

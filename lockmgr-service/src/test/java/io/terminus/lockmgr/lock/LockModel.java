@@ -743,13 +743,8 @@ final class LockModel {
     List<Item> blockers(Item waiter) {
         List<Item> blockers = new ArrayList<>();
         for (Item other : items) {
-            if (other != waiter && other.conflicts(waiter)) {
-                boolean inTheWay = other.held
-                        ? other != waiter.converting
-                        : other.rank() < waiter.rank() || other.rank() == waiter.rank() && other.order < waiter.order;
-                if (inTheWay) {
-                    blockers.add(other);
-                }
+            if (isInTheWay(other, waiter)) {
+                blockers.add(other);
             }
         }
         return blockers;
@@ -788,10 +783,32 @@ final class LockModel {
 
     private boolean isFree(Item item) {
         if (!item.atomic) {
-            return blockers(item).isEmpty();
+            return !isBlocked(item);
         }
-        return byRequest(item.session, item.request).stream()
-                .allMatch(part -> blockers(part).isEmpty());
+        for (Item part : byRequest(item.session, item.request)) {
+            if (isBlocked(part)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean isBlocked(Item waiter) {
+        for (Item other : items) {
+            if (isInTheWay(other, waiter)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static boolean isInTheWay(Item other, Item waiter) {
+        if (other == waiter || !other.conflicts(waiter)) {
+            return false;
+        }
+        return other.held
+                ? other != waiter.converting
+                : other.rank() < waiter.rank() || other.rank() == waiter.rank() && other.order < waiter.order;
     }
 
     private void grant(List<Item> parts) {
