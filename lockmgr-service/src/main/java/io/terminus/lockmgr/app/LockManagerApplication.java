@@ -4,6 +4,7 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminController;
 import io.terminus.lockmgr.grpc.SessionDesk;
 import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.lock.Settings;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreRefusedException;
 import io.terminus.lockmgr.store.StoreSettings;
@@ -92,9 +93,9 @@ public class LockManagerApplication {
 
     /** The table as the store remembers it, with the recovery window that the store asks for. */
     static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
-        LockTable.Settings settings;
+        Settings settings;
         try {
-            settings = LockTable.Settings.defaults()
+            settings = Settings.defaults()
                     .withTtl(
                             properties.minTtl().toNanos(),
                             properties.maxTtl().toNanos(),

@@ -14,18 +14,20 @@ final class Story {
     long now = 1_000 * SECOND;
     final List<Notice> said = new ArrayList<>();
     final List<Change> changed = new ArrayList<>();
+    /** What was told of watched volumes. */
+    final List<LockEvent> events = new ArrayList<>();
     /** Everything that ever became durable. */
     final List<Change> log = new ArrayList<>();
 
-    private final LockTable.Settings settings;
+    private final Settings settings;
     private long requests;
     private long epoch = 1;
 
     Story() {
-        this(LockTable.Settings.defaults());
+        this(Settings.defaults());
     }
 
-    Story(LockTable.Settings settings) {
+    Story(Settings settings) {
         this.settings = settings;
         table = new LockTable(settings, epoch, now);
     }
@@ -42,6 +44,7 @@ final class Story {
         LockTable.Decision decision = table.apply(command, now);
         said.addAll(decision.notices());
         changed.addAll(decision.changes());
+        events.addAll(decision.events());
         log.addAll(decision.changes());
         return decision.notices();
     }
@@ -94,6 +97,100 @@ final class Story {
                 .map(n -> ((Notice.Granted) n).lockId())
                 .findFirst()
                 .orElseThrow(() -> new AssertionError("request " + request + " was not granted: " + said));
+    }
+
+    /** Granted at once, on volume v, and as far as is free within desired; returns the lock's id. */
+    long askGrowing(String session, Mode mode, long start, long end, long desiredStart, long desiredEnd) {
+        long request = ++requests;
+        apply(new Command.Acquire(
+                session,
+                request,
+                "v",
+                "uuid-of-v",
+                start,
+                end,
+                mode,
+                LONG_WAIT,
+                false,
+                desiredStart,
+                desiredEnd,
+                List.of()));
+        return said.stream()
+                .filter(n -> n instanceof Notice.Granted granted && granted.requestId() == request)
+                .mapToLong(n -> ((Notice.Granted) n).lockId())
+                .findFirst()
+                .orElse(0);
+    }
+
+    /** Several ranges, all or none. */
+    long askAll(String session, Command.Part... parts) {
+        long request = ++requests;
+        askAllAgain(request, session, parts);
+        return request;
+    }
+
+    void askAllAgain(long request, String session, Command.Part... parts) {
+        Command.Part first = parts[0];
+        apply(new Command.Acquire(
+                session,
+                request,
+                first.volume(),
+                first.volumeUuid(),
+                first.start(),
+                first.end(),
+                first.mode(),
+                LONG_WAIT,
+                false,
+                0,
+                0,
+                List.of(parts).subList(1, parts.length)));
+    }
+
+    long convert(String session, long lock, Mode mode) {
+        return convert(session, lock, mode, LONG_WAIT);
+    }
+
+    long convert(String session, long lock, Mode mode, long waitNanos) {
+        apply(new Command.Convert(session, ++requests, lock, mode, waitNanos));
+        return requests;
+    }
+
+    long shrink(String session, long lock, long start, long end) {
+        apply(new Command.Shrink(session, ++requests, lock, start, end));
+        return requests;
+    }
+
+    long split(String session, long lock, long at) {
+        apply(new Command.Split(session, ++requests, lock, at));
+        return requests;
+    }
+
+    /** On volume v. */
+    void lockDelay(long nanos) {
+        apply(new Command.ConfigureVolume(++requests, "v", "uuid-of-v", nanos));
+    }
+
+    /** As it was granted. */
+    long reassert(Notice.Granted lock) {
+        apply(new Command.Reassert(
+                lock.sessionId(),
+                ++requests,
+                lock.volume(),
+                lock.volumeUuid(),
+                lock.requestedStart(),
+                lock.requestedEnd(),
+                lock.start(),
+                lock.end(),
+                lock.mode(),
+                lock.lockId(),
+                lock.token()));
+        return requests;
+    }
+
+    /** A new table that has forgotten everything, and grants nothing for so long. */
+    void loseMemory(long recoveryNanos) {
+        log.clear();
+        restart(recoveryNanos);
     }
 
     void release(String session, long lock) {
