@@ -5,6 +5,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
+import java.util.ArrayList;
+import java.util.List;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
@@ -18,6 +20,11 @@ public record Certificates(Path dir) {
 
     /** Makes them with openssl; skips the test where there is none. */
     public static Certificates make(Path dir) throws Exception {
+        return make(dir, "ec");
+    }
+
+    /** {@code clientKey}: "ec" or "rsa". */
+    public static Certificates make(Path dir, String clientKey) throws Exception {
         Files.createDirectories(dir);
         Certificates made = new Certificates(dir);
         Path extensions = Files.writeString(
@@ -38,36 +45,36 @@ public record Certificates(Path dir) {
                 made.path("ca-key.pem"),
                 "-out",
                 made.path("ca-cert.pem"));
-        for (String who : new String[] {"server", "client"}) {
-            openssl(
-                    "req",
-                    "-newkey",
-                    "rsa:2048",
-                    "-nodes",
-                    "-subj",
-                    "/CN=" + who,
-                    "-keyout",
-                    made.path(who + "-key.pem"),
-                    "-out",
-                    made.path(who + ".csr"));
-            openssl(
-                    "x509",
-                    "-req",
-                    "-in",
-                    made.path(who + ".csr"),
-                    "-CA",
-                    made.path("ca-cert.pem"),
-                    "-CAkey",
-                    made.path("ca-key.pem"),
-                    "-CAcreateserial",
-                    "-days",
-                    "2",
-                    "-extfile",
-                    extensions.toString(),
-                    "-out",
-                    made.path(who + "-cert.pem"));
+        made.sign("server", extensions, "rsa:2048");
+        if (clientKey.equals("rsa")) {
+            made.sign("client", extensions, "rsa:2048");
+        } else {
+            made.sign("client", extensions, "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1");
         }
         return made;
+    }
+
+    private void sign(String who, Path extensions, String... key) throws Exception {
+        List<String> request = new ArrayList<>(List.of("req", "-nodes", "-subj", "/CN=" + who, "-newkey"));
+        request.addAll(List.of(key));
+        request.addAll(List.of("-keyout", path(who + "-key.pem"), "-out", path(who + ".csr")));
+        openssl(request.toArray(String[]::new));
+        openssl(
+                "x509",
+                "-req",
+                "-in",
+                path(who + ".csr"),
+                "-CA",
+                path("ca-cert.pem"),
+                "-CAkey",
+                path("ca-key.pem"),
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                extensions.toString(),
+                "-out",
+                path(who + "-cert.pem"));
     }
 
     public Path file(String name) {

@@ -2,6 +2,7 @@ package io.terminus.agent.app;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -50,13 +51,24 @@ public record AgentProperties(
      * @param cert this agent's certificate, and those between it and the one clients trust
      * @param key its private key, without a password
      * @param ca clients must show a certificate that one of these has signed
+     * @param protocols versions of TLS, as Java names them
      * @param required clients without TLS are turned away
      */
     public record NbdTls(
             Path cert,
             Path key,
             Path ca,
-            @DefaultValue("true") boolean required) {}
+            @DefaultValue({"TLSv1.3", "TLSv1.2"}) List<String> protocols,
+            @DefaultValue("true") boolean required) {
+
+        private static final List<String> KNOWN = List.of("TLSv1.3", "TLSv1.2");
+
+        public NbdTls {
+            require(
+                    !protocols.isEmpty() && KNOWN.containsAll(protocols),
+                    "agent.nbd-tls.protocols of " + protocols + " are not among " + KNOWN);
+        }
+    }
 
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}");
 

@@ -5,6 +5,7 @@ import io.terminus.agent.nbd.Security;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 import javax.net.ssl.SSLContext;
 import org.springframework.boot.ssl.SslBundle;
 import org.springframework.boot.ssl.pem.PemSslStoreBundle;
@@ -32,7 +33,7 @@ final class NbdKeys {
                             + " do not make a TLS server: " + e.getMessage(),
                     e);
         }
-        return tls.required() ? Security.required(context) : Security.offered(context);
+        return new Security(Optional.of(context), tls.protocols(), tls.required());
     }
 
     private static String read(String setting, Path file) {

@@ -307,10 +307,11 @@ final class Connection implements DuplexSocket.Handler, Replies {
         SSLEngine engine = context.createSSLEngine();
         engine.setUseClientMode(false);
         engine.setNeedClientAuth(true);
+        engine.setEnabledProtocols(security.protocols().toArray(String[]::new));
         socket.startTls(engine);
     }
 
-    private void enter(Handshake start, Handshake.Step.Enter enter) {
+    private void enter(Handshake start, Handshake.Step.Enter enter) throws IOException {
         Export export = enter.export();
         // Before the attach: whoever stops the export now either finds this connection by its name, or was stopped
         // first.
@@ -330,8 +331,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
         knowsHoles = export.contexts().contains(MetaContext.ALLOCATION);
         transmission = new Transmission(export.sizeBytes(), enter.dialect(), !contexts.isEmpty(), requests);
         handshake = null;
-        socket.noDeadline();
         sendNegotiation(enter.welcome());
+        socket.noDeadline();
     }
 
     private void speak(Dialect dialect) {
@@ -343,7 +344,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
     }
 
-    private void leave(String why, byte[] last) {
+    private void leave(String why, byte[] last) throws IOException {
         LOG.log(Level.INFO, () -> socket.name() + " leaves in the handshake: " + why);
         if (last.length > 0) {
             sendNegotiation(last);
@@ -351,10 +352,9 @@ final class Connection implements DuplexSocket.Handler, Replies {
         leaving = true;
     }
 
-    private void sendNegotiation(byte[] bytes) {
-        if (socket.send(ByteBuffer.wrap(bytes)) == Sent.FULL) {
-            socket.close("client does not read the replies to its options");
-        }
+    /** Waits until the client took it, within the deadline of the handshake: nothing is collected for those who do not. */
+    private void sendNegotiation(byte[] bytes) throws IOException {
+        socket.sendAndWait(ByteBuffer.wrap(bytes));
     }
 
     private void serve(Transmission phase) throws IOException {

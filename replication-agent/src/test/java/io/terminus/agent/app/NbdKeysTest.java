@@ -10,6 +10,7 @@ import io.terminus.agent.nbd.Security;
 import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import javax.net.ssl.SSLServerSocket;
 import javax.net.ssl.SSLSocket;
@@ -39,7 +40,7 @@ class NbdKeysTest {
 
         for (Path key : new Path[] {made.file("server-key.pem"), traditional}) {
             Security security = NbdKeys.load(
-                    new NbdTls(made.file("server-cert.pem"), key, made.file("ca-cert.pem"), true));
+                    new NbdTls(made.file("server-cert.pem"), key, made.file("ca-cert.pem"), List.of("TLSv1.3"), true));
 
             assertThat(security.required()).isTrue();
             assertThat(greeted(security, made)).isEqualTo(42);
@@ -51,13 +52,17 @@ class NbdKeysTest {
         Certificates made = Certificates.make(dir);
         Path text = Files.writeString(dir.resolve("text.pem"), "no key at all");
 
-        assertThatThrownBy(() -> NbdKeys.load(
-                        new NbdTls(dir.resolve("nowhere"), made.file("server-key.pem"), made.file("ca-cert.pem"), true)))
+        assertThatThrownBy(() -> NbdKeys.load(new NbdTls(
+                        dir.resolve("nowhere"),
+                        made.file("server-key.pem"),
+                        made.file("ca-cert.pem"),
+                        List.of("TLSv1.3"),
+                        true)))
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("agent.nbd-tls.cert of")
                 .hasMessageContaining("nowhere");
-        assertThatThrownBy(() ->
-                        NbdKeys.load(new NbdTls(made.file("server-cert.pem"), text, made.file("ca-cert.pem"), true)))
+        assertThatThrownBy(() -> NbdKeys.load(new NbdTls(
+                        made.file("server-cert.pem"), text, made.file("ca-cert.pem"), List.of("TLSv1.3"), true)))
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("text.pem");
     }

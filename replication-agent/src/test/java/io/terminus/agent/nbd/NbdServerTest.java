@@ -320,6 +320,31 @@ class NbdServerTest {
     }
 
     @Test
+    void clientThatReadsNoAnswersToItsOptionsIsNotReadFrom() throws Exception {
+        Export wordy = new MemoryExport("x".repeat(4096), 512);
+        SocketAddress at = serve(limits(10, 10, 1000, Duration.ofSeconds(30), Duration.ofMillis(50)), disk, wordy);
+        NbdTestClient deaf = tracked(NbdTestClient.connect(at));
+        Thread sender = Thread.ofPlatform().start(() -> {
+            try {
+                for (int i = 0; i < 100_000; i++) {
+                    deaf.send(NbdTestClient.optionBytes(Wire.OPT_LIST));
+                }
+            } catch (IOException e) {
+                return; // closed by the test
+            }
+        });
+
+        NbdTestClient good = tracked(NbdTestClient.open(at, "disk"));
+        for (int i = 0; i < 1000; i++) {
+            good.write(0, new byte[] {1});
+            assertThat(server().bufferBytes()).isLessThan(2 << 20);
+        }
+
+        deaf.close();
+        sender.join();
+    }
+
+    @Test
     void stallingInALargeWriteCostsTheConnection() throws Exception {
         Limits limits = new Limits(
                 100, 1024, 64 << 20, 1, Duration.ofMillis(50), Duration.ofSeconds(30), Duration.ofSeconds(10));

@@ -143,8 +143,7 @@ class ExtentsTest {
         long second = write(journal, 8192, 4096);
         long third = write(journal, 2048, 4096);
 
-        assertThat(replication(journal, new Levels(third, third, third, third)))
-                .containsExactly("15 2097152");
+        assertThat(replication(journal, new Levels(third, third, third, third))).containsExactly("15 2097152");
         assertThat(replication(journal, new Levels(third, second, first, -1)))
                 .containsExactly("7 2048", "1 4096", "7 2048", "3 4096", "7 2084864");
         assertThat(replication(journal, new Levels(second, 0, 0, second)))
