@@ -122,15 +122,18 @@ class ExtentsTest {
             replica.allocation(from, to - from, (count, holds) -> {
                 assertThat(count).as(where).isPositive();
                 for (int i = at[0]; holds != Holds.DATA && i < at[0] + count; i++) {
-                    assertThat(model[i]).as("%s: byte %d", where, i).isZero();
+                    if (model[i] != 0) {
+                        throw new AssertionError(where + ": byte " + i + " is data, and not " + holds);
+                    }
                 }
                 at[0] += (int) count;
                 return true;
             });
             assertThat(at[0]).as(where).isEqualTo(to);
             long reached = end;
-            await().atMost(Duration.ofSeconds(60))
-                    .until(() -> reached - replica.applied() < SEGMENT); // the journal is small
+            if (reached - replica.applied() >= SEGMENT) { // the journal is small
+                await().atMost(Duration.ofSeconds(60)).until(() -> replica.applied() == reached);
+            }
             replica.releaseSegments();
             replica.retain(replica.applied());
         }
