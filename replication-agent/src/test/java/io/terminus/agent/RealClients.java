@@ -28,6 +28,8 @@ public final class RealClients {
             "qemu-io", "qemu-utils",
             "qemu-img", "qemu-utils",
             "fio", "fio",
+            "nbdfuse", "nbdfuse",
+            "openssl", "openssl",
             "strace", "strace");
 
     /** What a program said and how it ended. */

@@ -2,6 +2,7 @@ package io.terminus.agent.app;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -12,7 +13,9 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  *
  * @param name unique among the agents of one lock manager; value blocks and journals carry it, so it never changes
  * @param dataDir belongs to this process alone
- * @param bindAddress for every port; nothing here is authenticated or encrypted
+ * @param bindAddress for every port; NBD is authenticated and encrypted where {@code nbdTls} says so, nothing else is
+ * @param nbdSocket a unix domain socket that serves NBD beside the port, to the file's owner and group, without TLS
+ * @param nbdTls TLS on the NBD port
  * @param advertiseHost how other agents and clients reach this host
  * @param lockManager host:port of the lock manager's gRPC
  * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked, and how long, less a third, a lock
@@ -32,6 +35,8 @@ public record AgentProperties(
         @DefaultValue("10813") int grpcPort,
         @DefaultValue("10815") int peerPort,
         @DefaultValue("10809") int nbdPort,
+        @Nullable Path nbdSocket,
+        @Nullable NbdTls nbdTls,
         @DefaultValue("localhost:10811") String lockManager,
         @DefaultValue("30s") Duration leaseTtl,
         @DefaultValue("2s") Duration peerTimeout,
@@ -39,6 +44,31 @@ public record AgentProperties(
         @DefaultValue("20s") Duration drainTimeout,
         @DefaultValue("4096") int journalBudgetMib,
         @Nullable Path testHooksDir) {
+
+    /**
+     * PEM files, read once at the start.
+     *
+     * @param cert this agent's certificate, and those between it and the one clients trust
+     * @param key its private key, without a password
+     * @param ca clients must show a certificate that one of these has signed
+     * @param protocols versions of TLS, as Java names them
+     * @param required clients without TLS are turned away
+     */
+    public record NbdTls(
+            Path cert,
+            Path key,
+            Path ca,
+            @DefaultValue({"TLSv1.3", "TLSv1.2"}) List<String> protocols,
+            @DefaultValue("true") boolean required) {
+
+        private static final List<String> KNOWN = List.of("TLSv1.3", "TLSv1.2");
+
+        public NbdTls {
+            require(
+                    !protocols.isEmpty() && KNOWN.containsAll(protocols),
+                    "agent.nbd-tls.protocols of " + protocols + " are not among " + KNOWN);
+        }
+    }
 
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}");
 

@@ -9,6 +9,7 @@ import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.lock.LockManagerLink;
 import io.terminus.agent.nbd.Limits;
 import io.terminus.agent.nbd.NbdServer;
+import io.terminus.agent.nbd.Security;
 import io.terminus.agent.net.CannotListenException;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.peer.PeerControlService;
@@ -17,6 +18,8 @@ import io.terminus.agent.volume.Volumes;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.UnixDomainSocketAddress;
+import java.nio.file.Path;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -26,7 +29,8 @@ import org.springframework.context.SmartLifecycle;
 
 /**
  * Opens the agent's ports when everything behind them is ready, and closes them in the order in which the work behind
- * them ends: volumes hand over first, while peers and clients are still connected.
+ * them ends: clients get their last answers while the volumes and their peers still work, then volumes hand over, while
+ * peers are still connected.
  */
 final class AgentServers implements SmartLifecycle {
 
@@ -63,24 +67,44 @@ final class AgentServers implements SmartLifecycle {
     public void start() {
         try {
             peers = PeerServer.start(at(properties.peerPort()), volumes);
-            nbd = NbdServer.start(at(properties.nbdPort()), new VolumeExports(volumes), Limits.defaults());
+            nbd = startNbd();
             grpc = startGrpc();
             volumes.openAll();
         } catch (CannotListenException e) {
             stop();
-            throw new StartRefusedException(e.getMessage() + " (set agent.nbd-port, agent.peer-port)", e);
+            throw new StartRefusedException(
+                    e.getMessage() + " (set agent.nbd-port, agent.nbd-socket, agent.peer-port)", e);
         } catch (IOException e) {
             stop();
             throw new StartRefusedException("cannot start: " + e, e);
         }
         health.setStatus(AgentControlGrpc.SERVICE_NAME, ServingStatus.SERVING);
         LOG.info(
-                "agent {}: NBD {}, peers {}, gRPC {}, data in {}",
+                "agent {}: NBD {}{}{}, peers {}, gRPC {}, data in {}",
                 properties.name(),
                 properties.nbdPort(),
+                properties.nbdTls() == null ? "" : properties.nbdTls().required() ? " (TLS only)" : " (TLS offered)",
+                properties.nbdSocket() == null ? "" : " and " + properties.nbdSocket(),
                 properties.peerPort(),
                 properties.grpcPort(),
                 directory.path().toAbsolutePath());
+    }
+
+    private NbdServer startNbd() throws IOException {
+        AgentProperties.NbdTls tls = properties.nbdTls();
+        Security security = tls == null ? Security.plain() : NbdKeys.load(tls);
+        NbdServer server =
+                NbdServer.start(at(properties.nbdPort()), security, new VolumeExports(volumes), Limits.defaults());
+        Path socket = properties.nbdSocket();
+        if (socket != null) {
+            try {
+                server.listen(UnixDomainSocketAddress.of(socket), Security.plain());
+            } catch (IOException e) {
+                server.close();
+                throw e;
+            }
+        }
+        return server;
     }
 
     private Server startGrpc() {
@@ -117,10 +141,10 @@ final class AgentServers implements SmartLifecycle {
     @Override
     public void stop() {
         health.enterTerminalState();
-        volumes.close();
         if (nbd != null) {
             nbd.close();
         }
+        volumes.close();
         if (peers != null) {
             peers.close();
         }

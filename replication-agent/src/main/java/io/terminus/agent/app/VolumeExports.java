@@ -5,8 +5,12 @@ import io.terminus.agent.nbd.DeviceException;
 import io.terminus.agent.nbd.Export;
 import io.terminus.agent.nbd.Exports;
 import io.terminus.agent.nbd.Failure;
+import io.terminus.agent.nbd.MetaContext;
 import io.terminus.agent.nbd.Replies;
+import io.terminus.agent.nbd.StatusVisitor;
+import io.terminus.agent.volume.AllocationVisitor;
 import io.terminus.agent.volume.ClientReplies;
+import io.terminus.agent.volume.ReplicationVisitor;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volume.NotServedException;
 import io.terminus.agent.volume.VolumeClient;
@@ -15,9 +19,18 @@ import io.terminus.agent.volume.Volumes;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Volumes as NBD exports: a volume is listed while this agent is its writer. */
 record VolumeExports(Volumes volumes) implements Exports {
+
+    /** Flags: those of {@link ReplicationVisitor}. */
+    static final MetaContext REPLICATED = new MetaContext("x-terminus:replicated");
+
+    private static final List<MetaContext> CONTEXTS = List.of(MetaContext.ALLOCATION, REPLICATED);
+
+    private static final Logger LOG = LoggerFactory.getLogger(VolumeExports.class);
 
     @Override
     public List<Export> list() {
@@ -60,6 +73,11 @@ record VolumeExports(Volumes volumes) implements Exports {
         @Override
         public long sizeBytes() {
             return volume.config().sizeBytes();
+        }
+
+        @Override
+        public List<MetaContext> contexts() {
+            return CONTEXTS;
         }
 
         @Override
@@ -118,8 +136,45 @@ record VolumeExports(Volumes volumes) implements Exports {
 
         @Override
         public void read(long offset, ByteBuffer into) throws DeviceException {
+            asDeviceDoes(() -> client.read(offset, into));
+        }
+
+        @Override
+        public void status(MetaContext context, long offset, long lengthBytes, StatusVisitor visitor)
+                throws DeviceException {
+            asDeviceDoes(() -> {
+                if (context.equals(REPLICATED)) {
+                    client.replication(offset, lengthBytes, visitor::extent);
+                } else {
+                    client.allocation(offset, lengthBytes, (length, holds) -> visitor.extent(length, flags(holds)));
+                }
+            });
+        }
+
+        private static int flags(AllocationVisitor.Holds holds) {
+            return switch (holds) {
+                case DATA -> 0;
+                case ZEROS -> MetaContext.ZERO;
+                case NOTHING -> MetaContext.ZERO | MetaContext.HOLE;
+            };
+        }
+
+        @Override
+        public void cache(long offset, long lengthBytes) {
             try {
-                client.read(offset, into);
+                client.willNeed(offset, lengthBytes);
+            } catch (IOException e) {
+                LOG.debug("read-ahead: {}", e.getMessage()); // the read itself will say it to the client
+            }
+        }
+
+        private interface Answer {
+            void make() throws IOException, LostGrantException;
+        }
+
+        private static void asDeviceDoes(Answer answer) throws DeviceException {
+            try {
+                answer.make();
             } catch (LostGrantException e) {
                 throw DeviceException.unanswerable(String.valueOf(e.getMessage()));
             } catch (IOException e) {

@@ -34,6 +34,11 @@ public final class Image implements AutoCloseable {
     /** Up to here zeros are written rather than asked of the file system, whose extents a small range would only split. */
     private static final int SMALL_ZEROES_BYTES = 64 << 10;
 
+    /** What one hint may make the kernel read, and the steps in which Linux takes it. */
+    private static final long AHEAD_BYTES = 32 << 20;
+
+    private static final long AHEAD_STEP_BYTES = 128 << 10;
+
     private static final ByteBuffer ZEROS = ByteBuffer.allocateDirect(1 << 20).asReadOnlyBuffer();
 
     private final Path path;
@@ -226,6 +231,35 @@ public final class Image implements AutoCloseable {
         }
     }
 
+    /** As {@link #extents}, and says of what reads as zeros whether its space is known to be allocated. */
+    public <X extends Exception> void space(long offset, long length, SpaceVisitor<X> visitor) throws IOException, X {
+        extents(offset, length, (at, count, data) -> {
+            if (data) {
+                return visitor.extent(at, count, Space.DATA);
+            }
+            long end = at + count;
+            for (long from = at; from < end; ) {
+                boolean known = isSecured(from >>> BLOCK_SHIFT);
+                long to = Math.min(end, sameFrom(from >>> BLOCK_SHIFT, end, known) << BLOCK_SHIFT);
+                if (!visitor.extent(from, to - from, known ? Space.ALLOCATED : Space.HOLE)) {
+                    return false;
+                }
+                from = to;
+            }
+            return true;
+        });
+    }
+
+    /** The kernel may read [offset, offset + length) ahead. A hint, of which it takes the first {@link #AHEAD_BYTES}. */
+    public void willNeed(long offset, long length) throws IOException {
+        requireRange(offset, length);
+        checkUsable();
+        long end = offset + Math.min(length, AHEAD_BYTES);
+        for (long at = offset; at < end; at += AHEAD_STEP_BYTES) {
+            file.willNeed(at, Math.min(AHEAD_STEP_BYTES, end - at));
+        }
+    }
+
     /** fdatasync: everything written, zeroed and secured before is on the disk. A failure is final. */
     public void sync() throws IOException {
         checkUsable();
@@ -320,6 +354,19 @@ public final class Image implements AutoCloseable {
         long next = block;
         while (next << BLOCK_SHIFT < end && isSecured(next)) {
             next++;
+        }
+        return next;
+    }
+
+    /** The first block behind {@code block} that is not like it, or one at or behind {@code end}. */
+    private long sameFrom(long block, long end, boolean known) {
+        long next = block + 1;
+        while (next << BLOCK_SHIFT < end) {
+            boolean word = (next & 63) == 0 && secured.get((int) (next >>> 6)) == (known ? -1L : 0L);
+            if (!word && isSecured(next) != known) {
+                return next;
+            }
+            next += word ? 64 : 1;
         }
         return next;
     }

@@ -37,6 +37,7 @@ class NativeFile implements AutoCloseable {
     private static final int O_CLOEXEC = 0x80000;
     private static final int SEEK_DATA = 3;
     private static final int SEEK_HOLE = 4;
+    private static final int POSIX_FADV_WILLNEED = 3;
 
     private static final Linker LINKER = Linker.nativeLinker();
     private static final MemoryLayout STATE = Linker.Option.captureStateLayout();
@@ -62,6 +63,14 @@ class NativeFile implements AutoCloseable {
             "lseek",
             FunctionDescriptor.of(
                     ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT));
+    private static final MethodHandle FADVISE = call(
+            "posix_fadvise",
+            FunctionDescriptor.of(
+                    ValueLayout.JAVA_INT,
+                    ValueLayout.JAVA_INT,
+                    ValueLayout.JAVA_LONG,
+                    ValueLayout.JAVA_LONG,
+                    ValueLayout.JAVA_INT));
     private static final MethodHandle FDATASYNC =
             call("fdatasync", FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
 
@@ -133,6 +142,18 @@ class NativeFile implements AutoCloseable {
     /** The first offset from {@code offset}, which lies within the file, on that holds none; the file's end counts as a hole. */
     long nextHole(long offset) throws IOException {
         return seek(offset, SEEK_HOLE);
+    }
+
+    /** The kernel is asked to read ahead; whether it does is its own affair. */
+    void willNeed(long offset, long length) {
+        try {
+            int ignored = (int) FADVISE.invokeExact(CAPTURED.get(), descriptor, offset, length, POSIX_FADV_WILLNEED);
+            assert ignored >= 0;
+        } catch (RuntimeException | Error e) {
+            throw e;
+        } catch (Throwable e) {
+            throw new LinkageError("posix_fadvise", e);
+        }
     }
 
     void fdatasync() throws IOException {

@@ -32,6 +32,18 @@ public interface ClientSession extends AutoCloseable {
      */
     void read(long offset, ByteBuffer into) throws DeviceException;
 
+    /**
+     * Shows what one of the export's contexts says about a range, as far as the visitor wants and the device cares to look
+     * at once, but at least one extent of it. What it says holds for some moment between the call and the return, extent
+     * by extent.
+     *
+     * @throws DeviceException if the client is to get an error, or no answer at all, whatever was shown
+     */
+    void status(MetaContext context, long offset, long lengthBytes, StatusVisitor visitor) throws DeviceException;
+
+    /** The client will read this range soon. A hint: returns without waiting for a disk. */
+    void cache(long offset, long lengthBytes);
+
     /** The reader has handed over all that one read of its socket brought, and may wait now: forward it. */
     void endOfBatch();
 

@@ -6,7 +6,10 @@ import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.ByteBuffer;
+import java.util.List;
 import java.util.concurrent.locks.ReentrantLock;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLEngine;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,7 +23,8 @@ import org.jspecify.annotations.Nullable;
  * <ul>
  *   <li>unanswered requests and their payload by {@link InFlight}: at the bound the reader stops;
  *   <li>answers the client does not take by {@link #CLOGGED_BYTES} and one per request in flight: there the reader stops;
- *   <li>staged input by one request of 32 MiB, data being read by one reply of 32 MiB.
+ *   <li>staged input by 4 MiB, and by one request of 32 MiB for those that have a place among {@link LargeRequests};
+ *   <li>data being read by {@link #PIECE_BYTES}: larger answers leave in pieces.
  * </ul>
  */
 final class Connection implements DuplexSocket.Handler, Replies {
@@ -33,19 +37,28 @@ final class Connection implements DuplexSocket.Handler, Replies {
     /** Past this the socket refuses: never reached while the reader stops where it should. */
     static final long QUEUE_LIMIT_BYTES = 4 << 20;
 
-    private static final int SIMPLE_REPLY_BYTES = 16;
-    private static final int CHUNK_HEADER_BYTES = 20;
     private static final int REPLIES_BYTES = 16 << 10;
 
     /** What one read may bring in the transmission phase; a client that has not chosen an export costs less. */
     private static final int STAGED_BYTES = 512 << 10;
 
-    /** Data of small reads is collected up to this, and sent in one write. */
-    private static final int READS_BYTES = 256 << 10;
+    /** Data is read in pieces of this, and answers to small reads are collected up to it and sent in one write. */
+    private static final int PIECE_BYTES = 256 << 10;
+
+    /** Above this a request needs a place among the large ones before its payload is read. */
+    private static final int UNASKED_BYTES = ElasticBuffer.KEPT_BYTES;
+
+    /** From here on a read is looked through for holes; sending a smaller one costs less than the question. */
+    private static final int SPARSE_BYTES = 64 << 10;
+
+    /** Smaller holes are sent as data. */
+    private static final int LEAST_HOLE_BYTES = 4096;
 
     private final NbdServer server;
     private final DuplexSocket socket;
+    private final Security security;
     private final Limits limits;
+    private final LargeRequests largeRequests;
 
     // The reader's own
     private Staging staging = new Staging(Handshake.MOST_STAGED_BYTES);
@@ -54,8 +67,15 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private @Nullable Handshake handshake;
     private @Nullable Transmission transmission;
     private @Nullable ClientSession session;
-    private boolean structured;
+    private List<Handshake.Selected> contexts = List.of();
+    private boolean knowsHoles;
     private boolean leaving;
+
+    /** This connection has a place among the large requests. */
+    private boolean large;
+
+    /** It is waited for the rest of a large request, with a deadline that runs from the last byte on. */
+    private boolean stalling;
 
     /** The reader has stopped at a bound, before a request with a payload of so many bytes. */
     private boolean busy;
@@ -65,18 +85,27 @@ final class Connection implements DuplexSocket.Handler, Replies {
     // Under the lock
     private final ReentrantLock lock = new ReentrantLock();
     private final InFlight inFlight;
+    private ReplyFormat format = new ReplyFormat(Dialect.SIMPLE);
     private final ByteBuffer replies = ByteBuffer.allocateDirect(REPLIES_BYTES);
     private boolean readerWaits;
 
     private volatile String exportName = "";
     private volatile boolean shuttingDown;
 
-    Connection(NbdServer server, DuplexSocket socket, Exports exports, Limits limits) {
+    Connection(
+            NbdServer server,
+            DuplexSocket socket,
+            Exports exports,
+            Security security,
+            Limits limits,
+            LargeRequests largeRequests) {
         this.server = server;
         this.socket = socket;
+        this.security = security;
         this.limits = limits;
+        this.largeRequests = largeRequests;
         this.inFlight = new InFlight(limits.requestsInFlight(), limits.bytesInFlight());
-        this.handshake = new Handshake(exports, () -> shuttingDown);
+        this.handshake = new Handshake(exports, security, () -> shuttingDown);
         socket.deadline(limits.handshake(), "the NBD handshake was to end within " + limits.handshake());
         socket.send(ByteBuffer.wrap(Handshake.greeting()));
     }
@@ -86,6 +115,15 @@ final class Connection implements DuplexSocket.Handler, Replies {
     /** The export this client uses; empty while it has not chosen one. */
     String exportName() {
         return exportName;
+    }
+
+    long bufferBytes() {
+        return (long) staging.capacityBytes() + reads.capacityBytes() + replies.capacity() + socket.queuedBytes();
+    }
+
+    /** Makes the reader look again whether it may go on. */
+    void wake() {
+        socket.wakeOwner();
     }
 
     /** Refuses what comes from now on, answers what is in flight, and closes. */
@@ -101,12 +139,24 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
     @Override
     public void done(long cookie) {
-        answer(cookie, 0);
+        lock.lock();
+        try {
+            long clientCookie = inFlight.remove(cookie);
+            format.done(replyRoom(), clientCookie, inFlight.offset(cookie), false);
+        } finally {
+            lock.unlock();
+        }
     }
 
     @Override
     public void failed(long cookie, Failure why) {
-        answer(cookie, why.errno());
+        lock.lock();
+        try {
+            long clientCookie = inFlight.remove(cookie);
+            format.failed(replyRoom(), clientCookie, inFlight.offset(cookie), why, false);
+        } finally {
+            lock.unlock();
+        }
     }
 
     @Override
@@ -125,21 +175,11 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
     }
 
-    private void answer(long cookie, int errno) {
-        lock.lock();
-        try {
-            putReply(inFlight.remove(cookie), errno);
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /** <pre>0 magic 4 error 8 cookie 16</pre>, also beside structured replies: those are for reads. */
-    private void putReply(long clientCookie, int errno) {
-        if (replies.remaining() < SIMPLE_REPLY_BYTES) {
+    private ByteBuffer replyRoom() {
+        if (replies.remaining() < ReplyFormat.MOST_HEADER_BYTES) {
             sendReplies();
         }
-        replies.putInt(Wire.SIMPLE_REPLY_MAGIC).putInt(errno).putLong(clientCookie);
+        return replies;
     }
 
     private void sendReplies() {
@@ -163,11 +203,29 @@ final class Connection implements DuplexSocket.Handler, Replies {
         Transmission phase = transmission;
         Handshake start = handshake;
         int needed = phase != null ? phase.neededBytes() : start != null ? start.neededBytes() : 1;
-        return staging.room(needed);
+        if (needed > UNASKED_BYTES && !large) {
+            large = largeRequests.take(this);
+            if (!large) {
+                return null;
+            }
+        } else if (needed <= UNASKED_BYTES && large && staging.shrink()) {
+            largeRequests.give(this, true);
+            large = false;
+        }
+        ByteBuffer room = staging.room(needed);
+        if (large && !stalling) {
+            stalling = true;
+            socket.deadline(limits.stall(), "the rest of a large request was to come within " + limits.stall());
+        }
+        return room;
     }
 
     @Override
     public void received() throws IOException {
+        if (stalling) {
+            stalling = false;
+            socket.noDeadline();
+        }
         if (handshake != null) {
             negotiate(handshake);
         }
@@ -211,15 +269,16 @@ final class Connection implements DuplexSocket.Handler, Replies {
                 ending.close();
             }
         } finally {
+            largeRequests.give(this, large);
             staging.close();
             reads.close();
             server.ended(this);
         }
     }
 
-    private void negotiate(Handshake start) {
+    private void negotiate(Handshake start) throws IOException {
         ByteBuffer in = staging.staged();
-        while (handshake != null && !leaving) {
+        while (handshake != null && !leaving && !socket.isClosed()) {
             switch (start.advance(in)) {
                 case Handshake.Step.NeedMore needMore -> {
                     staging.taken(in);
@@ -227,6 +286,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
                 }
                 case Handshake.Step.Reply reply -> sendNegotiation(reply.bytes());
                 case Handshake.Step.Leave leave -> leave(leave.why(), leave.last());
+                case Handshake.Step.StartTls startTls -> startTls(startTls);
                 case Handshake.Step.Enter enter -> enter(start, enter);
             }
         }
@@ -239,11 +299,24 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
     }
 
-    private void enter(Handshake start, Handshake.Step.Enter enter) {
+    private void startTls(Handshake.Step.StartTls step) throws IOException {
+        if (!socket.sendAndWait(ByteBuffer.wrap(step.last()))) {
+            return;
+        }
+        SSLContext context = security.tls().orElseThrow();
+        SSLEngine engine = context.createSSLEngine();
+        engine.setUseClientMode(false);
+        engine.setNeedClientAuth(true);
+        engine.setEnabledProtocols(security.protocols().toArray(String[]::new));
+        socket.startTls(engine);
+    }
+
+    private void enter(Handshake start, Handshake.Step.Enter enter) throws IOException {
         Export export = enter.export();
         // Before the attach: whoever stops the export now either finds this connection by its name, or was stopped
         // first.
         exportName = export.name();
+        speak(enter.dialect());
         try {
             session = export.attach(this);
         } catch (DeviceException e) {
@@ -254,14 +327,24 @@ final class Connection implements DuplexSocket.Handler, Replies {
             }
             return;
         }
-        structured = enter.structured();
-        transmission = new Transmission(export.sizeBytes(), structured, requests);
+        contexts = enter.contexts();
+        knowsHoles = export.contexts().contains(MetaContext.ALLOCATION);
+        transmission = new Transmission(export.sizeBytes(), enter.dialect(), !contexts.isEmpty(), requests);
         handshake = null;
-        socket.noDeadline();
         sendNegotiation(enter.welcome());
+        socket.noDeadline();
     }
 
-    private void leave(String why, byte[] last) {
+    private void speak(Dialect dialect) {
+        lock.lock();
+        try {
+            format = new ReplyFormat(dialect);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void leave(String why, byte[] last) throws IOException {
         LOG.log(Level.INFO, () -> socket.name() + " leaves in the handshake: " + why);
         if (last.length > 0) {
             sendNegotiation(last);
@@ -269,10 +352,9 @@ final class Connection implements DuplexSocket.Handler, Replies {
         leaving = true;
     }
 
-    private void sendNegotiation(byte[] bytes) {
-        if (socket.send(ByteBuffer.wrap(bytes)) == Sent.FULL) {
-            socket.close("client does not read the replies to its options");
-        }
+    /** Waits until the client took it, within the deadline of the handshake: nothing is collected for those who do not. */
+    private void sendNegotiation(byte[] bytes) throws IOException {
+        socket.sendAndWait(ByteBuffer.wrap(bytes));
     }
 
     private void serve(Transmission phase) throws IOException {
@@ -343,55 +425,59 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
         @Override
         public void write(long clientCookie, long offset, ByteBuffer payload, boolean fua) {
-            attached().write(add(clientCookie, payload.remaining()), offset, payload, fua);
+            attached().write(add(clientCookie, offset, payload.remaining()), offset, payload, fua);
         }
 
         @Override
         public void zero(long clientCookie, long offset, long lengthBytes, boolean fua, boolean mayPunch) {
-            attached().zero(add(clientCookie, 0), offset, lengthBytes, fua, mayPunch);
+            attached().zero(add(clientCookie, offset, 0), offset, lengthBytes, fua, mayPunch);
         }
 
         @Override
         public void flush(long clientCookie) {
-            attached().flush(add(clientCookie, 0));
+            attached().flush(add(clientCookie, 0, 0));
         }
 
         @Override
-        public void read(long clientCookie, long offset, int lengthBytes) {
-            reads.read(clientCookie, offset, lengthBytes);
+        public void read(long clientCookie, long offset, int lengthBytes, boolean whole) {
+            reads.read(clientCookie, offset, lengthBytes, whole);
         }
 
         @Override
-        public void nothing(long clientCookie, boolean read) {
-            if (read) {
-                reads.empty(clientCookie);
-            } else {
-                reply(clientCookie, 0);
-            }
+        public void status(long clientCookie, long offset, long lengthBytes, boolean one) {
+            reads.status(clientCookie, offset, lengthBytes, one);
         }
 
         @Override
-        public void refuse(long clientCookie, boolean read, Failure why) {
-            if (read) {
-                reads.failed(clientCookie, why);
-            } else {
-                reply(clientCookie, why.errno());
-            }
+        public void cache(long clientCookie, long offset, long lengthBytes) {
+            attached().cache(offset, lengthBytes);
+            nothing(clientCookie, offset, false);
         }
 
-        private long add(long clientCookie, int payloadBytes) {
+        @Override
+        public void nothing(long clientCookie, long offset, boolean chunked) {
             lock.lock();
             try {
-                return inFlight.add(clientCookie, payloadBytes);
+                format.done(replyRoom(), clientCookie, offset, chunked);
             } finally {
                 lock.unlock();
             }
         }
 
-        private void reply(long clientCookie, int errno) {
+        @Override
+        public void refuse(long clientCookie, long offset, boolean chunked, Failure why) {
             lock.lock();
             try {
-                putReply(clientCookie, errno);
+                format.failed(replyRoom(), clientCookie, offset, why, chunked);
+            } finally {
+                lock.unlock();
+            }
+        }
+
+        private long add(long clientCookie, long offset, int payloadBytes) {
+            lock.lock();
+            try {
+                return inFlight.add(clientCookie, offset, payloadBytes);
             } finally {
                 lock.unlock();
             }
@@ -407,63 +493,162 @@ final class Connection implements DuplexSocket.Handler, Replies {
     }
 
     /**
-     * Answers to reads, which the reader makes and sends itself, straight from the buffer that the device filled. It
-     * waits until the client took them, so one buffer is enough.
+     * Answers to reads and to questions about blocks, which the reader makes and sends itself, straight from the buffer that
+     * the device filled. It waits until the client took them, so one buffer is enough, and a client that takes nothing is
+     * not read from.
      *
-     * <pre>
-     *   simple      0 magic 4 error 8 cookie 16 data ...
-     *   structured  0 magic 4 flags 6 type 8 cookie 16 length 20 offset 28 data ...
-     * </pre>
+     * <p>A large read leaves in pieces: in chunks of its own each, holes between them as such, where the client allows it;
+     * else behind one header, and then a failure of a later piece comes too late for an error in a simple reply.
      */
     private final class ReadReplies implements AutoCloseable {
 
-        private static final int MOST_HEADER_BYTES = CHUNK_HEADER_BYTES + 8;
+        private static final int BUFFER_BYTES = PIECE_BYTES + 4096;
 
-        private final ElasticBuffer elastic = new ElasticBuffer(0, READS_BYTES);
+        private final ElasticBuffer elastic = new ElasticBuffer(0, BUFFER_BYTES);
+        private final Extents extents = new Extents();
 
-        void read(long clientCookie, long offset, int lengthBytes) {
-            ByteBuffer reply = room(MOST_HEADER_BYTES + lengthBytes);
-            int at = reply.position();
-            if (structured) {
-                chunk(reply, clientCookie, Wire.REPLY_TYPE_OFFSET_DATA, 8 + lengthBytes);
-                reply.putLong(offset);
+        void read(long cookie, long offset, int lengthBytes, boolean whole) {
+            boolean inPieces = format.chunked() && !whole;
+            if (inPieces && knowsHoles && lengthBytes >= SPARSE_BYTES) {
+                sparse(cookie, offset, lengthBytes);
+            } else if (inPieces || lengthBytes <= PIECE_BYTES) {
+                data(cookie, offset, offset, offset + lengthBytes, offset + lengthBytes);
             } else {
-                simple(reply, clientCookie, 0);
+                stream(cookie, offset, lengthBytes);
             }
-            ByteBuffer data = reply.slice(reply.position(), lengthBytes);
+        }
+
+        void status(long cookie, long offset, long lengthBytes, boolean one) {
+            for (int i = 0; i < contexts.size(); i++) {
+                Handshake.Selected asked = contexts.get(i);
+                extents.start(lengthBytes, one ? 1 : Extents.MOST);
+                try {
+                    attached().status(asked.context(), offset, lengthBytes, extents);
+                } catch (DeviceException e) {
+                    failed(cookie, offset, e);
+                    return;
+                }
+                if (extents.count() == 0) {
+                    throw new IllegalStateException(
+                            asked.context().name() + " says nothing about the " + lengthBytes + " bytes at " + offset);
+                }
+                ByteBuffer reply =
+                        room(ReplyFormat.MOST_HEADER_BYTES + extents.count() * ReplyFormat.MOST_EXTENT_BYTES);
+                format.status(reply, cookie, offset, asked.id(), extents, i == contexts.size() - 1);
+            }
+        }
+
+        /** Holes first, data afterwards: what is written in between is seen in part, as it is without holes. */
+        private void sparse(long cookie, long offset, int lengthBytes) {
+            extents.start(lengthBytes, Extents.MOST);
             try {
-                attached().read(offset, data);
-                if (data.hasRemaining()) {
-                    throw new IllegalStateException("A read of " + lengthBytes + " bytes at " + offset + " left "
-                            + data.remaining() + " unfilled");
-                }
-                reply.position(reply.position() + lengthBytes);
+                attached().status(MetaContext.ALLOCATION, offset, lengthBytes, extents);
             } catch (DeviceException e) {
-                reply.position(at);
-                if (e.failure().isPresent()) {
-                    failed(clientCookie, e.failure().get());
-                } else {
-                    disconnect(String.valueOf(e.getMessage()));
+                failed(cookie, offset, e);
+                return;
+            }
+            long end = offset + lengthBytes;
+            long dataFrom = offset;
+            long at = offset;
+            for (int i = 0; i < extents.count(); i++) {
+                int length = (int) extents.lengthBytes(i);
+                if ((extents.flags(i) & MetaContext.ZERO) != 0 && length >= LEAST_HOLE_BYTES) {
+                    if (dataFrom < at && !data(cookie, offset, dataFrom, at, end)) {
+                        return;
+                    }
+                    format.hole(room(ReplyFormat.MOST_HEADER_BYTES), cookie, offset, at, length, at + length == end);
+                    dataFrom = at + length;
+                }
+                at += length;
+            }
+            if (dataFrom < end) {
+                data(cookie, offset, dataFrom, end, end);
+            }
+        }
+
+        /** A chunk for each piece of [from, to). Returns whether the answer may go on. */
+        private boolean data(long cookie, long offset, long from, long to, long answerEnd) {
+            for (long at = from; at < to; ) {
+                int length = (int) Math.min(PIECE_BYTES, to - at);
+                ByteBuffer reply = room(ReplyFormat.MOST_HEADER_BYTES + length);
+                int start = reply.position();
+                format.data(reply, cookie, offset, at, length, at + length == answerEnd);
+                try {
+                    fill(reply, at, length);
+                } catch (DeviceException e) {
+                    reply.position(start);
+                    failed(cookie, offset, e);
+                    return false;
+                }
+                at += length;
+                if (socket.isClosed()) {
+                    return false;
                 }
             }
+            return true;
         }
 
-        void empty(long clientCookie) {
-            ByteBuffer reply = room(MOST_HEADER_BYTES);
-            if (structured) {
-                chunk(reply, clientCookie, Wire.REPLY_TYPE_NONE, 0);
-            } else {
-                simple(reply, clientCookie, 0);
+        /** All pieces behind one header. */
+        private void stream(long cookie, long offset, int lengthBytes) {
+            long end = offset + lengthBytes;
+            ByteBuffer reply = room(BUFFER_BYTES);
+            int start = reply.position();
+            format.data(reply, cookie, offset, offset, lengthBytes, false);
+            @Nullable DeviceException failed = null;
+            for (long at = offset; at < end && !socket.isClosed(); ) {
+                int length = (int) Math.min(PIECE_BYTES, end - at);
+                if (at > offset) {
+                    reply = room(length);
+                }
+                try {
+                    if (failed == null) {
+                        fill(reply, at, length);
+                    }
+                } catch (DeviceException e) {
+                    if (at == offset) {
+                        reply.position(start);
+                        failed(cookie, offset, e);
+                        return;
+                    }
+                    if (!format.chunked() || e.failure().isEmpty()) {
+                        disconnect(at + " of a read at " + offset + ": " + e.getMessage());
+                        return;
+                    }
+                    failed = e;
+                }
+                if (failed != null) {
+                    // The client has been promised so many bytes; the chunk behind them says what they are worth.
+                    reply.put(new byte[length]);
+                }
+                at += length;
+            }
+            if (failed != null) {
+                failed(cookie, offset, failed);
+            } else if (format.chunked()) {
+                format.done(room(ReplyFormat.MOST_HEADER_BYTES), cookie, offset, true);
             }
         }
 
-        void failed(long clientCookie, Failure why) {
-            ByteBuffer reply = room(MOST_HEADER_BYTES);
-            if (structured) {
-                chunk(reply, clientCookie, Wire.REPLY_TYPE_ERROR, 6);
-                reply.putInt(why.errno()).putShort((short) 0);
+        private void fill(ByteBuffer reply, long offset, int lengthBytes) throws DeviceException {
+            ByteBuffer data = reply.slice(reply.position(), lengthBytes);
+            attached().read(offset, data);
+            if (data.hasRemaining()) {
+                throw new IllegalStateException(
+                        "A read of " + lengthBytes + " bytes at " + offset + " left " + data.remaining() + " unfilled");
+            }
+            reply.position(reply.position() + lengthBytes);
+        }
+
+        private void failed(long cookie, long offset, DeviceException why) {
+            if (why.failure().isPresent()) {
+                format.failed(
+                        room(ReplyFormat.MOST_HEADER_BYTES),
+                        cookie,
+                        offset,
+                        why.failure().get(),
+                        true);
             } else {
-                simple(reply, clientCookie, why.errno());
+                disconnect(String.valueOf(why.getMessage()));
             }
         }
 
@@ -478,6 +663,10 @@ final class Connection implements DuplexSocket.Handler, Replies {
             }
         }
 
+        int capacityBytes() {
+            return elastic.buffer().capacity();
+        }
+
         private ByteBuffer room(int bytes) {
             if (elastic.buffer().remaining() < bytes && elastic.buffer().position() > 0) {
                 forward(); // waiting may be long: what came before this read must not wait with it
@@ -488,20 +677,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
                     elastic.clear();
                 }
             }
-            elastic.grow(Math.max(bytes, READS_BYTES), 0);
+            elastic.grow(BUFFER_BYTES, 0);
             return elastic.buffer();
-        }
-
-        private void simple(ByteBuffer reply, long clientCookie, int errno) {
-            reply.putInt(Wire.SIMPLE_REPLY_MAGIC).putInt(errno).putLong(clientCookie);
-        }
-
-        private void chunk(ByteBuffer reply, long clientCookie, int type, int lengthBytes) {
-            reply.putInt(Wire.STRUCTURED_REPLY_MAGIC)
-                    .putShort((short) Wire.REPLY_FLAG_DONE)
-                    .putShort((short) type)
-                    .putLong(clientCookie)
-                    .putInt(lengthBytes);
         }
 
         @Override

@@ -10,8 +10,8 @@ import java.nio.ByteBuffer;
  */
 final class ElasticBuffer implements AutoCloseable {
 
-    /** Above this a buffer is not kept for the next request. */
-    private static final int KEPT_BYTES = 4 << 20;
+    /** Above this, which holds a request of 4 MiB, a buffer is not kept for the next one. */
+    static final int KEPT_BYTES = (4 << 20) + 4096;
 
     /** So many times in a row the base size must have been enough. */
     private static final int PATIENCE = 256;
@@ -47,6 +47,15 @@ final class ElasticBuffer implements AutoCloseable {
         if (buffer.capacity() > KEPT_BYTES || (buffer.capacity() > baseBytes && baseWasEnough > PATIENCE)) {
             resize(baseBytes, 0);
         }
+    }
+
+    /** Brings a buffer that would not be kept back to its base size, if what it holds from {@code start} on fits there. */
+    boolean shrink(int start) {
+        if (buffer.capacity() <= KEPT_BYTES || buffer.position() - start > baseBytes) {
+            return false;
+        }
+        resize(baseBytes, start);
+        return true;
     }
 
     @Override

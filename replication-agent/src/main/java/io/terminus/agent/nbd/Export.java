@@ -1,5 +1,7 @@
 package io.terminus.agent.nbd;
 
+import java.util.List;
+
 /** A block device the server can serve. Its name and size do not change while it is listed. */
 public interface Export {
 
@@ -10,6 +12,9 @@ public interface Export {
     String description();
 
     long sizeBytes();
+
+    /** What {@link ClientSession#status} can tell; without {@link MetaContext#ALLOCATION} reads are never sparse. */
+    List<MetaContext> contexts();
 
     /**
      * A new client, before its handshake is answered. Called by the connection's reader, as is everything on the session.

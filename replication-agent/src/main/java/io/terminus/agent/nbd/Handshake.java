@@ -8,6 +8,8 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -23,6 +25,9 @@ import org.jspecify.annotations.Nullable;
  *
  * An option of up to 64 KiB is read whole; a larger one is skipped and refused as too big; one past 32 MiB ends the
  * connection, for no honest client sends it.
+ *
+ * <p>After STARTTLS everything agreed on before is forgotten, and whatever the client has sent behind it ends the
+ * connection: nobody knows who wrote it.
  */
 final class Handshake {
 
@@ -45,7 +50,10 @@ final class Handshake {
          * Transmission begins with {@code welcome}. If the export cannot be attached after all, the client gets
          * {@code Handshake.refusal} instead, if there is one, and the handshake goes on.
          */
-        record Enter(Export export, boolean structured, byte[] welcome) implements Step {}
+        record Enter(Export export, Dialect dialect, List<Selected> contexts, byte[] welcome) implements Step {}
+
+        /** Send {@code last}, and what follows in both directions is TLS; then the handshake goes on. */
+        record StartTls(byte[] last) implements Step {}
 
         /** Send {@code last}, which may be empty, and close. */
         record Leave(String why, byte[] last) implements Refusal {}
@@ -53,6 +61,9 @@ final class Handshake {
         /** How an export that cannot be attached is refused. */
         sealed interface Refusal extends Step {}
     }
+
+    /** A metadata context the client has selected, and its number in answers. */
+    record Selected(int id, MetaContext context) {}
 
     private static final Step NEED_MORE = new Step.NeedMore();
     private static final byte[] NOTHING = {};
@@ -64,18 +75,27 @@ final class Handshake {
     }
 
     private final Exports exports;
+    private final Security security;
     private final BooleanSupplier shuttingDown;
 
     private State state = State.CLIENT_FLAGS;
     private boolean fixed;
     private boolean zeroes;
-    private boolean structured;
+    private boolean secure;
+    private Dialect dialect = Dialect.SIMPLE;
+
+    /** What SET_META_CONTEXT chose, and of which export. */
+    private List<Selected> selected = List.of();
+
+    private String selectedOf = "";
     private int needed = 4;
     private int option;
+    private int followingBytes;
     private long skipBytes;
 
-    Handshake(Exports exports, BooleanSupplier shuttingDown) {
+    Handshake(Exports exports, Security security, BooleanSupplier shuttingDown) {
         this.exports = exports;
+        this.security = security;
         this.shuttingDown = shuttingDown;
     }
 
@@ -158,6 +178,7 @@ final class Handshake {
         }
         ByteBuffer data = in.slice(at + OPTION_HEADER_BYTES, (int) length);
         in.position((int) (at + OPTION_HEADER_BYTES + length));
+        followingBytes = in.remaining();
         return answer(data);
     }
 
@@ -185,13 +206,20 @@ final class Handshake {
                     ? new Step.Leave("Server is shutting down", NOTHING)
                     : error(Wire.REP_ERR_SHUTDOWN, "the server is shutting down");
         }
+        if (security.required() && !secure && option != Wire.OPT_STARTTLS) {
+            return option == Wire.OPT_EXPORT_NAME
+                    ? new Step.Leave("TLS is required here", NOTHING)
+                    : error(Wire.REP_ERR_TLS_REQD, "TLS is required here");
+        }
         return switch (option) {
             case Wire.OPT_EXPORT_NAME -> exportName(data);
             case Wire.OPT_LIST -> list(data);
             case Wire.OPT_INFO, Wire.OPT_GO -> infoOrGo(data);
             case Wire.OPT_STRUCTURED_REPLY -> structuredReply(data);
-            case Wire.OPT_LIST_META_CONTEXT, Wire.OPT_SET_META_CONTEXT -> metaContext(data);
-            case Wire.OPT_STARTTLS -> error(Wire.REP_ERR_UNSUP, "TLS is not offered here");
+            case Wire.OPT_EXTENDED_HEADERS -> extendedHeaders(data);
+            case Wire.OPT_LIST_META_CONTEXT -> metaContext(data, false);
+            case Wire.OPT_SET_META_CONTEXT -> metaContext(data, true);
+            case Wire.OPT_STARTTLS -> startTls(data);
             // The option number is the client's: what is not known is refused, and the next one is read.
             default -> error(Wire.REP_ERR_UNSUP, "option " + Integer.toUnsignedString(option) + " is not known");
         };
@@ -206,8 +234,8 @@ final class Handshake {
             case Lookup.Found found -> {
                 Export export = found.export();
                 ByteBuffer welcome = ByteBuffer.allocate(10 + (zeroes ? OLD_STYLE_PADDING_BYTES : 0));
-                welcome.putLong(export.sizeBytes()).putShort((short) transmissionFlags(structured));
-                yield new Step.Enter(export, structured, welcome.array());
+                welcome.putLong(export.sizeBytes()).putShort((short) transmissionFlags());
+                yield enter(export, welcome.array());
             }
             case Lookup.Unavailable unavailable -> new Step.Leave(unavailable.why(), NOTHING);
             case Lookup.Unknown unknown -> new Step.Leave("No export is named \"" + name + "\"", NOTHING);
@@ -273,7 +301,7 @@ final class Handshake {
                 ByteBuffer.allocate(12)
                         .putShort((short) Wire.INFO_EXPORT)
                         .putLong(export.sizeBytes())
-                        .putShort((short) transmissionFlags(structured))
+                        .putShort((short) transmissionFlags())
                         .array());
         if (canonicalName) {
             answer.putText(Wire.INFO_NAME, export.name());
@@ -292,26 +320,69 @@ final class Handshake {
                             .array());
         }
         byte[] bytes = answer.put(Wire.REP_ACK, NOTHING).bytes();
-        return option == Wire.OPT_GO ? new Step.Enter(export, structured, bytes) : new Step.Reply(bytes);
+        return option == Wire.OPT_GO ? enter(export, bytes) : new Step.Reply(bytes);
+    }
+
+    /** Contexts count for the export they were selected for, and for no other. */
+    private Step.Enter enter(Export export, byte[] welcome) {
+        return new Step.Enter(export, dialect, selectedOf.equals(export.name()) ? selected : List.of(), welcome);
     }
 
     private Step structuredReply(ByteBuffer data) {
         if (data.hasRemaining()) {
             return error(Wire.REP_ERR_INVALID, "a structured reply request carries no data");
         }
-        structured = true;
-        return new Step.Reply(new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
+        if (dialect == Dialect.EXTENDED) {
+            return error(Wire.REP_ERR_EXT_HEADER_REQD, "extended headers, which were agreed on, say more");
+        }
+        dialect = Dialect.STRUCTURED;
+        return acknowledged();
+    }
+
+    private Step extendedHeaders(ByteBuffer data) {
+        if (data.hasRemaining()) {
+            return error(Wire.REP_ERR_INVALID, "an extended header request carries no data");
+        }
+        if (dialect == Dialect.EXTENDED) {
+            return error(Wire.REP_ERR_INVALID, "extended headers were agreed on already");
+        }
+        dialect = Dialect.EXTENDED;
+        return acknowledged();
+    }
+
+    private Step startTls(ByteBuffer data) {
+        if (data.hasRemaining()) {
+            return error(Wire.REP_ERR_INVALID, "a TLS request carries no data");
+        }
+        if (secure) {
+            return error(Wire.REP_ERR_INVALID, "TLS has begun already");
+        }
+        if (security.tls().isEmpty()) {
+            return error(Wire.REP_ERR_UNSUP, "TLS is not offered here");
+        }
+        if (followingBytes > 0) {
+            return new Step.Leave(followingBytes + " bytes follow STARTTLS before it was answered", NOTHING);
+        }
+        secure = true;
+        dialect = Dialect.SIMPLE;
+        selected = List.of();
+        return new Step.StartTls(new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
     }
 
     /**
-     * There are no metadata contexts, so whatever is asked for selects none; but it must be well-formed.
+     * Lists contexts, all of them if nothing is asked for, or selects those that are named; what is not known is passed
+     * over. A new selection, also one that fails, takes the place of the one before.
      *
      * <pre>
      *   0 name length 4 name .. query count +4 { length 4 query } x count
+     *   reply  0 number 4 name ...
      * </pre>
      */
-    private Step metaContext(ByteBuffer data) {
-        if (!structured) {
+    private Step metaContext(ByteBuffer data, boolean select) {
+        if (select) {
+            selected = List.of();
+        }
+        if (dialect == Dialect.SIMPLE) {
             return error(Wire.REP_ERR_INVALID, "metadata contexts need structured replies first");
         }
         String name = sizedString(data);
@@ -319,20 +390,61 @@ final class Handshake {
             return error(Wire.REP_ERR_INVALID, "the export name does not fit the option, or is not UTF-8");
         }
         long count = Integer.toUnsignedLong(data.getInt());
+        List<String> queries = new ArrayList<>();
         for (long i = 0; i < count; i++) {
-            if (sizedString(data) == null) {
+            String query = sizedString(data);
+            if (query == null) {
                 return error(Wire.REP_ERR_INVALID, "query " + i + " of " + count + " does not fit the option");
             }
+            queries.add(query);
         }
         if (data.hasRemaining()) {
             return error(Wire.REP_ERR_INVALID, data.remaining() + " bytes follow the last query");
         }
-        return switch (exports.find(name)) {
-            case Lookup.Found found ->
-                new Step.Reply(new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
-            case Lookup.Unavailable unavailable -> error(Wire.REP_ERR_POLICY, unavailable.why());
-            case Lookup.Unknown unknown -> error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
-        };
+        Export export;
+        switch (exports.find(name)) {
+            case Lookup.Found found -> export = found.export();
+            case Lookup.Unavailable unavailable -> {
+                return error(Wire.REP_ERR_POLICY, unavailable.why());
+            }
+            case Lookup.Unknown unknown -> {
+                return error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
+            }
+        }
+        List<Selected> matching = matching(export.contexts(), queries, select);
+        if (select) {
+            selected = matching;
+            selectedOf = export.name();
+        }
+        Answer answer = new Answer(option);
+        for (Selected each : matching) {
+            byte[] context = each.context().name().getBytes(StandardCharsets.UTF_8);
+            answer.put(
+                    Wire.REP_META_CONTEXT,
+                    ByteBuffer.allocate(4 + context.length)
+                            .putInt(select ? each.id() : 0)
+                            .put(context)
+                            .array());
+        }
+        return new Step.Reply(answer.put(Wire.REP_ACK, NOTHING).bytes());
+    }
+
+    private static List<Selected> matching(List<MetaContext> offered, List<String> queries, boolean select) {
+        List<Selected> matching = new ArrayList<>();
+        for (int i = 0; i < offered.size(); i++) {
+            MetaContext context = offered.get(i);
+            boolean meant = select
+                    ? queries.contains(context.name())
+                    : queries.isEmpty() || queries.stream().anyMatch(context::listedBy);
+            if (meant) {
+                matching.add(new Selected(i + 1, context));
+            }
+        }
+        return List.copyOf(matching);
+    }
+
+    private Step acknowledged() {
+        return new Step.Reply(new Answer(option).put(Wire.REP_ACK, NOTHING).bytes());
     }
 
     private Step.Reply error(int type, String why) {
@@ -341,7 +453,7 @@ final class Handshake {
                 .bytes());
     }
 
-    private static int transmissionFlags(boolean structured) {
+    private int transmissionFlags() {
         return Wire.HAS_FLAGS
                 | Wire.SEND_FLUSH
                 | Wire.SEND_FUA
@@ -349,7 +461,8 @@ final class Handshake {
                 | Wire.SEND_WRITE_ZEROES
                 | Wire.SEND_FAST_ZERO
                 | Wire.CAN_MULTI_CONN
-                | (structured ? Wire.SEND_DF : 0);
+                | Wire.SEND_CACHE
+                | (dialect == Dialect.SIMPLE ? 0 : Wire.SEND_DF);
     }
 
     private static @Nullable String sizedString(ByteBuffer data) {

@@ -15,6 +15,7 @@ final class InFlight {
 
     private final long mostBytes;
     private final long[] clientCookies;
+    private final long[] offsets;
     private final int[] payloadBytes;
     private final long[] uses;
     private final int[] free;
@@ -24,6 +25,7 @@ final class InFlight {
     InFlight(int mostRequests, long mostBytes) {
         this.mostBytes = mostBytes;
         clientCookies = new long[mostRequests];
+        offsets = new long[mostRequests];
         payloadBytes = new int[mostRequests];
         uses = new long[mostRequests];
         free = new int[mostRequests];
@@ -38,13 +40,14 @@ final class InFlight {
         return freeCount > 0 && (bytes == 0 || bytes + payload <= mostBytes);
     }
 
-    /** Returns the handle. */
-    long add(long clientCookie, int payload) {
+    /** Returns the handle. {@code offset}: what the client's request had, for it may have to be given back. */
+    long add(long clientCookie, long offset, int payload) {
         if (freeCount == 0) {
             throw new IllegalStateException("All " + free.length + " requests are in flight");
         }
         int slot = free[--freeCount];
         clientCookies[slot] = clientCookie;
+        offsets[slot] = offset;
         payloadBytes[slot] = payload;
         bytes += payload;
         // Odd while in flight: the handle of an idle slot matches nothing.
@@ -62,6 +65,11 @@ final class InFlight {
         bytes -= payloadBytes[slot];
         free[freeCount++] = slot;
         return clientCookies[slot];
+    }
+
+    /** The offset of the request that {@link #remove} has just ended, or of one in flight. */
+    long offset(long handle) {
+        return offsets[(int) (handle & MOST_REQUESTS - 1)];
     }
 
     int count() {

@@ -5,18 +5,31 @@ import java.time.Duration;
 /**
  * What clients may take of this server.
  *
- * @param connections at a time, over all exports; more are closed at once
+ * <p>In all, buffers take at most {@code connections} times 5 MiB, and 28 MiB more for each of {@code largeRequests}.
+ *
+ * @param connections at a time, over all exports, by address; more are closed at once
  * @param requestsInFlight of one connection; its reader stops there until one is answered
  * @param bytesInFlight payload of unanswered writes of one connection; a single larger write is still let in
+ * @param largeRequests connections that may have received a part of a request of more than 4 MiB at a time; others wait
+ *     with theirs
+ * @param stall a client that sends nothing of the rest of such a request for so long is disconnected
  * @param handshake a client that has not chosen an export by then is disconnected
  * @param shutdown the longest that {@link NbdServer#close} waits for requests in flight
  */
-public record Limits(int connections, int requestsInFlight, long bytesInFlight, Duration handshake, Duration shutdown) {
+public record Limits(
+        int connections,
+        int requestsInFlight,
+        long bytesInFlight,
+        int largeRequests,
+        Duration stall,
+        Duration handshake,
+        Duration shutdown) {
 
     public Limits {
         requirePositive("connections", connections);
         requirePositive("requestsInFlight", requestsInFlight);
         requirePositive("bytesInFlight", bytesInFlight);
+        requirePositive("largeRequests", largeRequests);
         if (requestsInFlight > InFlight.MOST_REQUESTS) {
             throw new IllegalArgumentException(
                     "requestsInFlight is " + requestsInFlight + ", the most is " + InFlight.MOST_REQUESTS);
@@ -24,7 +37,8 @@ public record Limits(int connections, int requestsInFlight, long bytesInFlight, 
     }
 
     public static Limits defaults() {
-        return new Limits(256, 1024, 64 << 20, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        return new Limits(
+                256, 1024, 64 << 20, 16, Duration.ofSeconds(30), Duration.ofSeconds(10), Duration.ofSeconds(5));
     }
 
     private static void requirePositive(String what, long value) {

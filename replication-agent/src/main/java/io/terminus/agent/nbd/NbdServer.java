@@ -6,7 +6,9 @@ import io.terminus.agent.net.Listener;
 import java.io.IOException;
 import java.net.SocketAddress;
 import java.nio.channels.SocketChannel;
+import java.util.List;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
@@ -15,15 +17,21 @@ public final class NbdServer implements AutoCloseable {
 
     private final Exports exports;
     private final Limits limits;
-    private final Listener listener;
+    private final LargeRequests largeRequests;
+    private final List<Listener> listeners = new CopyOnWriteArrayList<>();
     private final ConcurrentHashMap<Connection, Listener.Place> connections = new ConcurrentHashMap<>();
     private final CountDownLatch allEnded = new CountDownLatch(1);
     private volatile boolean closing;
 
-    private NbdServer(Exports exports, Limits limits, Listener listener) {
+    private NbdServer(Exports exports, Limits limits) {
         this.exports = exports;
         this.limits = limits;
-        this.listener = listener;
+        this.largeRequests = new LargeRequests(limits.largeRequests());
+    }
+
+    /** Listens without TLS: see {@link #start(SocketAddress, Security, Exports, Limits)}. */
+    public static NbdServer start(SocketAddress at, Exports exports, Limits limits) throws IOException {
+        return start(at, Security.plain(), exports, limits);
     }
 
     /**
@@ -31,16 +39,34 @@ public final class NbdServer implements AutoCloseable {
      *
      * @throws CannotListenException if the address is taken
      */
-    public static NbdServer start(SocketAddress at, Exports exports, Limits limits) throws IOException {
-        Listener listener = Listener.bind(at, "NBD server", limits.connections());
-        NbdServer server = new NbdServer(exports, limits, listener);
-        listener.start(server::accepted);
+    public static NbdServer start(SocketAddress at, Security security, Exports exports, Limits limits)
+            throws IOException {
+        NbdServer server = new NbdServer(exports, limits);
+        server.listen(at, security);
         return server;
     }
 
-    /** The address bound, with the real port where 0 was asked for. */
-    public SocketAddress address() {
+    /**
+     * Listens on one more address.
+     *
+     * @return the address bound, with the real port where 0 was asked for
+     * @throws CannotListenException if the address is taken; the others are still served
+     */
+    public SocketAddress listen(SocketAddress at, Security security) throws IOException {
+        Listener listener = Listener.bind(at, "NBD server", limits.connections());
+        listeners.add(listener);
+        listener.start((channel, place) -> accepted(channel, place, security));
         return listener.address();
+    }
+
+    /** The first address bound, with the real port where 0 was asked for. */
+    public SocketAddress address() {
+        return listeners.getFirst().address();
+    }
+
+    /** Memory held for clients: what they have sent and was not taken yet, and answers they have not read; about now. */
+    public long bufferBytes() {
+        return connections.keySet().stream().mapToLong(Connection::bufferBytes).sum();
     }
 
     /** Clients connected, those in the handshake included. */
@@ -71,7 +97,7 @@ public final class NbdServer implements AutoCloseable {
     @Override
     public void close() {
         closing = true;
-        listener.close();
+        listeners.forEach(Listener::close);
         connections.keySet().forEach(Connection::shutDown);
         if (!allEndedWithin(limits.shutdown().toNanos())) {
             connections.keySet().forEach(connection -> connection.disconnect("server has shut down"));
@@ -79,10 +105,10 @@ public final class NbdServer implements AutoCloseable {
         }
     }
 
-    private void accepted(SocketChannel channel, Listener.Place place) throws IOException {
+    private void accepted(SocketChannel channel, Listener.Place place, Security security) throws IOException {
         DuplexSocket socket =
                 new DuplexSocket(channel, "NBD client " + channel.getRemoteAddress(), Connection.QUEUE_LIMIT_BYTES);
-        Connection connection = new Connection(this, socket, exports, limits);
+        Connection connection = new Connection(this, socket, exports, security, limits, largeRequests);
         connections.put(connection, place);
         try {
             socket.start(connection);

@@ -47,6 +47,14 @@ final class Staging implements AutoCloseable {
         start = staged.position();
     }
 
+    /** Shrinks a buffer that is too large to be kept, if what is staged allows it; returns whether it is small enough now. */
+    boolean shrink() {
+        if (elastic.shrink(start)) {
+            start = 0;
+        }
+        return elastic.buffer().capacity() <= ElasticBuffer.KEPT_BYTES;
+    }
+
     int capacityBytes() {
         return elastic.buffer().capacity();
     }

@@ -3,6 +3,7 @@ package io.terminus.agent.net;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
+import java.net.UnixDomainSocketAddress;
 
 /** The address is taken by someone else, or is not ours to listen on. Nothing was opened. */
 public final class CannotListenException extends IOException {
@@ -21,6 +22,7 @@ public final class CannotListenException extends IOException {
     private static String describe(SocketAddress address) {
         return switch (address) {
             case InetSocketAddress inet -> "port " + inet.getPort() + " of " + inet.getHostString();
+            case UnixDomainSocketAddress unix -> "socket " + unix.getPath();
             case SocketAddress other -> other.toString();
         };
     }

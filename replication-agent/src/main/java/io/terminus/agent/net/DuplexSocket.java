@@ -18,6 +18,7 @@ import java.util.ArrayDeque;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
+import javax.net.ssl.SSLEngine;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,6 +32,8 @@ import org.jspecify.annotations.Nullable;
  * take at once is queued, and the owner sends it on when the socket is writable again. The queue is bounded by
  * {@code queueLimitBytes} plus one send (what was begun must be ended, or the stream cannot be parsed); beyond it
  * {@link #send} takes nothing and says {@link Sent#FULL}, and the caller decides what that means.
+ *
+ * <p>From {@link #startTls} on both directions are encrypted, and only buffers can be sent.
  *
  * <p>An interrupt of a thread that sends or reads closes the socket (so does every Java channel): do not interrupt.
  */
@@ -100,6 +103,7 @@ public final class DuplexSocket implements AutoCloseable {
     /** The queue is not empty. Written under the lock, read by the owner without it. */
     private volatile boolean backlog;
 
+    private volatile @Nullable Tls tls;
     private volatile @Nullable Deadline deadline;
     private volatile @Nullable Thread owner;
 
@@ -200,6 +204,9 @@ public final class DuplexSocket implements AutoCloseable {
      * {@link Outbound#released}, unless the answer is {@link Sent#FULL} or {@link Sent#CLOSED}.
      */
     public Sent send(Outbound what) {
+        if (tls != null) {
+            throw new IllegalStateException(name + ": a file region is sent as it is, and here is TLS");
+        }
         sendLock.lock();
         try {
             if (isClosing()) {
@@ -271,6 +278,24 @@ public final class DuplexSocket implements AutoCloseable {
         sendLock.lock();
         try {
             return queuedBytes;
+        } finally {
+            sendLock.unlock();
+        }
+    }
+
+    /**
+     * For the owner only: whatever is received and sent from now on is under TLS. Everything received before has been taken
+     * out of {@link Handler#readInto}'s buffer, everything sent before is with the kernel. The engine's handshake begins
+     * with what the other side sends next; until it is over nothing may be sent. A failed one closes the socket.
+     */
+    public void startTls(SSLEngine engine) {
+        requireOwner();
+        sendLock.lock();
+        try {
+            if (!queue.isEmpty()) {
+                throw new IllegalStateException(name + ": bytes sent before TLS are still here");
+            }
+            tls = new Tls(engine, channel, sendLock);
         } finally {
             sendLock.unlock();
         }
@@ -373,17 +398,22 @@ public final class DuplexSocket implements AutoCloseable {
             if (backlog) {
                 drain();
             }
-            moreIsWaiting = false;
             if (into != null) {
+                moreIsWaiting = false;
                 int room = into.remaining();
-                int got = channel.read(into);
+                Tls secure = tls;
+                int got = secure == null ? channel.read(into) : secure.read(into);
+                if (secure != null) {
+                    noteBacklog(secure); // what TLS itself had to say
+                }
                 if (got < 0) {
                     ended = true;
                     handler.ended();
                 } else if (got > 0) {
                     handler.received();
-                    // A short read took all there was: the select tells of what came since.
-                    moreIsWaiting = got == room;
+                    // A short read took all there was: the select tells of what came since. It does not know what is
+                    // decrypted, or received and not decrypted.
+                    moreIsWaiting = got == room || secure != null;
                 }
             }
         }
@@ -425,18 +455,25 @@ public final class DuplexSocket implements AutoCloseable {
         sendLock.lock();
         try {
             Outbound head = queue.peek();
+            Tls secure = tls;
             if (head == null) {
-                backlog = false;
+                backlog = secure != null && !secure.flush();
                 return false;
             }
-            long sent = head.transferTo(channel);
+            long before = head.remainingBytes();
+            if (secure == null) {
+                head.transferTo(channel);
+            } else if (head instanceof Plain plain) {
+                plain.encryptTo(secure);
+            }
+            long sent = before - head.remainingBytes();
             queuedBytes -= sent;
             if (!head.done()) {
                 return sent > 0;
             }
             queue.remove();
             head.released(true);
-            backlog = !queue.isEmpty();
+            backlog = !queue.isEmpty() || (secure != null && secure.pending());
             return backlog;
         } finally {
             sendLock.unlock();
@@ -456,7 +493,15 @@ public final class DuplexSocket implements AutoCloseable {
     }
 
     /** Returns whether the kernel took everything. */
+    @GuardedBy("sendLock")
     private boolean writeInline(ByteBuffer... buffers) throws IOException {
+        Tls secure = tls;
+        if (secure != null) {
+            for (ByteBuffer buffer : buffers) {
+                secure.write(buffer);
+            }
+            return remaining(buffers) == 0 && !secure.pending();
+        }
         if (buffers.length == 1) {
             channel.write(buffers[0]);
             return !buffers[0].hasRemaining();
@@ -468,6 +513,17 @@ public final class DuplexSocket implements AutoCloseable {
             }
         }
         return remaining(buffers) == 0;
+    }
+
+    private void noteBacklog(Tls secure) {
+        sendLock.lock();
+        try {
+            if (secure.pending()) {
+                backlog = true;
+            }
+        } finally {
+            sendLock.unlock();
+        }
     }
 
     private static long remaining(ByteBuffer... buffers) {
@@ -520,6 +576,14 @@ public final class DuplexSocket implements AutoCloseable {
     }
 
     private void closeQuietly() {
+        Tls secure = tls;
+        if (secure != null && channel.isOpen() && sendLock.tryLock()) {
+            try {
+                secure.goodbye();
+            } finally {
+                sendLock.unlock();
+            }
+        }
         try {
             channel.close();
         } catch (IOException e) {
@@ -527,8 +591,13 @@ public final class DuplexSocket implements AutoCloseable {
         }
     }
 
+    /** Bytes that can be encrypted. */
+    private interface Plain extends Outbound {
+        void encryptTo(Tls tls) throws IOException;
+    }
+
     /** Copied bytes. Small sends share one, so that a client that does not read costs bytes, not objects. */
-    private static final class Chunk implements Outbound {
+    private static final class Chunk implements Plain {
 
         private static final int LEAST_BYTES = 16 << 10;
 
@@ -555,16 +624,28 @@ public final class DuplexSocket implements AutoCloseable {
         }
 
         @Override
+        public void encryptTo(Tls tls) throws IOException {
+            ByteBuffer rest = bytes.duplicate().limit(bytes.position()).position(readAt);
+            tls.write(rest);
+            readAt = rest.position();
+        }
+
+        @Override
         public long remainingBytes() {
             return (long) bytes.position() - readAt;
         }
     }
 
     /** A buffer whose lender waits for its end. */
-    private record Borrowed(ByteBuffer buffer) implements Outbound {
+    private record Borrowed(ByteBuffer buffer) implements Plain {
         @Override
         public long transferTo(SocketChannel to) throws IOException {
             return to.write(buffer);
+        }
+
+        @Override
+        public void encryptTo(Tls tls) throws IOException {
+            tls.write(buffer);
         }
 
         @Override

@@ -10,12 +10,18 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Accepts connections on one address, at most a given number at a time. Beyond it a connection is closed as soon as it
@@ -43,23 +49,31 @@ public final class Listener implements AutoCloseable {
     /** How long to leave a system alone that has no descriptor left to accept with. */
     private static final long PAUSE_MILLIS = 100;
 
+    private static final int BACKLOG = 128;
+
     private final ServerSocketChannel server;
     private final SocketAddress address;
+
+    /** Of a unix domain socket: whether the file is still the one made here. */
+    private final @Nullable Object fileKey;
+
     private final String name;
     private final Semaphore places;
     private final AtomicLong turnedAway = new AtomicLong();
     private final CountDownLatch closed = new CountDownLatch(1);
 
-    private Listener(ServerSocketChannel server, String name, int mostConnections) throws IOException {
+    private Listener(ServerSocketChannel server, String name, int mostConnections, SocketAddress asked)
+            throws IOException {
         this.server = server;
-        this.address = server.getLocalAddress();
+        this.address = asked instanceof UnixDomainSocketAddress ? asked : server.getLocalAddress();
+        this.fileKey = asked instanceof UnixDomainSocketAddress unix ? fileKey(unix.getPath()) : null;
         this.name = name;
         this.places = new Semaphore(mostConnections);
     }
 
     /**
-     * Binds the address; nothing is accepted before {@link #start}. A unix domain socket that a killed process left
-     * behind is replaced.
+     * Binds the address; nothing is accepted before {@link #start}. A unix domain socket is for its owner and group (mode
+     * 0660) from its first moment; one that a killed process left behind is replaced, any other file is left alone.
      *
      * @param name what errors and the thread are named after, such as "NBD server"
      * @throws CannotListenException if the address is taken, or not ours
@@ -72,9 +86,13 @@ public final class Listener implements AutoCloseable {
             if (at instanceof UnixDomainSocketAddress unix) {
                 removeStale(unix);
             }
-            server.bind(at, 128);
-            return new Listener(server, name, mostConnections);
-        } catch (BindException e) {
+            if (at instanceof UnixDomainSocketAddress unix) {
+                bindPrivately(server, unix);
+            } else {
+                server.bind(at, BACKLOG);
+            }
+            return new Listener(server, name, mostConnections, at);
+        } catch (BindException | FileAlreadyExistsException e) {
             server.close();
             throw new CannotListenException(name, at, e);
         } catch (SocketException e) {
@@ -106,7 +124,10 @@ public final class Listener implements AutoCloseable {
     public void close() {
         try {
             server.close();
-            if (address instanceof UnixDomainSocketAddress unix && closed.getCount() > 0) {
+            if (address instanceof UnixDomainSocketAddress unix
+                    && closed.getCount() > 0
+                    && fileKey != null
+                    && fileKey.equals(fileKey(unix.getPath()))) {
                 Files.deleteIfExists(unix.getPath());
             }
         } catch (IOException e) {
@@ -167,15 +188,49 @@ public final class Listener implements AutoCloseable {
         }
     }
 
+    /** Makes the socket where nobody else can reach it, and moves it to its place when its mode is right. */
+    private static void bindPrivately(ServerSocketChannel server, UnixDomainSocketAddress at) throws IOException {
+        Path path = at.getPath().toAbsolutePath();
+        if (path.getParent() == null || !Files.isDirectory(path.getParent())) {
+            throw new BindException("its directory does not exist");
+        }
+        Path dir = Files.createTempDirectory(path.getParent(), ".s"); // mode 0700
+        Path made = dir.resolve("s");
+        try {
+            server.bind(UnixDomainSocketAddress.of(made), BACKLOG);
+            Files.setPosixFilePermissions(made, PosixFilePermissions.fromString("rw-rw----"));
+            Files.createLink(path, made); // unlike a move it never replaces what came there meanwhile
+        } finally {
+            Files.deleteIfExists(made);
+            Files.delete(dir);
+        }
+    }
+
     /** Deletes the socket's file if nobody answers on it. */
     private static void removeStale(UnixDomainSocketAddress at) throws IOException {
-        if (!Files.exists(at.getPath())) {
+        Path path = at.getPath();
+        if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
             return;
+        }
+        boolean socket = Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+                .isOther();
+        if (!socket) {
+            throw new BindException("a file is there that is no socket");
         }
         try (SocketChannel probe = SocketChannel.open(StandardProtocolFamily.UNIX)) {
             probe.connect(at);
         } catch (ConnectException e) {
-            Files.delete(at.getPath());
+            Files.delete(path);
+            return;
         }
+        throw new BindException("Address already in use");
+    }
+
+    private static @Nullable Object fileKey(Path path) throws IOException {
+        if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+            return null;
+        }
+        return Files.readAttributes(path, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS)
+                .fileKey();
     }
 }

@@ -96,6 +96,31 @@ final class Overlay {
         into.position(into.limit());
     }
 
+    /** A part of the volume whose newest committed record is not in the image yet. */
+    record Shown(long start, long end, boolean zeroes) {}
+
+    /** What is here of [start, end), in order, at most so many. */
+    List<Shown> shown(long start, long end, int most) {
+        if (empty) {
+            return List.of();
+        }
+        lock.readLock().lock();
+        try {
+            List<Shown> shown = new ArrayList<>();
+            Map.Entry<Long, Fragment> e = fragments.floorEntry(start);
+            if (e == null || e.getValue().end() <= start) {
+                e = fragments.higherEntry(start);
+            }
+            for (; e != null && e.getKey() < end && shown.size() < most; e = fragments.higherEntry(e.getKey())) {
+                Fragment f = e.getValue();
+                shown.add(new Shown(Math.max(f.start(), start), Math.min(f.end(), end), f.zeroes()));
+            }
+            return shown;
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
     /** Copies what is here; returns what is not, or null if nothing is here. */
     private @Nullable List<Gap> take(long offset, ByteBuffer into) throws IOException {
         lock.readLock().lock();

@@ -9,12 +9,14 @@ import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.journal.RecordView;
 import io.terminus.agent.journal.Recovery;
+import io.terminus.agent.volume.AllocationVisitor.Holds;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -62,6 +64,9 @@ final class Replica implements AutoCloseable {
 
     /** Apply in steps of this many journal bytes, so that progress is seen. */
     private static final long APPLY_STEP_BYTES = 8L << 20;
+
+    /** Records not applied yet that one question about a range looks at. */
+    private static final int MOST_SHOWN = 4096;
 
     private static final long NO_SPACE_RETRY_NANOS = 500_000_000;
 
@@ -357,6 +362,48 @@ final class Replica implements AutoCloseable {
     /** The committed state at {@code offset}. */
     void read(long offset, ByteBuffer into) throws IOException {
         overlay.read(offset, into, image::read);
+    }
+
+    /**
+     * What the committed state holds, extent by extent, as far as the visitor wants; a part of the range if very many
+     * records in it are not applied. Those are looked at first and the image afterwards, as {@link Overlay} says, so that
+     * data is never called a hole.
+     */
+    void allocation(long offset, long length, AllocationVisitor visitor) throws IOException {
+        long end = offset + length;
+        List<Overlay.Shown> shown = overlay.shown(offset, end, MOST_SHOWN);
+        if (shown.size() == MOST_SHOWN) {
+            end = shown.getLast().end();
+        }
+        boolean[] more = {true};
+        long at = offset;
+        for (Overlay.Shown record : shown) {
+            if (at < record.start()) {
+                imageHolds(at, record.start(), visitor, more);
+            }
+            if (!more[0]) {
+                return;
+            }
+            Holds holds = record.zeroes() ? Holds.ZEROS : Holds.DATA;
+            more[0] = visitor.extent(record.end() - record.start(), holds);
+            at = record.end();
+        }
+        if (at < end && more[0]) {
+            imageHolds(at, end, visitor, more);
+        }
+    }
+
+    private void imageHolds(long from, long to, AllocationVisitor visitor, boolean[] more) throws IOException {
+        image.space(from, to - from, (at, count, space) -> {
+            more[0] = visitor.extent(
+                    count,
+                    switch (space) {
+                        case DATA -> Holds.DATA;
+                        case ALLOCATED -> Holds.ZEROS;
+                        case HOLE -> Holds.NOTHING;
+                    });
+            return more[0];
+        });
     }
 
     /** Segments from this position on are kept for peers. */

@@ -80,9 +80,31 @@ public final class VolumeClient implements AutoCloseable {
     /** The committed state. The guard is asked after the data was taken. */
     public void read(long offset, ByteBuffer into) throws IOException, LostGrantException {
         writer.read(offset, into);
+        requireBelieved();
+    }
+
+    private void requireBelieved() throws LostGrantException {
         if (!writer.believes()) {
             throw new LostGrantException("the volume's lock is not known to be held any more");
         }
+    }
+
+    /** What the committed state of a range holds, as far as the visitor wants, at least an extent. The guard is asked last. */
+    public void allocation(long offset, long length, AllocationVisitor visitor) throws IOException, LostGrantException {
+        writer.allocation(offset, length, visitor);
+        requireBelieved();
+    }
+
+    /** Who has the newest writes to a range, captured ones included, as far as the visitor wants. The guard is asked last. */
+    public void replication(long offset, long length, ReplicationVisitor visitor)
+            throws IOException, LostGrantException {
+        writer.replication(offset, length, visitor);
+        requireBelieved();
+    }
+
+    /** The range will be read soon: a hint, which waits for no disk. */
+    public void willNeed(long offset, long length) throws IOException {
+        writer.willNeed(offset, length);
     }
 
     /** The caller has handed over all it had at hand: it is forwarded now. */

@@ -166,6 +166,36 @@ final class Writer {
         replica.read(offset, into);
     }
 
+    void allocation(long offset, long length, AllocationVisitor visitor) throws IOException {
+        replica.allocation(offset, length, visitor);
+    }
+
+    void replication(long offset, long length, ReplicationVisitor visitor) throws IOException {
+        new ReplicationMap(replica.journal(), levels()).show(offset, length, visitor);
+    }
+
+    void willNeed(long offset, long length) throws IOException {
+        replica.image().willNeed(offset, length);
+    }
+
+    /** What every member and every replica has. Of one that is not connected, what it had on its disk. */
+    private ReplicationMap.Levels levels() {
+        long received = replica.journal().end();
+        long durable = replica.journal().durable();
+        long applied = replica.applied();
+        long everywhere = received;
+        for (PeerCursor c : cursors) {
+            long receivedThere = c.streaming() ? c.received() : c.durable();
+            everywhere = Math.min(everywhere, c.streaming() ? receivedThere : -1);
+            if (config.member(c.address().agent()).isPresent()) {
+                received = Math.min(received, receivedThere);
+                durable = Math.min(durable, c.durable());
+                applied = Math.min(applied, c.applied());
+            }
+        }
+        return new ReplicationMap.Levels(received, durable, applied, everywhere);
+    }
+
     /** What one read of a client's socket brought is in the journal: off it goes. */
     void forward(long syncUpTo) {
         hooks.beforeSend();

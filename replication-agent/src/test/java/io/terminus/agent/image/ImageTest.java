@@ -105,6 +105,26 @@ class ImageTest {
     }
 
     @Test
+    void allocatedSpaceIsToldFromHolesOverManyBlocks() throws IOException {
+        long size = 100L * MIB + 512;
+        try (Image image = Image.open(path(), size)) {
+            image.secure(8L * MIB + 1, 8L * MIB);
+            image.write(ByteBuffer.wrap(filled(4096)), 40L * MIB);
+            List<String> space = new ArrayList<>();
+
+            image.space(1, size - 1, (offset, length, what) -> space.add(what + " " + offset + "+" + length));
+
+            assertThat(space)
+                    .containsExactly(
+                            "HOLE 1+" + (8L * MIB - 1),
+                            "ALLOCATED " + 8L * MIB + "+" + (8L * MIB + 64 * KIB),
+                            "HOLE " + (16L * MIB + 64 * KIB) + "+" + (24L * MIB - 64 * KIB),
+                            "DATA " + 40L * MIB + "+4096",
+                            "HOLE " + (40L * MIB + 4096) + "+" + (60L * MIB + 512 - 4096));
+        }
+    }
+
+    @Test
     void punchingMakesAHoleAndZeroingWithoutItDoesNot() throws IOException {
         try (Image image = Image.open(path(), 4L * MIB)) {
             image.write(ByteBuffer.wrap(filled(4 * MIB)), 0);

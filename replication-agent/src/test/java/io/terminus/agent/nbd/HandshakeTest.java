@@ -1,5 +1,6 @@
 package io.terminus.agent.nbd;
 
+import static io.terminus.agent.nbd.NbdTestClient.contextData;
 import static io.terminus.agent.nbd.NbdTestClient.goData;
 import static io.terminus.agent.nbd.NbdTestClient.optionBytes;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -8,10 +9,13 @@ import java.io.ByteArrayOutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicBoolean;
+import javax.net.ssl.SSLContext;
 import org.junit.jupiter.api.Test;
 
 class HandshakeTest {
@@ -21,6 +25,7 @@ class HandshakeTest {
     private final MemoryExports exports =
             MemoryExports.of(new MemoryExport("disk", 1 << 20)).andElsewhere("moved", "agent b writes \"moved\" now");
     private final AtomicBoolean shuttingDown = new AtomicBoolean();
+    private Security security = Security.plain();
 
     @Test
     void goAnswersWhatWasAskedAndEnters() {
@@ -29,7 +34,7 @@ class HandshakeTest {
         List<String> said = play(session, session.length);
 
         assertThat(said)
-                .containsExactly("enter disk simple 3:0000" + "0000000000100000" + "096d"
+                .containsExactly("enter disk simple 3:0000" + "0000000000100000" + "0d6d"
                         + " 3:0001" + hex("disk")
                         + " 3:0003" + "00000001" + "00001000" + "02000000"
                         + " 1:");
@@ -47,16 +52,16 @@ class HandshakeTest {
         byte[] session = join(FIXED, optionBytes(Wire.OPT_STRUCTURED_REPLY), optionBytes(Wire.OPT_GO, goData("disk")));
 
         assertThat(play(session, session.length))
-                .containsExactly("reply 1:", "enter disk structured 3:0000" + "0000000000100000" + "09ed" + " 1:");
+                .containsExactly("reply 1:", "enter disk structured 3:0000" + "0000000000100000" + "0ded" + " 1:");
     }
 
     @Test
     void oldStyleWayInIsPaddedUnlessTheClientSaidNoZeroes() {
         byte[] name = "disk".getBytes(StandardCharsets.UTF_8);
 
-        Handshake padded = new Handshake(exports, shuttingDown::get);
+        Handshake padded = new Handshake(exports, Security.plain(), shuttingDown::get);
         Handshake.Step step = padded.advance(ByteBuffer.wrap(join(new byte[] {0, 0, 0, 0}, optionBytes(1, name))));
-        Handshake bare = new Handshake(exports, shuttingDown::get);
+        Handshake bare = new Handshake(exports, Security.plain(), shuttingDown::get);
         Handshake.Step bareStep = bare.advance(ByteBuffer.wrap(join(new byte[] {0, 0, 0, 2}, optionBytes(1, name))));
 
         assertThat(step)
@@ -87,25 +92,109 @@ class HandshakeTest {
     }
 
     @Test
-    void metadataContextsAreNoneButWellFormed() {
-        byte[] query = ByteBuffer.allocate(8 + 4 + 4 + 15)
-                .putInt(4)
-                .put("disk".getBytes(StandardCharsets.UTF_8))
-                .putInt(1)
-                .putInt(15)
-                .put("base:allocation".getBytes(StandardCharsets.UTF_8))
-                .array();
-        byte[] truncated = java.util.Arrays.copyOf(query, query.length - 1);
+    void contextsAreListedByNamespaceAndSelectedByName() {
+        byte[] all = contextData("disk");
+        byte[] ours = contextData("disk", "x-test:");
+        byte[] named = contextData("disk", "x-test:blocks", "base:", "qemu:dirty-bitmap:b0");
+        byte[] truncated = Arrays.copyOf(ours, ours.length - 1);
         byte[] session = join(
                 FIXED,
                 optionBytes(Wire.OPT_STRUCTURED_REPLY),
-                optionBytes(Wire.OPT_SET_META_CONTEXT, query),
-                optionBytes(Wire.OPT_LIST_META_CONTEXT, truncated));
+                optionBytes(Wire.OPT_LIST_META_CONTEXT, all),
+                optionBytes(Wire.OPT_LIST_META_CONTEXT, ours),
+                optionBytes(Wire.OPT_SET_META_CONTEXT, named),
+                optionBytes(Wire.OPT_LIST_META_CONTEXT, truncated),
+                optionBytes(Wire.OPT_GO, goData("disk")));
 
         List<String> said = play(session, session.length);
 
-        assertThat(said.get(1)).isEqualTo("reply 1:");
-        assertThat(said.get(2)).isEqualTo(error(Wire.REP_ERR_INVALID, "query 0 of 1 does not fit the option"));
+        String allocation = hex("base:allocation");
+        String blocks = hex("x-test:blocks");
+        assertThat(said.subList(1, 6))
+                .containsExactly(
+                        "reply 4:00000000" + allocation + " 4:00000000" + blocks + " 1:",
+                        "reply 4:00000000" + blocks + " 1:",
+                        "reply 4:00000002" + blocks + " 1:",
+                        error(Wire.REP_ERR_INVALID, "query 0 of 1 does not fit the option"),
+                        "enter disk structured with 2 3:0000" + "0000000000100000" + "0ded" + " 1:");
+    }
+
+    @Test
+    void selectionIsForItsExportAndUntilTheNextOne() {
+        byte[] select = optionBytes(Wire.OPT_SET_META_CONTEXT, contextData("disk", "base:allocation"));
+        byte[] none = optionBytes(Wire.OPT_SET_META_CONTEXT, contextData("disk"));
+        byte[] failing = optionBytes(Wire.OPT_SET_META_CONTEXT, contextData("nope", "base:allocation"));
+        byte[] go = optionBytes(Wire.OPT_GO, goData(""));
+        byte[] begin = join(FIXED, optionBytes(Wire.OPT_STRUCTURED_REPLY), select);
+
+        assertThat(last(join(begin, go))).startsWith("enter disk structured with 1 ");
+        assertThat(last(join(begin, none, go))).startsWith("enter disk structured 3");
+        assertThat(last(join(begin, failing, go))).startsWith("enter disk structured 3");
+    }
+
+    @Test
+    void extendedHeadersIncludeStructuredReplies() {
+        byte[] extended = optionBytes(Wire.OPT_EXTENDED_HEADERS);
+        byte[] session = join(
+                FIXED,
+                optionBytes(Wire.OPT_EXTENDED_HEADERS, (byte) 1),
+                extended,
+                extended,
+                optionBytes(Wire.OPT_STRUCTURED_REPLY),
+                optionBytes(Wire.OPT_GO, goData("disk")));
+
+        assertThat(play(session, session.length))
+                .containsExactly(
+                        error(Wire.REP_ERR_INVALID, "an extended header request carries no data"),
+                        "reply 1:",
+                        error(Wire.REP_ERR_INVALID, "extended headers were agreed on already"),
+                        error(Wire.REP_ERR_EXT_HEADER_REQD, "extended headers, which were agreed on, say more"),
+                        "enter disk extended 3:0000" + "0000000000100000" + "0ded" + " 1:");
+    }
+
+    @Test
+    void whereTlsIsRequiredNothingIsSaidWithoutIt() throws Exception {
+        security = Security.required(SSLContext.getDefault());
+
+        for (byte[] option : List.of(
+                optionBytes(Wire.OPT_LIST),
+                optionBytes(Wire.OPT_STRUCTURED_REPLY),
+                optionBytes(Wire.OPT_GO, goData("disk")))) {
+            assertThat(after(option)).isEqualTo(error(Wire.REP_ERR_TLS_REQD, "TLS is required here"));
+        }
+        assertThat(after(optionBytes(Wire.OPT_EXPORT_NAME, (byte) 'd'))).isEqualTo("leave TLS is required here ");
+        assertThat(after(optionBytes(Wire.OPT_ABORT))).startsWith("leave Client aborted");
+        assertThat(after(optionBytes(Wire.OPT_STARTTLS))).isEqualTo("tls 1:");
+    }
+
+    @Test
+    void tlsForgetsWhatWasAgreedOnBefore() throws Exception {
+        security = Security.offered(SSLContext.getDefault());
+        Handshake handshake = new Handshake(exports, security, shuttingDown::get);
+        byte[] before = join(
+                FIXED,
+                optionBytes(Wire.OPT_EXTENDED_HEADERS),
+                optionBytes(Wire.OPT_SET_META_CONTEXT, contextData("disk", "base:allocation")),
+                optionBytes(Wire.OPT_STARTTLS));
+        ByteBuffer in = ByteBuffer.wrap(before);
+        while (in.hasRemaining()) {
+            handshake.advance(in);
+        }
+
+        Handshake.Step again = handshake.advance(ByteBuffer.wrap(optionBytes(Wire.OPT_STARTTLS)));
+        Handshake.Step go = handshake.advance(ByteBuffer.wrap(optionBytes(Wire.OPT_GO, goData("disk"))));
+
+        assertThat(describe(again)).isEqualTo(error(Wire.REP_ERR_INVALID, "TLS has begun already"));
+        assertThat(describe(go)).startsWith("enter disk simple 3");
+    }
+
+    @Test
+    void bytesBehindStartTlsEndTheConnection() throws Exception {
+        security = Security.offered(SSLContext.getDefault());
+
+        String said = last(join(FIXED, optionBytes(Wire.OPT_STARTTLS), optionBytes(Wire.OPT_GO, goData("disk"))));
+
+        assertThat(said).startsWith("leave ").contains("bytes follow STARTTLS");
     }
 
     @Test
@@ -154,7 +243,7 @@ class HandshakeTest {
     void everySplitOfAValidSessionSaysTheSame() {
         byte[] session = validSession();
         List<String> whole = play(session, session.length);
-        assertThat(whole).hasSize(7);
+        assertThat(whole).hasSize(8);
 
         for (int step = 1; step < session.length; step++) {
             assertThat(play(session, step)).as("in steps of %d", step).isEqualTo(whole);
@@ -207,7 +296,8 @@ class HandshakeTest {
                 optionBytes(Wire.OPT_LIST),
                 optionBytes(Wire.OPT_STRUCTURED_REPLY),
                 optionBytes(Wire.OPT_INFO, goData("disk", Wire.INFO_DESCRIPTION)),
-                optionBytes(Wire.OPT_LIST_META_CONTEXT, join(new byte[] {0, 0, 0, 0}, new byte[4])),
+                optionBytes(Wire.OPT_SET_META_CONTEXT, contextData("disk", "base:allocation")),
+                optionBytes(Wire.OPT_EXTENDED_HEADERS),
                 optionBytes(Wire.OPT_STARTTLS),
                 optionBytes(99, new byte[30]),
                 optionBytes(Wire.OPT_GO, goData("disk", Wire.INFO_BLOCK_SIZE)));
@@ -217,39 +307,49 @@ class HandshakeTest {
         return play(join(FIXED, option), 4 + option.length).getLast();
     }
 
+    private String last(byte[] session) {
+        return play(session, session.length).getLast();
+    }
+
     /** Feeds the bytes in steps, as a connection does, and writes down what the server says. */
     private List<String> play(byte[] session, int stepBytes) {
-        Handshake handshake = new Handshake(exports, shuttingDown::get);
+        Handshake handshake = new Handshake(exports, security, shuttingDown::get);
         ByteBuffer staged = ByteBuffer.allocate(session.length);
         List<String> said = new ArrayList<>();
         for (int at = 0; at < session.length; at += stepBytes) {
             staged.put(session, at, Math.min(stepBytes, session.length - at)).flip();
             while (true) {
-                switch (handshake.advance(staged)) {
-                    case Handshake.Step.NeedMore more -> {
-                        assertThat(handshake.neededBytes()).isGreaterThan(staged.remaining());
-                        assertThat(handshake.neededBytes()).isLessThanOrEqualTo(Handshake.MOST_STAGED_BYTES);
-                        assertThat(more).isNotNull();
-                    }
-                    case Handshake.Step.Reply reply -> {
-                        said.add("reply " + describe(reply.bytes()));
-                        continue;
-                    }
-                    case Handshake.Step.Enter enter -> {
-                        said.add("enter " + enter.export().name() + (enter.structured() ? " structured " : " simple ")
-                                + describe(enter.welcome()));
-                        return said;
-                    }
-                    case Handshake.Step.Leave leave -> {
-                        said.add("leave " + leave.why() + " " + describe(leave.last()));
-                        return said;
-                    }
+                Handshake.Step step = handshake.advance(staged);
+                if (step instanceof Handshake.Step.NeedMore) {
+                    assertThat(handshake.neededBytes()).isGreaterThan(staged.remaining());
+                    assertThat(handshake.neededBytes()).isLessThanOrEqualTo(Handshake.MOST_STAGED_BYTES);
+                    break;
                 }
-                break;
+                said.add(describe(step));
+                if (!(step instanceof Handshake.Step.Reply)) {
+                    return said;
+                }
             }
             staged.compact();
         }
         return said;
+    }
+
+    private static String describe(Handshake.Step step) {
+        return switch (step) {
+            case Handshake.Step.NeedMore more -> "need more";
+            case Handshake.Step.Reply reply -> "reply " + describe(reply.bytes());
+            case Handshake.Step.StartTls tls -> "tls " + describe(tls.last());
+            case Handshake.Step.Enter enter ->
+                "enter " + enter.export().name() + " "
+                        + enter.dialect().toString().toLowerCase(Locale.ROOT)
+                        + (enter.contexts().isEmpty() ? "" : " with")
+                        + enter.contexts().stream()
+                                .map(selected -> " " + selected.id())
+                                .reduce("", String::concat)
+                        + " " + describe(enter.welcome());
+            case Handshake.Step.Leave leave -> "leave " + leave.why() + " " + describe(leave.last());
+        };
     }
 
     private static String error(int type, String text) {

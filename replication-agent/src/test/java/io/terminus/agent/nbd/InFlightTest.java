@@ -16,8 +16,8 @@ class InFlightTest {
     void sameClientCookieTwiceIsTwoRequests() {
         InFlight inFlight = new InFlight(4, 1000);
 
-        long first = inFlight.add(7, 10);
-        long second = inFlight.add(7, 10);
+        long first = inFlight.add(7, 0, 10);
+        long second = inFlight.add(7, 0, 10);
 
         assertThat(first).isNotEqualTo(second);
         assertThat(inFlight.remove(first)).isEqualTo(7);
@@ -27,10 +27,10 @@ class InFlightTest {
     @Test
     void answerGivenTwiceDoesNotAnswerALaterRequest() {
         InFlight inFlight = new InFlight(1, 1000);
-        long first = inFlight.add(1, 0);
+        long first = inFlight.add(1, 0, 0);
         inFlight.remove(first);
 
-        long second = inFlight.add(2, 0);
+        long second = inFlight.add(2, 0, 0);
 
         assertThatThrownBy(() -> inFlight.remove(first)).isInstanceOf(IllegalStateException.class);
         assertThat(inFlight.remove(second)).isEqualTo(2);
@@ -44,7 +44,7 @@ class InFlightTest {
         InFlight inFlight = new InFlight(10, 100);
 
         assertThat(inFlight.admits(1000)).isTrue();
-        long large = inFlight.add(1, 1000);
+        long large = inFlight.add(1, 0, 1000);
         assertThat(inFlight.admits(1)).isFalse();
         inFlight.remove(large);
 
@@ -68,7 +68,7 @@ class InFlightTest {
                     .isEqualTo(cookies.size() < 16 && (sum == 0 || sum + payload <= 1000));
             if (random.nextBoolean() && inFlight.admits(payload)) {
                 long cookie = random.nextInt(5);
-                long handle = inFlight.add(cookie, payload);
+                long handle = inFlight.add(cookie, i, payload);
                 assertThat(everGiven.add(handle)).as("seed %d", seed).isTrue();
                 cookies.put(handle, cookie);
                 bytes.put(handle, payload);

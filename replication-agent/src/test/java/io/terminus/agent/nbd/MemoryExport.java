@@ -8,10 +8,15 @@ import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * A device in memory. Fault model: answers can be held back until the test lets them go, in any order and from any
+ * A device in memory, a whole block of zeros of which is a hole. Fault model: answers can be held back until the test lets them go, in any order and from any
  * thread; every request can be made to fail; a client can be refused.
  */
 final class MemoryExport implements Export {
+
+    /** Says of every block its number. */
+    static final MetaContext OFFSETS = new MetaContext("x-test:blocks");
+
+    static final int BLOCK_BYTES = 4096;
 
     private final String name;
     private final byte[] bytes;
@@ -24,6 +29,11 @@ final class MemoryExport implements Export {
     final AtomicInteger sessions = new AtomicInteger();
     final AtomicInteger batches = new AtomicInteger();
     final AtomicInteger requests = new AtomicInteger();
+    final AtomicInteger reads = new AtomicInteger();
+    final AtomicInteger hints = new AtomicInteger();
+
+    /** Reads that reach this offset fail. */
+    volatile long badFrom = Long.MAX_VALUE;
 
     volatile Optional<Failure> failing = Optional.empty();
     volatile boolean unanswerable;
@@ -61,6 +71,11 @@ final class MemoryExport implements Export {
     @Override
     public long sizeBytes() {
         return bytes.length;
+    }
+
+    @Override
+    public List<MetaContext> contexts() {
+        return List.of(MetaContext.ALLOCATION, OFFSETS);
     }
 
     @Override
@@ -123,15 +138,53 @@ final class MemoryExport implements Export {
 
         @Override
         public void read(long offset, ByteBuffer into) throws DeviceException {
+            reads.incrementAndGet();
             if (unanswerable) {
                 throw DeviceException.unanswerable("the grant is gone");
             }
             if (failing.isPresent()) {
                 throw DeviceException.failed(failing.get(), "as the test said");
             }
+            if (offset + into.remaining() > badFrom) {
+                throw DeviceException.failed(Failure.IO_ERROR, "a bad block, as the test said");
+            }
             synchronized (MemoryExport.this) {
                 into.put(bytes, (int) offset, into.remaining());
             }
+        }
+
+        @Override
+        public void status(MetaContext context, long offset, long lengthBytes, StatusVisitor visitor)
+                throws DeviceException {
+            if (failing.isPresent()) {
+                throw DeviceException.failed(failing.get(), "as the test said");
+            }
+            boolean more = true;
+            for (long at = offset; at < offset + lengthBytes && more; ) {
+                long block = at / BLOCK_BYTES;
+                long end = Math.min(bytes.length, (block + 1) * BLOCK_BYTES);
+                int flags = context.equals(OFFSETS)
+                        ? (int) block
+                        : isZero((int) (block * BLOCK_BYTES), (int) end) ? MetaContext.HOLE | MetaContext.ZERO : 0;
+                more = visitor.extent(end - at, flags); // also beyond what was asked: the server is to cut that
+                at = end;
+            }
+        }
+
+        private boolean isZero(int from, int to) {
+            synchronized (MemoryExport.this) {
+                for (int i = from; i < to; i++) {
+                    if (bytes[i] != 0) {
+                        return false;
+                    }
+                }
+                return true;
+            }
+        }
+
+        @Override
+        public void cache(long offset, long lengthBytes) {
+            hints.incrementAndGet();
         }
 
         @Override

@@ -7,6 +7,8 @@ import static org.awaitility.Awaitility.await;
 
 import io.terminus.agent.nbd.NbdTestClient.Disconnected;
 import io.terminus.agent.nbd.NbdTestClient.ExportInfo;
+import io.terminus.agent.nbd.NbdTestClient.Extent;
+import io.terminus.agent.nbd.NbdTestClient.Hole;
 import io.terminus.agent.nbd.NbdTestClient.Listed;
 import io.terminus.agent.nbd.NbdTestClient.Reply;
 import io.terminus.agent.net.CannotListenException;
@@ -20,6 +22,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -56,7 +59,7 @@ class NbdServerTest {
         assertThat(listed)
                 .containsExactly(
                         new Listed("disk", "memory of 41943040 bytes"), new Listed("other", "memory of 512 bytes"));
-        assertThat(info).isEqualTo(new ExportInfo(SIZE, 0x96d, "disk", "memory of 41943040 bytes", 1, 4096, 32 << 20));
+        assertThat(info).isEqualTo(new ExportInfo(SIZE, 0xd6d, "disk", "memory of 41943040 bytes", 1, 4096, 32 << 20));
     }
 
     @Test
@@ -154,6 +157,209 @@ class NbdServerTest {
     }
 
     @Test
+    void holesAreNotSentUnlessTheClientWantsOneChunk() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+        byte[] data = new byte[8192];
+        new Random(2).nextBytes(data);
+        client.write((1 << 20) - 100, data);
+        byte[] expected = new byte[2 << 20];
+        System.arraycopy(data, 0, expected, (1 << 20) - 100, data.length);
+
+        Reply sparse = client.await(client.submit(Wire.CMD_READ, 0, 0, 2 << 20));
+        Reply whole = client.await(client.submit(Wire.CMD_READ, Wire.CMD_FLAG_DF, 0, 2 << 20));
+        Reply small = client.await(client.submit(Wire.CMD_READ, 0, 0, 4096));
+
+        assertThat(sparse.ok()).isEqualTo(expected);
+        assertThat(sparse.holes())
+                .containsExactly(new Hole(0, (1 << 20) - 4096), new Hole((1 << 20) + 8192, (1 << 20) - 8192));
+        assertThat(whole.ok()).isEqualTo(expected);
+        assertThat(whole.contentChunks()).isEqualTo(1);
+        assertThat(whole.holes()).isEmpty();
+        assertThat(small.holes()).isEmpty();
+    }
+
+    @Test
+    void readThatFailsHalfwaySaysSoInEveryForm() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+        NbdTestClient structured = tracked(NbdTestClient.open(at, "disk"));
+        NbdTestClient simple = tracked(NbdTestClient.connect(at));
+        simple.go("disk");
+        structured.write(0, new byte[] {1});
+        structured.write(3 << 19, new byte[1 << 19]);
+        structured.write(3 << 19, new byte[] {1});
+        disk.badFrom = 1 << 20;
+
+        Reply chunks = structured.await(structured.submit(Wire.CMD_READ, 0, 0, 2 << 20));
+        Reply whole = structured.await(structured.submit(Wire.CMD_READ, Wire.CMD_FLAG_DF, 0, 2 << 20));
+        Reply atOnce = simple.await(simple.submit(Wire.CMD_READ, 0, 1 << 20, 1 << 20));
+
+        assertThat(chunks.errno()).isEqualTo(5);
+        assertThat(whole.errno()).isEqualTo(5);
+        assertThat(atOnce.errno()).isEqualTo(5);
+        assertThat(structured.read(0, 1)).containsExactly(1);
+        assertThatThrownBy(() -> simple.read(0, 2 << 20)).isInstanceOf(Disconnected.class);
+    }
+
+    @Test
+    void blocksAreDescribedContextByContext() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+        NbdTestClient client = tracked(NbdTestClient.connect(at));
+        client.structuredReplies();
+        Map<Integer, String> selected = client.selectContexts("disk", "x-test:blocks", "base:allocation", "x:y");
+        client.go("disk");
+        client.write(4096, new byte[] {1});
+
+        Map<Integer, List<Extent>> all = client.status(0, 100, 10_000);
+        Map<Integer, List<Extent>> one = client.status(Wire.CMD_FLAG_REQ_ONE, 100, 10_000);
+        Map<Integer, List<Extent>> many = client.status(0, 0, SIZE);
+
+        assertThat(selected).containsExactly(Map.entry(1, "base:allocation"), Map.entry(2, "x-test:blocks"));
+        assertThat(all.get(1)).containsExactly(new Extent(3996, 3), new Extent(4096, 0), new Extent(1908, 3));
+        assertThat(all.get(2)).containsExactly(new Extent(3996, 0), new Extent(4096, 1), new Extent(1908, 2));
+        assertThat(one.get(1)).containsExactly(new Extent(3996, 3));
+        assertThat(many.get(1)).containsExactly(new Extent(4096, 3), new Extent(4096, 0), new Extent(SIZE - 8192, 3));
+        assertThat(many.get(2)).hasSize(512);
+        assertThat(client.await(client.submit(Wire.CMD_BLOCK_STATUS, 0, SIZE, 1))
+                        .errno())
+                .isEqualTo(22);
+    }
+
+    @Test
+    void whoSelectedNoContextMayNotAsk() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
+
+        assertThat(client.await(client.submit(Wire.CMD_BLOCK_STATUS, 0, 0, 1)).errno())
+                .isEqualTo(22);
+        assertThat(client.read(0, 1)).containsExactly(0);
+    }
+
+    @Test
+    void extendedHeadersDoAllThatShortOnesDo() throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.connect(serve(Limits.defaults(), disk)));
+        client.extendedHeaders();
+        client.selectContexts("disk", "base:allocation");
+        client.go("disk");
+        byte[] data = new byte[300_000];
+        new Random(4).nextBytes(data);
+
+        client.write(8192, data);
+        client.flush();
+        Reply read = client.await(client.submit(Wire.CMD_READ, 0, 0, 1 << 20));
+        Map<Integer, List<Extent>> status = client.status(0, 0, SIZE);
+        client.await(client.submit(Wire.CMD_WRITE_ZEROES, 0, 0, SIZE)).ok();
+        client.await(client.submit(Wire.CMD_CACHE, 0, 0, SIZE)).ok();
+        Reply outside = client.await(client.submit(Wire.CMD_TRIM, 0, 0, 1L << 40));
+
+        assertThat(Arrays.copyOfRange(read.ok(), 8192, 308_192)).isEqualTo(data);
+        assertThat(read.holes()).isNotEmpty();
+        assertThat(status.get(1))
+                .containsExactly(new Extent(8192, 3), new Extent(303_104, 0), new Extent(SIZE - 311_296, 3));
+        assertThat(outside.errno()).isEqualTo(22);
+        assertThat(client.read(8192, 1)).containsExactly(0);
+        assertThat(disk.hints).hasValue(1);
+    }
+
+    @Test
+    void deafClientsCostTheirBuffersAndNotTheirReplies() throws Exception {
+        SocketAddress at = serve(limits(100, 1024, 64 << 20, Duration.ofSeconds(30), Duration.ofMillis(50)), disk);
+        byte[] noise = new byte[32 << 20];
+        new Random(9).nextBytes(noise);
+        NbdTestClient good = tracked(NbdTestClient.open(at, "disk"));
+        good.write(0, noise);
+
+        for (int i = 0; i < 60; i++) {
+            NbdTestClient deaf = tracked(NbdTestClient.open(at, "disk"));
+            for (int r = 0; r < 20; r++) {
+                deaf.submit(Wire.CMD_READ, r % 2 == 0 ? Wire.CMD_FLAG_DF : 0, 0, 32 << 20);
+            }
+        }
+
+        // Whoever has begun to read for one of them has its piece in memory, and waits.
+        await().until(() -> disk.reads.get() >= 61);
+        for (int i = 0; i < 20; i++) {
+            assertThat(good.read(i, 1 << 20)).isEqualTo(Arrays.copyOfRange(noise, i, i + (1 << 20)));
+            assertThat(server().bufferBytes()).isLessThan(61L * (1 << 20));
+        }
+    }
+
+    @Test
+    void halfALargeWriteTakesAPlaceAndNoMoreThanThat() throws Exception {
+        Limits limits = new Limits(
+                100, 1024, 64 << 20, 2, Duration.ofSeconds(30), Duration.ofSeconds(30), Duration.ofMillis(50));
+        SocketAddress at = serve(limits, disk);
+        int length = 32 << 20;
+        byte[] begin = requestBytes(Wire.CMD_WRITE, 0, 7, 0, length, new byte[5 << 20]);
+        List<NbdTestClient> begun = new ArrayList<>();
+        for (int i = 0; i < 2; i++) {
+            NbdTestClient client = tracked(NbdTestClient.open(at, "disk"));
+            client.send(begin);
+            begun.add(client);
+        }
+        // Both have their place when the buffers say so; a third one waits, and small requests do not.
+        await().until(() -> server().bufferBytes() > 2 * (5 << 20));
+        NbdTestClient third = tracked(NbdTestClient.open(at, "disk"));
+        Thread sender = Thread.ofPlatform().start(() -> {
+            try {
+                third.submit(Wire.CMD_WRITE, 0, 0, length, new byte[length]);
+            } catch (IOException e) {
+                return; // the test has failed, and says why
+            }
+        });
+        NbdTestClient small = tracked(NbdTestClient.open(at, "disk"));
+        small.write(0, new byte[4 << 20]);
+        assertThat(disk.requests).hasValue(1);
+
+        begun.getFirst().close();
+
+        sender.join();
+        third.next().ok();
+        assertThat(disk.requests).hasValue(2);
+        begun.getLast().send(new byte[length - (5 << 20)]);
+        begun.getLast().receive(16);
+        assertThat(disk.requests).hasValue(3);
+    }
+
+    @Test
+    void clientThatReadsNoAnswersToItsOptionsIsNotReadFrom() throws Exception {
+        Export wordy = new MemoryExport("x".repeat(4096), 512);
+        SocketAddress at = serve(limits(10, 10, 1000, Duration.ofSeconds(30), Duration.ofMillis(50)), disk, wordy);
+        NbdTestClient deaf = tracked(NbdTestClient.connect(at));
+        Thread sender = Thread.ofPlatform().start(() -> {
+            try {
+                for (int i = 0; i < 100_000; i++) {
+                    deaf.send(NbdTestClient.optionBytes(Wire.OPT_LIST));
+                }
+            } catch (IOException e) {
+                return; // closed by the test
+            }
+        });
+
+        NbdTestClient good = tracked(NbdTestClient.open(at, "disk"));
+        for (int i = 0; i < 1000; i++) {
+            good.write(0, new byte[] {1});
+            assertThat(server().bufferBytes()).isLessThan(2 << 20);
+        }
+
+        deaf.close();
+        sender.join();
+    }
+
+    @Test
+    void stallingInALargeWriteCostsTheConnection() throws Exception {
+        Limits limits = new Limits(
+                100, 1024, 64 << 20, 1, Duration.ofMillis(50), Duration.ofSeconds(30), Duration.ofSeconds(10));
+        SocketAddress at = serve(limits, disk);
+        NbdTestClient staller = tracked(NbdTestClient.open(at, "disk"));
+        staller.send(requestBytes(Wire.CMD_WRITE, 0, 7, 0, 32 << 20, new byte[9]));
+
+        staller.awaitEnd();
+
+        NbdTestClient next = tracked(NbdTestClient.open(at, "disk"));
+        next.write(0, new byte[32 << 20]);
+        assertThat(disk.requests).hasValue(1);
+    }
+
+    @Test
     void answersLeaveInTheOrderTheyAreGiven() throws Exception {
         NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
         disk.hold();
@@ -184,7 +390,7 @@ class NbdServerTest {
 
     @Test
     void readerStopsAtTheBoundOfRequests() throws Exception {
-        Limits limits = new Limits(4, 4, 1 << 20, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        Limits limits = limits(4, 4, 1 << 20, Duration.ofSeconds(10), Duration.ofSeconds(10));
         NbdTestClient client = tracked(NbdTestClient.open(serve(limits, disk), "disk"));
         disk.hold();
 
@@ -202,7 +408,7 @@ class NbdServerTest {
 
     @Test
     void readerStopsAtTheBoundOfBytes() throws Exception {
-        Limits limits = new Limits(4, 100, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        Limits limits = limits(4, 100, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
         NbdTestClient client = tracked(NbdTestClient.open(serve(limits, disk), "disk"));
         disk.hold();
 
@@ -264,7 +470,7 @@ class NbdServerTest {
 
     @Test
     void badClientsHurtNobodyElse() throws Exception {
-        Limits limits = new Limits(300, 16, 1 << 20, Duration.ofSeconds(30), Duration.ofSeconds(10));
+        Limits limits = limits(300, 16, 1 << 20, Duration.ofSeconds(30), Duration.ofSeconds(10));
         SocketAddress at = serve(limits, disk);
         NbdTestClient good = tracked(NbdTestClient.open(at, "disk"));
         Random random = new Random(3);
@@ -334,7 +540,7 @@ class NbdServerTest {
 
     @Test
     void handshakeHasADeadline() throws Exception {
-        Limits limits = new Limits(4, 4, 1000, Duration.ofMillis(50), Duration.ofSeconds(10));
+        Limits limits = limits(4, 4, 1000, Duration.ofMillis(50), Duration.ofSeconds(10));
         SocketAddress at = serve(limits, disk);
         NbdTestClient ready = tracked(NbdTestClient.open(at, "disk"));
         NbdTestClient loris = tracked(NbdTestClient.connect(at));
@@ -346,7 +552,7 @@ class NbdServerTest {
 
     @Test
     void connectionBeyondTheBoundIsClosedAtOnce() throws Exception {
-        Limits limits = new Limits(1, 4, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
+        Limits limits = limits(1, 4, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
         SocketAddress at = serve(limits, disk);
         NbdTestClient first = NbdTestClient.open(at, "disk");
 
@@ -445,7 +651,7 @@ class NbdServerTest {
 
     @Test
     void shutdownDoesNotWaitForEverForADeviceThatDoesNotAnswer() throws Exception {
-        Limits limits = new Limits(4, 4, 1000, Duration.ofSeconds(10), Duration.ofMillis(50));
+        Limits limits = limits(4, 4, 1000, Duration.ofSeconds(10), Duration.ofMillis(50));
         NbdTestClient client = tracked(NbdTestClient.open(serve(limits, disk), "disk"));
         disk.hold();
         client.submit(Wire.CMD_WRITE, 0, 0, 1, (byte) 1);
@@ -466,6 +672,10 @@ class NbdServerTest {
     }
 
     // ---- fixtures
+
+    private static Limits limits(int connections, int requests, long bytes, Duration handshake, Duration shutdown) {
+        return new Limits(connections, requests, bytes, 16, Duration.ofSeconds(30), handshake, shutdown);
+    }
 
     private SocketAddress addressOfLast = ANY_PORT;
 

@@ -1,5 +1,6 @@
 package io.terminus.agent.nbd;
 
+import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.net.SocketAddress;
@@ -12,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 
 /**
  * A plain blocking NBD client. It checks what the server says and nothing of what it is asked to send, so that it can
@@ -43,8 +45,20 @@ public final class NbdTestClient implements AutoCloseable {
 
     public record Listed(String name, String description) {}
 
-    /** The answer to a request; {@code data} is empty but for a read. */
-    public record Reply(long cookie, int errno, byte[] data) {
+    /** What a reply did not send because it is zeros. */
+    public record Hole(long offset, int lengthBytes) {}
+
+    /** What a metadata context says of so many bytes. */
+    public record Extent(long lengthBytes, long flags) {}
+
+    /** The answer to a request; {@code data} is empty but for a read, {@code status} but for a question about blocks. */
+    public record Reply(
+            long cookie,
+            int errno,
+            byte[] data,
+            int contentChunks,
+            List<Hole> holes,
+            Map<Integer, List<Extent>> status) {
         /** Fails unless the request was carried out. */
         public byte[] ok() {
             if (errno != 0) {
@@ -62,10 +76,10 @@ public final class NbdTestClient implements AutoCloseable {
     }
 
     private final SocketChannel channel;
-    private final Map<Long, Integer> readLengths = new HashMap<>();
+    private final Map<Long, Pending> pending = new HashMap<>();
     private final Map<Long, Reply> answered = new HashMap<>();
     private final List<Long> order = new ArrayList<>();
-    private boolean structured;
+    private Dialect dialect = Dialect.SIMPLE;
     private long nextCookie = 1;
 
     private NbdTestClient(SocketChannel channel) {
@@ -120,7 +134,26 @@ public final class NbdTestClient implements AutoCloseable {
 
     public void structuredReplies() throws IOException {
         check(!option(Wire.OPT_STRUCTURED_REPLY).getLast().isError(), "structured replies");
-        structured = true;
+        dialect = Dialect.STRUCTURED;
+    }
+
+    public void extendedHeaders() throws IOException {
+        check(!option(Wire.OPT_EXTENDED_HEADERS).getLast().isError(), "extended headers");
+        dialect = Dialect.EXTENDED;
+    }
+
+    /** Selects contexts; returns their names by number. */
+    public Map<Integer, String> selectContexts(String export, String... queries) throws IOException {
+        Map<Integer, String> selected = new TreeMap<>();
+        for (OptionReply reply : option(Wire.OPT_SET_META_CONTEXT, contextData(export, queries))) {
+            if (reply.type() == Wire.REP_META_CONTEXT) {
+                ByteBuffer data = ByteBuffer.wrap(reply.data());
+                selected.put(data.getInt(), StandardCharsets.UTF_8.decode(data).toString());
+            } else {
+                check(!reply.isError(), "contexts: " + reply.text());
+            }
+        }
+        return selected;
     }
 
     public List<Listed> list() throws IOException {
@@ -198,6 +231,12 @@ public final class NbdTestClient implements AutoCloseable {
                 .ok();
     }
 
+    public Map<Integer, List<Extent>> status(int flags, long offset, long lengthBytes) throws IOException {
+        Reply reply = await(submit(Wire.CMD_BLOCK_STATUS, flags, offset, lengthBytes));
+        reply.ok();
+        return reply.status();
+    }
+
     public void trim(long offset, int lengthBytes) throws IOException {
         await(submit(Wire.CMD_TRIM, 0, offset, lengthBytes)).ok();
     }
@@ -212,12 +251,15 @@ public final class NbdTestClient implements AutoCloseable {
     }
 
     /** Sends a request and returns its cookie. */
-    public long submit(int command, int flags, long offset, int lengthBytes, byte... payload) throws IOException {
+    public long submit(int command, int flags, long offset, long lengthBytes, byte... payload) throws IOException {
         long cookie = nextCookie++;
-        if (command == Wire.CMD_READ) {
-            readLengths.put(cookie, lengthBytes);
+        pending.put(cookie, new Pending(command, flags, offset, lengthBytes));
+        if (dialect == Dialect.EXTENDED) {
+            int payloadFlag = command == Wire.CMD_WRITE ? Wire.CMD_FLAG_PAYLOAD_LEN : 0;
+            send(extendedRequestBytes(command, flags | payloadFlag, cookie, offset, lengthBytes, payload));
+        } else {
+            send(requestBytes(command, flags, cookie, offset, (int) lengthBytes, payload));
         }
-        send(requestBytes(command, flags, cookie, offset, lengthBytes, payload));
         return cookie;
     }
 
@@ -246,54 +288,131 @@ public final class NbdTestClient implements AutoCloseable {
 
     private void receiveReply() throws IOException {
         int magic = receive(4).getInt();
-        Reply reply;
         if (magic == Wire.SIMPLE_REPLY_MAGIC) {
+            check(dialect != Dialect.EXTENDED, "a simple reply beside extended headers");
             ByteBuffer rest = receive(12);
             int errno = rest.getInt();
             long cookie = rest.getLong();
-            Integer readLength = readLengths.remove(cookie);
-            check(readLength == null || !structured, "a structured reply to a read");
-            reply = new Reply(
-                    cookie,
-                    errno,
-                    readLength == null || errno != 0
-                            ? new byte[0]
-                            : receive(readLength).array());
+            Pending request = Optional.ofNullable(pending.remove(cookie)).orElseGet(() -> new Pending(-1, 0, 0, 0));
+            check(dialect == Dialect.SIMPLE || !request.chunked(), "chunks in answer to " + request.command);
+            if (errno == 0 && request.command == Wire.CMD_READ) {
+                request.put(request.offset, receive((int) request.length).array());
+            }
+            request.errno = errno;
+            end(cookie, request);
         } else {
+            boolean extended = magic == Wire.EXTENDED_REPLY_MAGIC;
             check(
-                    magic == Wire.STRUCTURED_REPLY_MAGIC && structured,
+                    extended ? dialect == Dialect.EXTENDED : magic == Wire.STRUCTURED_REPLY_MAGIC,
                     "a reply magic, not " + Integer.toHexString(magic));
-            reply = receiveChunk();
+            check(dialect == Dialect.EXTENDED || !extended, "an extended reply that was not agreed on");
+            receiveChunk(extended);
         }
-        order.add(reply.cookie());
-        check(answered.put(reply.cookie(), reply) == null, "one reply to " + reply.cookie());
     }
 
-    private Reply receiveChunk() throws IOException {
-        ByteBuffer header = receive(16);
-        check(header.getShort() == Wire.REPLY_FLAG_DONE, "one chunk per reply");
+    private void end(long cookie, Pending request) throws IOException {
+        if (request.errno == 0 && request.command == Wire.CMD_READ) {
+            check(request.filled == request.length, request.length + " bytes of data, not " + request.filled);
+        }
+        order.add(cookie);
+        Reply reply = new Reply(
+                cookie,
+                request.errno,
+                request.errno == 0 ? request.data : new byte[0],
+                request.contentChunks,
+                request.holes,
+                request.status);
+        check(answered.put(cookie, reply) == null, "one reply to " + cookie);
+    }
+
+    private void receiveChunk(boolean extended) throws IOException {
+        ByteBuffer header = receive(extended ? 28 : 16);
+        int flags = header.getShort();
         int type = Short.toUnsignedInt(header.getShort());
         long cookie = header.getLong();
-        int length = header.getInt();
-        int asked = Optional.ofNullable(readLengths.remove(cookie)).orElse(-1);
-        check(asked >= 0, "a structured reply only to a read");
-        int errno = 0;
-        byte[] data = {};
+        Pending request = Optional.ofNullable(pending.get(cookie)).orElseGet(() -> new Pending(-1, 0, 0, 0));
+        check(extended || request.chunked(), "chunks in answer to " + request.command);
+        if (extended) {
+            check(header.getLong() == request.offset, "the offset of the request");
+        }
+        int length = (int) (extended ? header.getLong() : header.getInt());
+        ByteBuffer payload = receive(length);
         switch (type) {
-            case Wire.REPLY_TYPE_NONE -> check(length == 0 && asked == 0, "data for a read of " + asked);
+            case Wire.REPLY_TYPE_NONE -> check(length == 0 && flags == Wire.REPLY_FLAG_DONE, "nothing, and the end");
             case Wire.REPLY_TYPE_OFFSET_DATA -> {
-                check(length - 8 == asked, asked + " bytes of data, not " + (length - 8));
-                receive(8);
-                data = receive(length - 8).array();
+                long at = payload.getLong();
+                byte[] data = new byte[payload.remaining()];
+                payload.get(data);
+                request.put(at, data);
+            }
+            case Wire.REPLY_TYPE_OFFSET_HOLE -> {
+                long at = payload.getLong();
+                int count = payload.getInt();
+                request.put(at, new byte[count]);
+                request.holes.add(new Hole(at, count));
+            }
+            case Wire.REPLY_TYPE_BLOCK_STATUS, Wire.REPLY_TYPE_BLOCK_STATUS_EXT -> {
+                check(extended == (type == Wire.REPLY_TYPE_BLOCK_STATUS_EXT), "extents of the right width");
+                int context = payload.getInt();
+                List<Extent> extents = new ArrayList<>();
+                int count = extended ? payload.getInt() : payload.remaining() / 8;
+                for (int i = 0; i < count; i++) {
+                    extents.add(
+                            extended
+                                    ? new Extent(payload.getLong(), payload.getLong())
+                                    : new Extent(Integer.toUnsignedLong(payload.getInt()), payload.getInt()));
+                }
+                check(!payload.hasRemaining() && count > 0, "whole extents, at least one");
+                check(request.status.put(context, extents) == null, "one chunk for a context");
             }
             case Wire.REPLY_TYPE_ERROR -> {
-                ByteBuffer error = receive(length);
-                errno = error.getInt();
-                check(errno != 0, "an error number");
+                request.errno = payload.getInt();
+                check(request.errno != 0, "an error number");
             }
             default -> throw new IOException("Unknown chunk type " + type);
         }
-        return new Reply(cookie, errno, data);
+        if ((flags & Wire.REPLY_FLAG_DONE) != 0) {
+            pending.remove(cookie);
+            end(cookie, request);
+        }
+    }
+
+    /** A request that is not answered to its end. */
+    private static final class Pending {
+        final int command;
+        final int flags;
+        final long offset;
+        final long length;
+        byte[] data = {};
+        final List<Hole> holes = new ArrayList<>();
+        final Map<Integer, List<Extent>> status = new TreeMap<>();
+        long filled;
+        int contentChunks;
+        int errno;
+
+        Pending(int command, int flags, long offset, long length) {
+            this.command = command;
+            this.flags = flags;
+            this.offset = offset;
+            this.length = length;
+        }
+
+        boolean chunked() {
+            return command == Wire.CMD_READ || command == Wire.CMD_BLOCK_STATUS;
+        }
+
+        /** Chunks of this server come in order, and without gaps. */
+        void put(long at, byte[] bytes) throws IOException {
+            check(at == offset + filled, "data at " + (offset + filled) + ", not at " + at);
+            check(filled + bytes.length <= length, length + " bytes of data at most");
+            if (filled == 0) {
+                data = new byte[(int) length];
+            }
+            System.arraycopy(bytes, 0, data, (int) filled, bytes.length);
+            filled += bytes.length;
+            contentChunks++;
+            check(contentChunks == 1 || (flags & Wire.CMD_FLAG_DF) == 0, "one chunk of data");
+        }
     }
 
     // ---- bytes
@@ -318,6 +437,38 @@ public final class NbdTestClient implements AutoCloseable {
             data.putShort((short) info);
         }
         return data.array();
+    }
+
+    /** The data of SET_META_CONTEXT or LIST_META_CONTEXT. */
+    public static byte[] contextData(String export, String... queries) {
+        ByteArrayOutputStream data = new ByteArrayOutputStream();
+        data.writeBytes(sized(export));
+        data.writeBytes(ByteBuffer.allocate(4).putInt(queries.length).array());
+        for (String query : queries) {
+            data.writeBytes(sized(query));
+        }
+        return data.toByteArray();
+    }
+
+    private static byte[] sized(String text) {
+        byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
+        return ByteBuffer.allocate(4 + utf8.length)
+                .putInt(utf8.length)
+                .put(utf8)
+                .array();
+    }
+
+    public static byte[] extendedRequestBytes(
+            int command, int flags, long cookie, long offset, long lengthBytes, byte... payload) {
+        return ByteBuffer.allocate(32 + payload.length)
+                .putInt(Wire.EXTENDED_REQUEST_MAGIC)
+                .putShort((short) flags)
+                .putShort((short) command)
+                .putLong(cookie)
+                .putLong(offset)
+                .putLong(lengthBytes)
+                .put(payload)
+                .array();
     }
 
     public static byte[] requestBytes(

@@ -13,6 +13,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import org.junit.jupiter.api.Test;
@@ -59,6 +60,37 @@ class ListenerTest {
             first.close();
             third.close();
         }
+    }
+
+    @Test
+    void fileThatIsNoSocketIsLeftAlone() throws Exception {
+        Path file = Files.writeString(dir.resolve("precious"), "data");
+
+        assertThatThrownBy(() -> Listener.bind(UnixDomainSocketAddress.of(file), "NBD server", 1))
+                .isInstanceOf(CannotListenException.class)
+                .hasMessageContaining("NBD server: cannot listen on socket " + file)
+                .hasMessageContaining("no socket");
+        assertThatThrownBy(() -> Listener.bind(UnixDomainSocketAddress.of(dir.resolve("no/where")), "NBD server", 1))
+                .isInstanceOf(CannotListenException.class)
+                .hasMessageContaining("directory");
+
+        assertThat(file).hasContent("data");
+    }
+
+    @Test
+    void socketFileOfTheNextProcessIsNotDeleted() throws Exception {
+        UnixDomainSocketAddress at = UnixDomainSocketAddress.of(dir.resolve("nbd.sock"));
+        Listener first = Listener.bind(at, "first", 1);
+        Files.delete(at.getPath());
+        try (Listener second = Listener.bind(at, "second", 1)) {
+            first.close();
+
+            assertThat(at.getPath()).exists();
+            assertThat(second.address()).isEqualTo(at);
+            assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(at.getPath())))
+                    .isEqualTo("rw-rw----");
+        }
+        assertThat(dir).isEmptyDirectory();
     }
 
     @Test
