@@ -1,6 +1,5 @@
 package io.terminus.lockmgr.lock;
 
-import io.terminus.ranges.RangeIndex;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -21,8 +20,7 @@ final class ModeIndex<C extends Claim> {
 
     private static final Mode[] MODES = Mode.values();
 
-    @SuppressWarnings({"unchecked", "rawtypes"})
-    private final @Nullable RangeIndex<Object>[] byMode = new RangeIndex[MODES.length];
+    private final @Nullable ModeEntries[] byMode = new ModeEntries[MODES.length];
 
     /** True where claims of one mode that does not share are never on one range, as locks that are held. */
     private final boolean disjoint;
@@ -32,20 +30,21 @@ final class ModeIndex<C extends Claim> {
     }
 
     void add(C claim) {
-        RangeIndex<Object> index = byMode[claim.mode.ordinal()];
+        ModeEntries index = byMode[claim.mode.ordinal()];
+        boolean alone = disjoint && !claim.mode.shared();
         if (index == null) {
-            index = new RangeIndex<>();
+            index = alone ? ModeEntries.disjoint() : ModeEntries.overlapping();
             byMode[claim.mode.ordinal()] = index;
         }
-        Object there = disjoint && !claim.mode.shared() ? null : index.get(claim.start, claim.end);
+        Object there = alone ? null : index.get(claim.start, claim.end);
         switch (there) {
-            case null -> index.insert(claim.start, claim.end, claim.end, claim);
+            case null -> index.put(claim.start, claim.end, claim);
             case Chain chain -> chain.add(claim);
             default -> {
                 Chain chain = new Chain((Claim) there);
                 chain.add(claim);
                 index.remove(claim.start, claim.end);
-                index.insert(claim.start, claim.end, claim.end, chain);
+                index.put(claim.start, claim.end, chain);
             }
         }
     }
@@ -57,7 +56,7 @@ final class ModeIndex<C extends Claim> {
         if (chain != null && chain.remove(claim)) {
             return;
         }
-        RangeIndex<Object> index = byMode[claim.mode.ordinal()];
+        ModeEntries index = byMode[claim.mode.ordinal()];
         Object entry = index == null ? null : index.remove(claim.start, claim.end);
         if (entry != (chain == null ? claim : chain)) {
             throw new IllegalStateException("claim " + claim.id() + " on " + claim.what() + " is not in the index");
@@ -69,7 +68,7 @@ final class ModeIndex<C extends Claim> {
     C firstConflicting(Mode mode, long start, long end) {
         C first = null;
         for (Mode other : MODES) {
-            RangeIndex<Object> index = byMode[other.ordinal()];
+            ModeEntries index = byMode[other.ordinal()];
             if (index != null && !mode.compatibleWith(other)) {
                 Object entry = index.firstOverlapping(start, end);
                 if (entry != null) {
@@ -109,10 +108,10 @@ final class ModeIndex<C extends Claim> {
     /** Shows, of claims that conflict and have the same range and mode, the oldest only. */
     boolean forEachConflictingChain(Mode mode, long start, long end, Visitor<? super C> visitor) {
         for (Mode other : MODES) {
-            RangeIndex<Object> index = byMode[other.ordinal()];
+            ModeEntries index = byMode[other.ordinal()];
             if (index != null
                     && !mode.compatibleWith(other)
-                    && !index.forEachOverlapping(start, end, (from, to, id, entry) -> visitor.visit(oldest(entry)))) {
+                    && !index.forEachOverlapping(start, end, (from, entry) -> visitor.visit(oldest(entry)))) {
                 return false;
             }
         }
@@ -123,12 +122,9 @@ final class ModeIndex<C extends Claim> {
     long freeUpTo(Mode mode, long from, long limit) {
         long free = limit;
         for (Mode other : MODES) {
-            RangeIndex<Object> index = byMode[other.ordinal()];
+            ModeEntries index = byMode[other.ordinal()];
             if (index != null && free > from && !mode.compatibleWith(other)) {
-                Object entry = index.firstOverlapping(from, free);
-                if (entry != null) {
-                    free = Math.max(from, oldest(entry).start);
-                }
+                free = index.freeFrom(from, free);
             }
         }
         return free;
@@ -138,37 +134,12 @@ final class ModeIndex<C extends Claim> {
     long freeDownTo(Mode mode, long from, long limit) {
         long free = limit;
         for (Mode other : MODES) {
-            RangeIndex<Object> index = byMode[other.ordinal()];
-            if (index != null && free < from && !mode.compatibleWith(other) && index.overlapsAny(free, from)) {
-                free = lastTaken(index, free, from) + 1;
+            ModeEntries index = byMode[other.ordinal()];
+            if (index != null && free < from && !mode.compatibleWith(other)) {
+                free = index.freeDownTo(free, from);
             }
         }
         return free;
-    }
-
-    /**
-     * The last byte before {@code end} that an entry has, of which there is one from {@code start} on. Found by doubling and
-     * halving, because an index tells at once whether a range is free, however many entries lie far to the left.
-     */
-    private static long lastTaken(RangeIndex<?> index, long start, long end) {
-        long taken = start;
-        long free = end;
-        for (long step = 1; step > 0 && end - step > taken; step <<= 1) {
-            if (index.overlapsAny(end - step, end)) {
-                taken = end - step;
-            } else {
-                free = end - step;
-            }
-        }
-        while (free - taken > 1) {
-            long middle = taken + (free - taken) / 2;
-            if (index.overlapsAny(middle, end)) {
-                taken = middle;
-            } else {
-                free = middle;
-            }
-        }
-        return taken;
     }
 
     /**
@@ -176,12 +147,12 @@ final class ModeIndex<C extends Claim> {
      * of (start, end).
      */
     void forEachFrom(Mode mode, long from, long start, long end, Visitor<? super C> visitor) {
-        RangeIndex<Object> index = byMode[mode.ordinal()];
+        ModeEntries index = byMode[mode.ordinal()];
         if (index != null && Math.max(start, from) < end) {
             index.forEachOverlapping(
                     Math.max(start, from),
                     end,
-                    (begin, stop, id, entry) -> begin < from || visitor.visit(oldest(entry)));
+                    (begin, entry) -> begin < from || visitor.visit(oldest(entry)));
         }
     }
 
@@ -195,7 +166,7 @@ final class ModeIndex<C extends Claim> {
     /** Where the first claim begins; 2^63 - 1 if there is none. */
     long firstStart() {
         long first = Long.MAX_VALUE;
-        for (RangeIndex<Object> index : byMode) {
+        for (ModeEntries index : byMode) {
             Object entry = index == null ? null : index.firstOverlapping(0, Long.MAX_VALUE);
             if (entry != null) {
                 first = Math.min(first, oldest(entry).start);
@@ -205,7 +176,7 @@ final class ModeIndex<C extends Claim> {
     }
 
     boolean overlapsAny(long start, long end) {
-        for (RangeIndex<Object> index : byMode) {
+        for (ModeEntries index : byMode) {
             if (index != null && index.overlapsAny(start, end)) {
                 return true;
             }
@@ -216,7 +187,7 @@ final class ModeIndex<C extends Claim> {
     /** How many entries there are, a chain counted once. */
     int entries() {
         int entries = 0;
-        for (RangeIndex<Object> index : byMode) {
+        for (ModeEntries index : byMode) {
             entries += index == null ? 0 : index.size();
         }
         return entries;
