@@ -168,6 +168,24 @@ class ConversionTest {
     }
 
     @Test
+    void aConversionThatIsGrantedAtOnceIsInTheWayOfAnOlderWaiterFromThenOn() {
+        story.open("erin");
+        long lock = story.hold("alice", Mode.CR, 0, 10);
+        story.hold("bob", Mode.EX, 50, 60);
+        story.hold("dave", Mode.EX, 20, 30);
+        story.ask("bob", Mode.PW, 5, 25);
+        story.hold("carol", Mode.EX, 80, 90);
+        story.ask("erin", Mode.EX, 80, 90);
+        story.ask("carol", Mode.EX, 50, 60); // Here it is asked, and kept, whom bob waits for.
+        story.convert("alice", lock, Mode.PR);
+        story.look();
+
+        story.ask("alice", Mode.EX, 50, 60);
+
+        assertThat(story.refusal().reason()).isEqualTo(Reason.DEADLOCK);
+    }
+
+    @Test
     void aRevokedLockDoesNotConvertAndOneThatGoesTakesItsConversionAlong() {
         long lock = story.hold("alice", Mode.PR, 0, 10);
         story.hold("bob", Mode.PR, 0, 20);

@@ -412,7 +412,6 @@ class LockTableModelTest {
                 compare(volume, locks, waiters);
                 noTwoLocksConflict(locks);
             }
-            nobodyWaitsForNothing();
             equal(table.sessions().size(), model.sessions.size());
             for (Map.Entry<String, LockModel.SessionState> entry : model.sessions.entrySet()) {
                 LockTable.SessionView view = table.session(entry.getKey()).orElseThrow();
@@ -425,6 +424,7 @@ class LockTableModelTest {
                 assertThat(snapshot).containsExactlyInAnyOrderElementsOf(durable.values());
                 assertThat(model.hasCycle()).isFalse();
                 pagesShowTheSame();
+                nobodyWaitsForNothing();
             }
         }
 
@@ -505,6 +505,9 @@ class LockTableModelTest {
                                     item.converting == null ? 0 : item.converting.id,
                                     view.blockedBy()));
                     compareBlockers(view.blockedBy(), model.blockers(item));
+                    if (view.blockedBy().isEmpty() && !item.atomic && !table.recovering()) {
+                        throw new AssertionError("nothing is in the way of " + view);
+                    }
                 }
             }
         }

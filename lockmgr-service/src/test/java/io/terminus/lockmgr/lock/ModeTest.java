@@ -31,4 +31,11 @@ class ModeTest {
     void onlyProtectedWriteAndExclusiveMayWriteTheValueBlock() {
         assertThat(Mode.values()).filteredOn(Mode::writes).containsExactly(Mode.PW, Mode.EX);
     }
+
+    @Test
+    void aModeIsAtMostAnotherIfItStandsWithAllThatTheOtherStandsWith() {
+        assertThat(Mode.values()).filteredOn(mode -> mode.atMost(Mode.PR)).containsExactly(Mode.NL, Mode.CR, Mode.PR);
+        assertThat(Mode.values()).filteredOn(mode -> mode.atMost(Mode.CW)).containsExactly(Mode.NL, Mode.CR, Mode.CW);
+        assertThat(Mode.values()).allMatch(mode -> mode.atMost(Mode.EX) && Mode.NL.atMost(mode));
+    }
 }
