@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  * range is free and taking it is one descent, so there is no way to put in what overlaps.
  *
  * <p>All operations take O(log n), and k more where k ranges are shown. Nothing is allocated but, once in a few hundred
- * splits, memory for as many more. About 31 bytes for a range after random churn ({@link #heapBytes}), values not counted.
+ * splits, memory for as many more. About 36 bytes for a range after random churn ({@link #heapBytes}), values not counted.
  *
  * <p>The tree is drawn at {@link RangeTree}. Besides what is said there, a separator here is one of places, not only of
  * starts: whatever lies below child i ends at separator i + 1 or before. So a search needs one leaf to know what lies on
@@ -100,6 +100,7 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
             path[level] = leaf << FANOUT_SHIFT | child;
             leaf = (int) block[childAt(base, child)];
         }
+        fetchValues(leaf);
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);
         int slot = slotOf(block, base, start);

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  * what ends too early is passed over as a whole. {@link #insert}, {@link #remove}, {@link #firstOverlapping}, {@link
  * #freeFrom} and {@link #freeDownTo} take O(log n); {@link #forEachOverlapping} takes O(log n) to the first finding and no
  * more than that to each further one, much less where findings lie side by side. Nothing is allocated but, once in a few
- * hundred splits, memory for as many more. About 41 bytes for an entry after random churn ({@link #heapBytes}), values not
+ * hundred splits, memory for as many more. About 45 bytes for an entry after random churn ({@link #heapBytes}), values not
  * counted.
  *
  * <p>Ranges come as plain longs, because this lies on hot paths. Not for several threads at once. A visitor must not change
@@ -339,6 +339,7 @@ public final class RangeIndex<V> extends RangeTree<V> {
     }
 
     private boolean visitLeaf(int leaf, long start, long end, Visitor<? super V> visitor) {
+        fetchValues(leaf);
         int before = changes;
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);

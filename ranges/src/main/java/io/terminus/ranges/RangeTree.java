@@ -2,6 +2,7 @@ package io.terminus.ranges;
 
 import java.util.ConcurrentModificationException;
 import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The tree under both indexes: a B+-tree in blocks of longs. Here is what does not depend on what is asked: how blocks look,
@@ -226,6 +227,18 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
             throw new IllegalStateException("slot " + slot + " of leaf " + leaf + " has no value");
         }
         return (V) value;
+    }
+
+    /**
+     * Has the values of a leaf loaded while its starts are still on their way: which of them is wanted is known only when
+     * those are there. None is the index itself.
+     */
+    final void fetchValues(int leaf) {
+        @Nullable Object[] values = leaves.references(leaf);
+        int base = leaves.referenceBase(leaf);
+        if (values[base] == this | values[base + LEAF / 2 - 1] == this | values[base + LEAF - 1] == this) {
+            throw new IllegalStateException("an index was put into itself");
+        }
     }
 
     /** Puts an entry into a leaf that has room and returns its slot; its id and place in the order are still to be set. */
