@@ -312,6 +312,24 @@ class TwoVolumesTest {
     }
 
     @Test
+    void aTokenOlderThanOneThatWasAnsweredToIsRefusedInAnyTermAlsoAfterARestart() throws Exception {
+        long sealedTerm = term("a") + 1;
+        agent("a").stop();
+        volume("b").seal(sealedTerm, 1_000, Long.MAX_VALUE, "b");
+
+        agent("b").stop();
+        agent("b").startAgain();
+
+        assertThatThrownBy(() -> volume("b").seal(sealedTerm + 1, 999, Long.MAX_VALUE, "a"))
+                .isInstanceOfSatisfying(
+                        RefusedException.class, e -> assertThat(e.why()).isEqualTo(RefusedException.Why.FENCED))
+                .hasMessageContaining("token 1000")
+                .hasMessageContaining("epoch");
+        assertThat(volume("b").seal(sealedTerm + 1, 1_000, Long.MAX_VALUE, "a").agent())
+                .isEqualTo("b");
+    }
+
+    @Test
     void aWriterThatBelievesOnAfterItsLeaseAcknowledgesNothingMore() throws Exception {
         Client old = new Client(volume("a"));
         old.writeAndAwait(0, filled(4_096, 1));
