@@ -540,7 +540,7 @@ class NbdServerTest {
 
     @Test
     void handshakeHasADeadline() throws Exception {
-        Limits limits = limits(4, 4, 1000, Duration.ofMillis(50), Duration.ofSeconds(10));
+        Limits limits = limits(4, 4, 1000, Duration.ofSeconds(2), Duration.ofSeconds(10));
         SocketAddress at = serve(limits, disk);
         NbdTestClient ready = tracked(NbdTestClient.open(at, "disk"));
         NbdTestClient loris = tracked(NbdTestClient.connect(at));

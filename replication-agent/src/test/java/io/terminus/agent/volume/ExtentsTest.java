@@ -132,6 +132,7 @@ class ExtentsTest {
             assertThat(at[0]).as(where).isEqualTo(to);
             long reached = end;
             if (reached - replica.applied() >= SEGMENT) { // the journal is small
+                replica.requestSync(reached);
                 await().atMost(Duration.ofSeconds(60)).until(() -> replica.applied() == reached);
             }
             replica.releaseSegments();
