@@ -1,5 +1,7 @@
 package io.terminus.lockmgr.admin;
 
+import io.swagger.v3.oas.annotations.Operation;
+import io.swagger.v3.oas.annotations.tags.Tag;
 import io.terminus.lockmgr.lock.ClaimView;
 import io.terminus.lockmgr.lock.ClaimView.LockView;
 import io.terminus.lockmgr.lock.ClaimView.WaiterView;
@@ -33,8 +35,9 @@ import org.springframework.web.bind.annotation.RestController;
 
 /**
  * Lists and the verbs of an operator. Ids and tokens are texts in JSON, because they are larger than the numbers that
- * JavaScript keeps exact. Errors are problem+json with a {@code reason}.
+ * JavaScript keeps exact. Errors are problem+json with a {@code reason}. The same is described in {@code /api/v1/openapi.yaml}.
  */
+@Tag(name = "locks", description = "What operators may ask and do")
 @RestController
 @RequestMapping("/api/v1")
 public final class AdminController {
@@ -102,6 +105,7 @@ public final class AdminController {
     /** {@code after} of the next page; null: this was the last. */
     record Page<T>(List<T> items, @Nullable String next) {}
 
+    @Operation(summary = "All volumes, by name")
     @GetMapping("/volumes")
     List<Volume> volumes() {
         List<VolumeView> volumes = desk.ask((table, attached, nowNanos) -> table.volumes());
@@ -116,14 +120,14 @@ public final class AdminController {
                 .toList();
     }
 
-    /** The volume comes into being if it is not there. */
+    @Operation(summary = "Set the lock delay of a volume, which comes into being if it is not there")
     @PutMapping("/volumes/{volume}")
     @ResponseStatus(HttpStatus.NO_CONTENT)
     void configureVolume(@PathVariable String volume, @RequestBody Settings settings, HttpServletRequest request) {
         desk.configureVolume(who(request), volume, settings.lockDelayMillis());
     }
 
-    /** Without {@code end} to the end of the volume; a page may hold fewer than the limit with more to come. */
+    @Operation(summary = "Locks by range, mode and session; a page may hold fewer than the limit with more to come")
     @GetMapping("/volumes/{volume}/locks")
     Page<Lock> locks(
             @PathVariable String volume,
@@ -137,6 +141,7 @@ public final class AdminController {
         return page(volume, after, table -> table.locks(query), AdminController::lock);
     }
 
+    @Operation(summary = "Requests that wait, and the first 16 claims each waits for")
     @GetMapping("/volumes/{volume}/waiters")
     Page<Waiter> waiters(
             @PathVariable String volume,
@@ -150,7 +155,7 @@ public final class AdminController {
         return page(volume, after, table -> table.waiters(query), AdminController::waiter);
     }
 
-    /** How much is held and waited for, range by range; without a range from the first to the last byte in use. */
+    @Operation(summary = "How much is held and waited for, range by range")
     @GetMapping("/volumes/{volume}/contention")
     List<Bucket> contention(
             @PathVariable String volume,
@@ -171,7 +176,7 @@ public final class AdminController {
                 .toList();
     }
 
-    /** By id; {@code owner} filters by the beginning of the owner's name. */
+    @Operation(summary = "Sessions by id; owner filters by the beginning of the name")
     @GetMapping("/sessions")
     Page<Session> sessions(
             @RequestParam(defaultValue = "") String owner,
@@ -190,6 +195,7 @@ public final class AdminController {
         });
     }
 
+    @Operation(summary = "One session and its lease")
     @GetMapping("/sessions/{sessionId}")
     Session session(@PathVariable String sessionId) {
         return desk.ask((table, attached, nowNanos) -> table.session(sessionId)
@@ -197,7 +203,7 @@ public final class AdminController {
                 .orElseThrow(() -> unknownSession(sessionId)));
     }
 
-    /** Who is in the way of a request that waits. */
+    @Operation(summary = "Who is in the way of a request that waits")
     @GetMapping("/sessions/{sessionId}/requests/{requestId}/blockers")
     Blockers blockers(@PathVariable String sessionId, @PathVariable long requestId) {
         return desk.ask((table, attached, nowNanos) -> {
@@ -217,13 +223,16 @@ public final class AdminController {
         });
     }
 
-    /** The range becomes grantable when the holder has acknowledged the loss, or when its lease has ended. */
+    @Operation(
+            summary =
+                    "Take a lock from its holder; the range comes free when the holder knows of it or its lease has ended")
     @PostMapping("/volumes/{volume}/locks/{id}/force-release")
     @ResponseStatus(HttpStatus.ACCEPTED)
     void forceRelease(@PathVariable String volume, @PathVariable long id, HttpServletRequest request) {
         desk.forceRelease(who(request), volume, id);
     }
 
+    @Operation(summary = "End a session and release what it holds")
     @DeleteMapping("/sessions/{sessionId}")
     @ResponseStatus(HttpStatus.NO_CONTENT)
     void closeSession(@PathVariable String sessionId, HttpServletRequest request) {

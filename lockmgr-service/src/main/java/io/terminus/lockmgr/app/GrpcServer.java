@@ -69,7 +69,7 @@ final class GrpcServer implements SmartLifecycle {
             Server started = NettyServerBuilder.forAddress(address)
                     .permitKeepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
-                    .maxInboundMessageSize(limits.messageBytes())
+                    .maxInboundMessageSize(limits.transportBytes())
                     .addService(new LockService(manager, desk, watches, limits, epoch).bind())
                     .addService(new LockAdminService(manager, desk, audit).bind())
                     .addService(health.getHealthService())

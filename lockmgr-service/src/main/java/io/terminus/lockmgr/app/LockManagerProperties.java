@@ -50,11 +50,11 @@ public record LockManagerProperties(
      * @param waitersPerSession waited for alone
      * @param locksPerVolume held and waited for
      * @param waitersPerVolume waited for alone
-     * @param nameLength of volumes and owners, in characters; the contract promises 128
+     * @param nameLength of volumes and owners, in characters, 40 to 128; ids are names too
      * @param valueSize of a value block
      * @param rangesPerRequest of one acquire; at most 64
      * @param operationsPerMessage of one message of a session stream
-     * @param messageSize of one message of a client; gRPC ends the call of a longer one with RESOURCE_EXHAUSTED
+     * @param messageSize of one message of a session stream, which a longer one ends
      * @param watchers of all volumes together
      * @param watchBacklog events that may wait for a watcher that does not read
      */
@@ -80,6 +80,9 @@ public record LockManagerProperties(
                 epochAtLeast >= 0 && epochAtLeast < 1 << 23,
                 "lockmgr.epoch-at-least of " + epochAtLeast + " breaks the rule 0 to 8388607");
         require(outboundLimit > 0, "lockmgr.outbound-limit of " + outboundLimit + " must be positive");
+        require(
+                limits.nameLength() >= 40 && limits.nameLength() <= 128,
+                "lockmgr.limits.name-length of " + limits.nameLength() + " breaks the rule 40 to 128");
         require(compactAfter.toBytes() > 0, "lockmgr.compact-after of " + compactAfter + " must be positive");
     }
 

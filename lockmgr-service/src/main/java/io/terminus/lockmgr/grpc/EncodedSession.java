@@ -15,16 +15,23 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 
 /** Binds the session method so that what it sends is bytes written by {@link ServerMessageWriter}, and no message object. */
 final class EncodedSession {
 
+    /** Stands for a message that is longer than allowed, which is not read. */
+    private static final ClientMessage TOO_LONG = ClientMessage.newBuilder().build();
+
     private EncodedSession() {}
 
     static ServerServiceDefinition bind(
-            ServerServiceDefinition service, ServerCalls.BidiStreamingMethod<ClientMessage, byte[]> session) {
+            ServerServiceDefinition service,
+            int longestMessageBytes,
+            ServerCalls.BidiStreamingMethod<ClientMessage, byte[]> session) {
         MethodDescriptor<ClientMessage, byte[]> encoded = LockServiceGrpc.getSessionMethod().toBuilder(
-                        LockServiceGrpc.getSessionMethod().getRequestMarshaller(), new Bytes())
+                        new Bounded(LockServiceGrpc.getSessionMethod().getRequestMarshaller(), longestMessageBytes),
+                        new Bytes())
                 .build();
         ServiceDescriptor original = service.getServiceDescriptor();
         ServiceDescriptor.Builder descriptor =
@@ -44,10 +51,36 @@ final class EncodedSession {
         return bound.build();
     }
 
+    @SuppressWarnings("ReferenceEquality") // an empty message equals it, and is none
+    static boolean isTooLong(ClientMessage message) {
+        return message == TOO_LONG;
+    }
+
     private static boolean isSession(ServerMethodDefinition<?, ?> method) {
         return method.getMethodDescriptor()
                 .getFullMethodName()
                 .equals(LockServiceGrpc.getSessionMethod().getFullMethodName());
+    }
+
+    private record Bounded(Marshaller<ClientMessage> marshaller, int longestBytes)
+            implements Marshaller<ClientMessage> {
+
+        @Override
+        public InputStream stream(ClientMessage message) {
+            return marshaller.stream(message);
+        }
+
+        @Override
+        public ClientMessage parse(InputStream stream) {
+            try {
+                if (stream instanceof KnownLength && stream.available() > longestBytes) {
+                    return TOO_LONG;
+                }
+            } catch (IOException e) {
+                throw new UncheckedIOException("a message of known length has none", e);
+            }
+            return marshaller.parse(stream);
+        }
     }
 
     private static final class Bytes implements Marshaller<byte[]> {

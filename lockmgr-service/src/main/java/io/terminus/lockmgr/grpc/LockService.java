@@ -88,7 +88,9 @@ public final class LockService {
     /** The service as gRPC is to serve it. */
     public ServerServiceDefinition bind() {
         return EncodedSession.bind(
-                new Calls().bindService(), out -> new Inbound((ServerCallStreamObserver<byte[]>) out));
+                new Calls().bindService(),
+                limits.messageBytes(),
+                out -> new Inbound((ServerCallStreamObserver<byte[]>) out));
     }
 
     /** The calls that have one answer, and the watch. */
@@ -249,6 +251,12 @@ public final class LockService {
         @Override
         public void onNext(ClientMessage message) {
             if (stream.over()) {
+                return;
+            }
+            if (EncodedSession.isTooLong(message)) {
+                stream.end(Refusals.status(
+                        Reason.LIMIT_EXCEEDED,
+                        "a message is longer than the longest allowed, " + limits.messageBytes() + " bytes"));
                 return;
             }
             if (first && !message.hasAttach()) {

@@ -6,7 +6,7 @@ package io.terminus.lockmgr.grpc;
  *
  * @param rangesPerRequest of one acquire, the first one counted
  * @param operationsPerMessage of one message of a session stream
- * @param messageBytes of one message of a client; gRPC refuses a longer one before it is read
+ * @param messageBytes of one message of a session stream
  * @param outbound answers and events that may wait for a client that does not read
  * @param watchers of all volumes together
  * @param watchBacklog events that may wait for a watcher that does not read
@@ -21,6 +21,14 @@ public record ServiceLimits(
 
     /** The contract allows no more than this: a first range and 63 others. */
     public static final int MOST_RANGES_PER_REQUEST = 64;
+
+    /** Longer messages than allowed are refused with a reason up to this many times the length; gRPC drops longer ones. */
+    private static final int REFUSED_WITH_REASON = 4;
+
+    /** What gRPC is to let through. */
+    public int transportBytes() {
+        return (int) Math.min(Integer.MAX_VALUE, (long) messageBytes * REFUSED_WITH_REASON);
+    }
 
     public ServiceLimits {
         require(
