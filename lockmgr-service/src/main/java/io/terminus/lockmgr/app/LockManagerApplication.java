@@ -5,6 +5,7 @@ import io.terminus.lockmgr.admin.AdminController;
 import io.terminus.lockmgr.grpc.SessionDesk;
 import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.lock.Settings;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreRefusedException;
 import io.terminus.lockmgr.store.StoreSettings;
@@ -117,7 +118,7 @@ public class LockManagerApplication {
 
     /** The table as the store remembers it, with the recovery window that the store asks for. */
     static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
-        LockTable.Settings settings;
+        Settings settings;
         try {
             settings = properties.table();
             properties.service();

@@ -1,7 +1,7 @@
 package io.terminus.lockmgr.app;
 
 import io.terminus.lockmgr.grpc.ServiceLimits;
-import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.lock.Settings;
 import java.nio.file.Path;
 import java.time.Duration;
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -98,9 +98,9 @@ public record LockManagerProperties(
     }
 
     /** What the table refuses by itself. */
-    LockTable.Settings table() {
-        LockTable.Settings defaults = LockTable.Settings.defaults();
-        return new LockTable.Settings(
+    Settings table() {
+        Settings defaults = Settings.defaults();
+        return new Settings(
                 minTtl.toNanos(),
                 maxTtl.toNanos(),
                 defaultTtl.toNanos(),
@@ -114,7 +114,9 @@ public record LockManagerProperties(
                 limits.waitersPerVolume(),
                 limits.sessions(),
                 limits.volumes(),
-                limits.nameLength());
+                limits.nameLength(),
+                defaults.contentionNanos(),
+                limits.rangesPerRequest());
     }
 
     private static void require(boolean holds, String message) {

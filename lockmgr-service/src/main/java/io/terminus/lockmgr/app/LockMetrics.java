@@ -25,6 +25,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.IntSupplier;
+import org.agrona.collections.Long2LongHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,6 +39,7 @@ final class LockMetrics {
 
     static final int MAX_VOLUMES_SHOWN = 200;
 
+    private static final long NOT_RECALLED = Long.MIN_VALUE;
     private static final long REFRESH_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     /** Looking at all volumes takes no more than this share of the owner's time. */
@@ -107,7 +109,7 @@ final class LockMetrics {
     /** Since when each request waits, by session and request. Bounded by the table's limits for waiters. */
     private final Map<String, Map<Long, Long>> waitingSince = new HashMap<>();
     /** Since when each lock is recalled. Bounded by the locks there are. */
-    private final Map<Long, Long> recalledSince = new HashMap<>();
+    private final Long2LongHashMap recalledSince = new Long2LongHashMap(NOT_RECALLED);
 
     private boolean started;
     private long nextRefreshNanos;
@@ -166,7 +168,7 @@ final class LockMetrics {
         Gauge.builder("terminus.lock.sessions", sessions, AtomicLong::get).register(registry);
         Gauge.builder("terminus.lock.volumes", volumes, AtomicLong::get).register(registry);
         Gauge.builder("terminus.lock.index.entries", indexEntries, AtomicLong::get)
-                .description("Locks and waiters in the indexes of all volumes")
+                .description("Entries of the indexes of all volumes; identical shared locks have one together")
                 .register(registry);
         Gauge.builder("terminus.lock.watchers", watchers, IntSupplier::getAsInt).register(registry);
         FunctionCounter.builder("terminus.store.syncs", store, DecisionStore::syncs)
@@ -232,7 +234,9 @@ final class LockMetrics {
             }
             case Notice.Recall r -> {
                 recalls.increment();
-                recalledSince.putIfAbsent(r.lockId(), nowNanos);
+                if (!recalledSince.containsKey(r.lockId())) {
+                    recalledSince.put(r.lockId(), nowNanos);
+                }
             }
             case Notice.Lost l -> {
                 losses.increment();
@@ -375,8 +379,8 @@ final class LockMetrics {
     }
 
     private void recallEnds(long lockId, RecallOutcome outcome, long nowNanos) {
-        Long since = recalledSince.isEmpty() ? null : recalledSince.remove(lockId);
-        if (since == null) {
+        long since = recalledSince.isEmpty() ? NOT_RECALLED : recalledSince.remove(lockId);
+        if (since == NOT_RECALLED) {
             return;
         }
         Timer timer = recallTimes.get(outcome);
@@ -457,7 +461,7 @@ final class LockMetrics {
         volumes.set(all.size());
         long entries = 0;
         for (VolumeView volume : all) {
-            entries += volume.held() + volume.waiting();
+            entries += table.indexEntries(volume.name());
         }
         indexEntries.set(entries);
         List<VolumeView> shown = all.size() <= MAX_VOLUMES_SHOWN ? all : List.of();

@@ -36,9 +36,11 @@ import io.terminus.proto.lock.v1.WatchRequest;
 import io.terminus.proto.lock.v1.Welcome;
 import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
@@ -75,6 +77,9 @@ public final class LockService {
 
     /** Offered with every acquire, used up by one that brings a volume into being. Owner thread. */
     private String nextVolumeUuid = UUID.randomUUID().toString();
+
+    /** Sessions opened anew in this recovery; as many as there are sessions at most. Owner thread. */
+    private final Set<String> reopened = new HashSet<>();
 
     /** @param epoch of this start: ids chosen in it are above those of starts before, which locks may remember */
     public LockService(LockLoop loop, SessionDesk desk, WatchDesk watches, ServiceLimits limits, long epoch) {
@@ -541,7 +546,7 @@ public final class LockService {
     private sealed interface Opening {}
 
     /** The welcome lacks what the session holds. */
-    private record Opened(Welcome welcome) implements Opening {}
+    private record Opened(Welcome welcome, boolean isNew) implements Opening {}
 
     private record NotOpened(Reason reason, String message) implements Opening {}
 
@@ -558,20 +563,31 @@ public final class LockService {
                 return new NotOpened(refused.reason(), refused.message());
             }
         }
-        return reattach(turn, sessionId);
+        return switch (reattach(turn, sessionId)) {
+            case Opened opened -> new Opened(opened.welcome(), true);
+            case NotOpened not -> not;
+        };
     }
 
     /** The session, or one anew under its id if the table may have forgotten it. */
     private Opening reopen(Turn turn, Attach attach) {
         String sessionId = attach.getSessionId();
-        if (turn.table().session(sessionId).isPresent() || !turn.table().recovering()) {
+        if (!turn.table().recovering()) {
+            reopened.clear();
             return reattach(turn, sessionId);
         }
-        return switch (open(turn, sessionId, attach.getOwner(), attach.getTtlMillis())) {
-            case Opened opened ->
-                new Opened(opened.welcome().toBuilder().setReassert(true).build());
-            case NotOpened not -> not;
-        };
+        Opening opening = turn.table().session(sessionId).isPresent()
+                ? reattach(turn, sessionId)
+                : open(turn, sessionId, attach.getOwner(), attach.getTtlMillis());
+        if (!(opening instanceof Opened opened)) {
+            return opening;
+        }
+        // A stream that broke before all was asserted goes on asserting on the next one.
+        boolean reassert = opened.isNew() || reopened.contains(sessionId);
+        if (reassert) {
+            reopened.add(sessionId);
+        }
+        return new Opened(opened.welcome().toBuilder().setReassert(reassert).build(), opened.isNew());
     }
 
     private static Opening reattach(Turn turn, String sessionId) {
@@ -583,12 +599,14 @@ public final class LockService {
                     "session '" + sessionId + "' is not known: it has ended, and what it held is released");
         }
         long ttlNanos = session.get().ttlNanos();
-        return new Opened(Welcome.newBuilder()
-                .setSessionId(sessionId)
-                .setTtlMillis(TimeUnit.NANOSECONDS.toMillis(ttlNanos))
-                .setMarginMillis(TimeUnit.NANOSECONDS.toMillis(LockTable.marginNanos(ttlNanos)))
-                .setEpoch(table.epoch())
-                .build());
+        return new Opened(
+                Welcome.newBuilder()
+                        .setSessionId(sessionId)
+                        .setTtlMillis(TimeUnit.NANOSECONDS.toMillis(ttlNanos))
+                        .setMarginMillis(TimeUnit.NANOSECONDS.toMillis(LockTable.marginNanos(ttlNanos)))
+                        .setEpoch(table.epoch())
+                        .build(),
+                false);
     }
 
     /**

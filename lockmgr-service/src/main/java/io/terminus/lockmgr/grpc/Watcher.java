@@ -13,16 +13,17 @@ import io.terminus.proto.lock.v1.Snapshot;
 import io.terminus.proto.lock.v1.WatchMessage;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.Comparator;
 import java.util.List;
-import java.util.Set;
 import java.util.function.Consumer;
+import org.agrona.collections.LongHashSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One watcher of one volume: first a snapshot in pieces of at most {@value #PIECE} locks, then events.
  *
  * <p>The table goes on between the pieces, so the snapshot has to be made exact while it is taken. Locks are read in the
- * order of (start, id), then waiters in theirs. What happens behind the place that was reached is kept, and told after the
+ * order of (start, end, mode, id), then waiters in theirs. What happens behind the place that was reached is kept, and told after the
  * last piece; what happens ahead of it is not told, because a later piece shows its outcome. A claim that moved on from
  * behind to ahead (it was shrunk) is known by its id, and is neither shown twice nor forgotten. So pieces and events
  * together are what a snapshot at the moment of the last piece would have been. A volume with no more than one piece of
@@ -33,6 +34,12 @@ import java.util.function.Consumer;
 final class Watcher {
 
     static final int PIECE = 1000;
+
+    /** The order in which the table lists. */
+    private static final Comparator<ClaimView> LISTED = Comparator.comparingLong(ClaimView::start)
+            .thenComparingLong(ClaimView::end)
+            .thenComparing(ClaimView::mode)
+            .thenComparingLong(ClaimView::id);
 
     private final String volume;
     private final int backlog;
@@ -48,9 +55,10 @@ final class Watcher {
     // Owner thread
     private Reading reading = Reading.LOCKS;
     private String pageToken = "";
-    private long reachedStart = -1;
-    private long reachedId;
-    private Set<Long> shown = new HashSet<>();
+    /** The last claim of the last piece; null before the first one. */
+    private @Nullable ClaimView reached;
+
+    private LongHashSet shown = new LongHashSet();
     private final List<WatchMessage> told = new ArrayList<>();
     private final ArrayDeque<WatchMessage> held = new ArrayDeque<>();
 
@@ -99,7 +107,8 @@ final class Watcher {
     }
 
     private boolean isBehind(ClaimView claim) {
-        return claim.start() < reachedStart || claim.start() == reachedStart && claim.id() <= reachedId;
+        ClaimView last = reached;
+        return last != null && LISTED.compare(claim, last) <= 0;
     }
 
     void add(WatchMessage message) {
@@ -139,7 +148,7 @@ final class Watcher {
         if (complete) {
             told.addAll(held);
             held.clear();
-            shown = Set.of();
+            shown = new LongHashSet();
         }
         synchronized (this) {
             morePieces = !complete;
@@ -160,11 +169,9 @@ final class Watcher {
         if (pageToken.isEmpty()) {
             reading = next;
             shown.clear();
-            reachedStart = -1;
+            reached = null;
         } else if (!page.items().isEmpty()) {
-            ClaimView last = page.items().getLast();
-            reachedStart = last.start();
-            reachedId = last.id();
+            reached = page.items().getLast();
         }
     }
 

@@ -1,26 +1,40 @@
 package io.terminus.lockmgr.lock;
 
-/** A lock held or waited for. The deadline of a held one is that of its recall, the deadline of a waiter that of its wait. */
-abstract sealed class Claim extends Timed permits Held, Waiter {
+import org.jspecify.annotations.Nullable;
 
-    final Session session;
-    final long requestId;
+/** A range of a volume in a mode, held or waited for. */
+abstract sealed class Claim permits Held, Waiter {
+
     final Volume volume;
-    final long start;
-    final long end;
-    final Mode mode;
+    /** Range and mode change only while the claim is in no index. */
+    long start;
 
-    Claim(Session session, long requestId, Volume volume, long start, long end, Mode mode) {
-        this.session = session;
-        this.requestId = requestId;
+    long end;
+    Mode mode;
+
+    /** Kept by {@link ModeIndex}: the claims of this very range and mode; null while there is only this one. */
+    @Nullable
+    Chain chain;
+
+    @Nullable
+    Claim older;
+
+    @Nullable
+    Claim younger;
+
+    Claim(Volume volume, long start, long end, Mode mode) {
         this.volume = volume;
         this.start = start;
         this.end = end;
         this.mode = mode;
     }
 
-    /** The lock id of a held one, the order of a waiter; what listings show, and the key in the volume's index. */
+    /** The lock id of a held one, else a number from a counter of all waiters: the smaller, the older. */
     abstract long id();
+
+    abstract Session session();
+
+    abstract long requestId();
 
     /** For people: {@code EX [0, 10)}. */
     String what() {

@@ -28,6 +28,17 @@ public enum Mode {
         return (COMPATIBLE[ordinal()] >> other.ordinal() & 1) != 0;
     }
 
+    /** May two hold this mode on one range? */
+    public boolean shared() {
+        return compatibleWith(this);
+    }
+
+    /** Is it compatible with all that the other is compatible with: a lock may go to it from there at once. */
+    public boolean atMost(Mode other) {
+        int others = COMPATIBLE[other.ordinal()];
+        return (COMPATIBLE[ordinal()] & others) == others;
+    }
+
     /** May the holder of this mode write: the value block of a volume asks for it. */
     public boolean writes() {
         return this == PW || this == EX;

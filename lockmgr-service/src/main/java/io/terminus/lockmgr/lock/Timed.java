@@ -1,7 +1,7 @@
 package io.terminus.lockmgr.lock;
 
 /** Something that falls due. At most one {@link Deadlines} may know it, and only that one changes its fields. */
-abstract sealed class Timed permits Session, Claim {
+abstract sealed class Timed permits Session, Request, Recall, LockDelay {
 
     /** On the table's own clock; meaningless unless armed. */
     long deadlineNanos;

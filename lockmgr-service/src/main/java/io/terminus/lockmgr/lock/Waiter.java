@@ -1,31 +1,39 @@
 package io.terminus.lockmgr.lock;
 
-/** A request that waits for its lock. */
+/** A range that a request waits for: all of it, or a part of an atomic one. */
 final class Waiter extends Claim {
 
-    /** Rises with every request that starts to wait, and with every promotion: the smaller, the older. */
-    long order;
+    final Request request;
+    private final long id;
 
-    boolean standby;
-    /** The last round of grants that looked at this waiter, so that none looks twice. */
-    long round;
-
-    Waiter(
-            Session session,
-            long requestId,
-            Volume volume,
-            long start,
-            long end,
-            Mode mode,
-            long order,
-            boolean standby) {
-        super(session, requestId, volume, start, end, mode);
-        this.order = order;
-        this.standby = standby;
+    Waiter(Request request, long id, Volume volume, long start, long end, Mode mode) {
+        super(volume, start, end, mode);
+        this.request = request;
+        this.id = id;
     }
 
     @Override
     long id() {
-        return order;
+        return id;
+    }
+
+    @Override
+    Session session() {
+        return request.session;
+    }
+
+    @Override
+    long requestId() {
+        return request.requestId;
+    }
+
+    boolean olderThan(Waiter other) {
+        return request.order < other.request.order;
+    }
+
+    @Override
+    String what() {
+        Held lock = request.converting;
+        return super.what() + (lock == null ? "" : " (now " + lock.mode + " as lock " + lock.id + ")");
     }
 }

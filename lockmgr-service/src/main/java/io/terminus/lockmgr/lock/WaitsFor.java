@@ -11,19 +11,28 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The waits-for graph between sessions, searched when a request starts to wait. An edge leads from the session of an
- * ordinary waiter to the session of each lock and each older ordinary waiter in its way. A session in a cycle can be
- * helped by nobody in it, if, as is assumed, it gives nothing back while it waits.
+ * The waits-for graph between sessions, searched when an edge is added. An edge leads from the session of a request that
+ * waits, for any of its parts, to the session of each lock, each conversion and each older ordinary waiter in its way. A
+ * session in a cycle can be helped by nobody in it, if, as is assumed, it gives nothing back while it waits.
  *
- * <p>Not edges: standby waiters, because two agents that stand by for each other's volumes are no deadlock; and revoked
- * locks, because they come free whatever their session waits for. Edges only ever vanish or keep their ends while a
- * waiter becomes a holder, so a graph without a cycle stays so until a request starts to wait.
+ * <p>Not edges: standby waiters, because two agents that stand by for each other's volumes are no deadlock; and locks that
+ * were revoked or whose holder vanished, because they come free whatever their session waits for. Edges only ever vanish or
+ * keep their ends while a waiter becomes a holder, so a graph without a cycle stays so until one of these comes:
  *
- * <p>The edges themselves are read from the indexes, which costs a look at every waiter of every session reached. Two
- * things spare that. If nobody waits for the session that asks, only what is in the way matters. Else each session keeps
- * a set of sessions it <em>may</em> wait for: grown when it starts to wait, not shrunk when a wait ends, so never too
- * small. If those sets know no cycle, there is none; if they do, they are forgotten and the indexes are asked, breadth
- * first, so that the shortest cycle is the one named.
+ * <ul>
+ *   <li>an acquire, or a promotion: its edges lead away from it;
+ *   <li>a conversion: edges lead to it as well, from those that waited before;
+ *   <li>a lock that is asserted anew: edges lead to it only.
+ * </ul>
+ *
+ * <p>Each is in one session, so a new cycle goes through that session.
+ *
+ * <p>The edges are read from the indexes. In one search each {@link Chain} is followed once, however many wait in it: what
+ * is in the way of the older of two is in the way of the younger. And two things spare most searches. If nobody waits for
+ * the session that asks, only its own locks can close a cycle. Else each session keeps a set of sessions it <em>may</em>
+ * wait for: grown when it starts to wait, not shrunk when a wait ends, so never too small. If those sets know no cycle,
+ * there is none; if they do, they are forgotten and the indexes are asked, breadth first, so that the shortest cycle is the
+ * one named.
  */
 final class WaitsFor {
 
@@ -33,26 +42,102 @@ final class WaitsFor {
     private static final int EDGES_NAMED = 8;
     /** A set of sessions that has grown beyond this is built anew: some in it may have ended long ago. */
     private static final int MOST_KEPT = 4096;
+    /** So much is put into sets in one look at most; a graph with more edges is searched as it is. */
+    private static final int MOST_ADDED = 16_384;
+    /** A session with no more locks than this is asked for them, another is met in the index. */
+    private static final int FEW_LOCKS = 16;
 
-    private WaitsFor() {}
+    private long searches;
+    /** Sets of an earlier age do not count: edges were added that they do not know. */
+    private long age;
 
-    /** The cycle a waiter, not yet queued, would close, from its own edge on; empty if it would close none. */
-    static List<Edge> cycleThrough(Waiter newest) {
+    private int addedNow;
+
+    /** The cycle that an acquire, not yet queued, would close, from its own edge on; empty if it would close none. */
+    List<Edge> cycleThroughAcquire(Request newest) {
         Session asking = newest.session;
-        Search search = new Search(asking);
-        if (asking.recalledLocks == 0 && asking.ordinaryWaiters == 0) {
-            // Nobody waits for this session, so only a lock of its own, with nobody behind it yet, can close a cycle.
-            newest.volume.forEachLockInTheWayOf(newest, lock -> search.follow(newest, lock));
-            return search.cycle();
+        if (asking.askingRequests > 0 || asking.recalledLocks > 0) {
+            return search(asking, List.of(newest));
         }
-        newest.volume.forEachBlocker(newest, blocker -> search.follow(newest, blocker));
-        if (search.closing == null && !mayReach(asking, search.open)) {
+        Edge own = asking.held == 0 ? null : ownLockInTheWay(newest);
+        return own == null ? List.of() : List.of(own);
+    }
+
+    /** The cycle that a conversion, queued already, closes. */
+    List<Edge> cycleThroughConversion(Request newest) {
+        age++;
+        return search(newest.session, asking(newest.session));
+    }
+
+    /** The newest request of a session, of which a lock was put in the way of others, that is in a cycle; null if none is. */
+    @Nullable
+    Request deadlocked(Session session) {
+        age++;
+        for (Request request : asking(session).reversed()) {
+            if (!search(session, List.of(request)).isEmpty()) {
+                return request;
+            }
+        }
+        return null;
+    }
+
+    private static List<Request> asking(Session session) {
+        List<Request> asking = new ArrayList<>();
+        session.forEachRequest(request -> {
+            if (!request.standby()) {
+                asking.add(request);
+            }
+        });
+        return asking;
+    }
+
+    private static @Nullable Edge ownLockInTheWay(Request newest) {
+        Session asking = newest.session;
+        Edge[] found = new Edge[1];
+        for (Waiter part : newest.parts) {
+            if (asking.held <= FEW_LOCKS) {
+                asking.forEachLock(lock -> {
+                    if (lock.live() && conflict(lock, part)) {
+                        found[0] = new Edge(part, lock);
+                    }
+                });
+            } else {
+                part.volume.forEachLockInTheWay(part, lock -> {
+                    if (lock.live() && lock.session == asking) {
+                        found[0] = new Edge(part, lock);
+                    }
+                    return found[0] == null;
+                });
+            }
+            if (found[0] != null) {
+                return found[0];
+            }
+        }
+        return null;
+    }
+
+    private static boolean conflict(Held lock, Waiter part) {
+        return lock.volume == part.volume
+                && lock.start < part.end
+                && part.start < lock.end
+                && !lock.mode.compatibleWith(part.mode);
+    }
+
+    private List<Edge> search(Session asking, List<Request> starts) {
+        Search search = new Search(asking, ++searches);
+        for (Request start : starts) {
+            if (!search.ask(start)) {
+                return search.cycle();
+            }
+        }
+        if (!mayReach(asking, search.open)) {
             return List.of();
         }
         while (search.closing == null && !search.open.isEmpty()) {
-            for (Waiter waiter : search.open.remove().waiters.values()) {
-                if (!waiter.standby
-                        && !waiter.volume.forEachBlocker(waiter, blocker -> search.follow(waiter, blocker))) {
+            for (Request request = search.open.remove().firstRequest;
+                    request != null;
+                    request = request.nextOfSession) {
+                if (!request.standby() && !search.ask(request)) {
                     break;
                 }
             }
@@ -61,7 +146,8 @@ final class WaitsFor {
     }
 
     /** Could the session be reached from these? Forgets the sets that say so, because they may be out of date. */
-    private static boolean mayReach(Session asking, Collection<Session> from) {
+    private boolean mayReach(Session asking, Collection<Session> from) {
+        addedNow = 0;
         Set<Session> seen = Collections.newSetFromMap(new IdentityHashMap<>());
         seen.addAll(from);
         ArrayDeque<Session> open = new ArrayDeque<>(from);
@@ -75,47 +161,65 @@ final class WaitsFor {
                     open.add(next);
                 }
             }
+            if (addedNow >= MOST_ADDED) {
+                return true;
+            }
         }
         return false;
     }
 
-    private static Set<Session> mayWaitFor(Session session) {
+    private Set<Session> mayWaitFor(Session session) {
         Set<Session> known = session.mayWaitFor;
-        if (known == null) {
-            known = Collections.newSetFromMap(new IdentityHashMap<>());
-            for (Waiter waiter : session.waiters.values()) {
-                if (!waiter.standby) {
-                    addBlockers(waiter, known);
+        if (known == null || session.mayWaitForAge != age) {
+            Set<Session> built = Collections.newSetFromMap(new IdentityHashMap<>());
+            session.forEachRequest(request -> {
+                if (!request.standby()) {
+                    addBlockers(request, built);
                 }
-            }
-            session.mayWaitFor = known;
+            });
+            known = built;
+            // A set that was not filled to the end is good for this look only, which ends here.
+            session.mayWaitFor = addedNow < MOST_ADDED ? built : null;
+            session.mayWaitForAge = age;
         }
         return known;
     }
 
-    /** Must be told of each ordinary waiter once it is queued. */
-    static void startsToWait(Waiter waiter) {
-        Session session = waiter.session;
+    /** Must be told of each request that is not standby once it is queued. */
+    void startsToWait(Request request) {
+        Session session = request.session;
         Set<Session> known = session.mayWaitFor;
-        boolean nobodyMayEverAsk = session.recalledLocks == 0 && session.ordinaryWaiters <= 1;
-        if (known == null || nobodyMayEverAsk || known.size() > MOST_KEPT) {
+        boolean nobodyMayEverAsk = session.recalledLocks == 0 && session.askingRequests <= 1;
+        if (known == null || nobodyMayEverAsk || session.mayWaitForAge != age || known.size() > MOST_KEPT) {
             session.mayWaitFor = null;
-        } else {
-            addBlockers(waiter, known);
+            return;
+        }
+        addedNow = 0;
+        addBlockers(request, known);
+        if (addedNow >= MOST_ADDED) {
+            session.mayWaitFor = null;
         }
     }
 
-    private static void addBlockers(Waiter waiter, Set<Session> to) {
-        waiter.volume.forEachBlocker(waiter, blocker -> {
-            if (!(blocker instanceof Held lock && lock.revoked)) {
-                to.add(blocker.session);
-            }
-            return true;
-        });
+    private void addBlockers(Request request, Set<Session> to) {
+        for (Waiter part : request.parts) {
+            part.volume.forEachBlocker(part, blocker -> {
+                if (isEdge(blocker)) {
+                    to.add(blocker.session());
+                    addedNow++;
+                }
+                return addedNow < MOST_ADDED;
+            });
+        }
+    }
+
+    private static boolean isEdge(Claim blocker) {
+        return !(blocker instanceof Held lock) || lock.live();
     }
 
     private static final class Search {
         final Session asking;
+        final long number;
         final ArrayDeque<Session> open = new ArrayDeque<>();
         /** Each session that was reached, and the edge that led there. */
         final Map<Session, Edge> reachedBy = new IdentityHashMap<>();
@@ -123,29 +227,86 @@ final class WaitsFor {
         @Nullable
         Edge closing;
 
-        Search(Session asking) {
+        Search(Session asking, long number) {
             this.asking = asking;
+            this.number = number;
+        }
+
+        /** Follows every edge of a request. Returns false if one closes a cycle. */
+        boolean ask(Request request) {
+            for (Waiter part : request.parts) {
+                if (request.converting != null) {
+                    // A lock of its own does not count for it, but does for others: chains are not followed for them
+                    // too.
+                    if (!part.volume.forEachBlocker(part, blocker -> follow(part, blocker))) {
+                        return false;
+                    }
+                } else if (!askedAlready(part)
+                        && !(part.volume.forEachLockChainInTheWay(part, lock -> see(part, lock, Long.MAX_VALUE))
+                                && part.volume.forEachBlockingChain(
+                                        part, other -> see(part, other, upTo(part, other))))) {
+                    return false;
+                }
+            }
+            return true;
+        }
+
+        private boolean askedAlready(Waiter part) {
+            Chain chain = part.chain;
+            if (chain == null) {
+                return false;
+            }
+            if (chain.askedBy == number && chain.askedUpTo >= part.id()) {
+                return true;
+            }
+            chain.askedBy = number;
+            chain.askedUpTo = part.id();
+            return false;
+        }
+
+        /** The youngest id that may be in the way of a part, of the chain that another waiter is in. */
+        private static long upTo(Waiter part, Waiter other) {
+            return other.request.rank == part.request.rank ? part.request.order - 1 : Long.MAX_VALUE;
+        }
+
+        /** Follows the edges to a chain, as far as they were not followed before. */
+        private boolean see(Waiter part, Claim oldest, long upToId) {
+            Chain chain = oldest.chain;
+            if (chain == null) {
+                return oldest.id() > upToId || follow(part, oldest);
+            }
+            long seenUpTo = chain.seenBy == number ? chain.seenUpTo : -1;
+            chain.seenBy = number;
+            chain.seenUpTo = Math.max(seenUpTo, upToId);
+            for (Claim claim = chain.youngest; claim != null && claim.id() > seenUpTo; claim = claim.older) {
+                if (claim.id() <= upToId && !follow(part, claim)) {
+                    return false;
+                }
+            }
+            return true;
         }
 
         /** Returns false if this edge closes a cycle. */
-        boolean follow(Waiter waiter, Claim blocker) {
-            if (blocker instanceof Held lock && lock.revoked) {
+        private boolean follow(Waiter waiter, Claim blocker) {
+            if (!isEdge(blocker)) {
                 return true;
             }
-            if (blocker.session == asking) {
+            if (blocker.session() == asking) {
                 closing = new Edge(waiter, blocker);
                 return false;
             }
-            if (!reachedBy.containsKey(blocker.session)) {
-                reachedBy.put(blocker.session, new Edge(waiter, blocker));
-                open.add(blocker.session);
+            if (!reachedBy.containsKey(blocker.session())) {
+                reachedBy.put(blocker.session(), new Edge(waiter, blocker));
+                open.add(blocker.session());
             }
             return true;
         }
 
         List<Edge> cycle() {
             List<Edge> cycle = new ArrayList<>();
-            for (Edge edge = closing; edge != null; edge = reachedBy.get(edge.waiter().session)) {
+            for (Edge edge = closing;
+                    edge != null;
+                    edge = reachedBy.get(edge.waiter().session())) {
                 cycle.add(edge);
             }
             Collections.reverse(cycle);
@@ -160,17 +321,17 @@ final class WaitsFor {
             Waiter waiter = cycle.get(i).waiter();
             Claim blocker = cycle.get(i).blocker();
             text.append(i == 0 ? "" : "; ")
-                    .append(waiter.session.owner)
+                    .append(waiter.session().owner)
                     .append(" waits for ")
                     .append(waiter.what())
                     .append(" of ")
                     .append(waiter.volume.name)
                     .append(", where ")
-                    .append(blocker.session.owner)
+                    .append(blocker.session().owner)
                     .append(blocker instanceof Held ? " holds " : " is waiting for ")
                     .append(blocker.what())
                     .append(blocker instanceof Held ? " as lock " : " since request ")
-                    .append(blocker instanceof Held ? blocker.id() : blocker.requestId);
+                    .append(blocker instanceof Held ? blocker.id() : blocker.requestId());
         }
         if (cycle.size() > EDGES_NAMED) {
             text.append("; and ").append(cycle.size() - EDGES_NAMED).append(" more");

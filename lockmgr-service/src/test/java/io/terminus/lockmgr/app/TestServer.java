@@ -34,12 +34,13 @@ final class TestServer implements AutoCloseable {
             4096,
             DataSize.ofMegabytes(4),
             10,
-            100);
+            500);
 
     final SimpleMeterRegistry registry = new SimpleMeterRegistry();
     final LockManager manager;
     final DecisionStore store;
     final CountDownLatch failed = new CountDownLatch(1);
+    private final WatchDesk watches;
     private final GrpcServer server;
     private final ManagedChannel channel;
 
@@ -69,7 +70,7 @@ final class TestServer implements AutoCloseable {
         store = DecisionStore.open(new StoreSettings(
                 directory, bootId, 1 << 20, 1000, 100, properties.maxTtl().toNanos(), 0));
         SessionDesk desk = new SessionDesk();
-        WatchDesk watches = new WatchDesk(limits.watchers());
+        watches = new WatchDesk(limits.watchers());
         AuditLog audit = new AuditLog(directory);
         BootClock clock = new BootClock();
         LockTable table = LockManagerApplication.table(properties, store, clock.getAsLong());
@@ -100,6 +101,10 @@ final class TestServer implements AutoCloseable {
 
     LockAdminGrpc.LockAdminBlockingStub admin() {
         return LockAdminGrpc.newBlockingStub(channel).withDeadlineAfter(30, TimeUnit.SECONDS);
+    }
+
+    int watchers() {
+        return watches.count();
     }
 
     ManagedChannel channel() {

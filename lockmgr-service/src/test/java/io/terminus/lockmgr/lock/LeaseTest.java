@@ -261,7 +261,7 @@ class LeaseTest {
         List<Change> snapshot = new java.util.ArrayList<>();
         story.table.forEachDurable(snapshot::add);
 
-        LockTable copy = new LockTable(LockTable.Settings.defaults(), 2, story.now);
+        LockTable copy = new LockTable(Settings.defaults(), 2, story.now);
         copy.restore(snapshot);
 
         List<Change> again = new java.util.ArrayList<>();
@@ -312,6 +312,6 @@ class LeaseTest {
     }
 
     private LockTable tableOfEpoch(long epoch) {
-        return new LockTable(LockTable.Settings.defaults(), epoch, story.now);
+        return new LockTable(Settings.defaults(), epoch, story.now);
     }
 }

@@ -26,7 +26,7 @@ class LockTableModelTest {
     @Test
     void theTableAgreesWithAListInEveryStep() {
         long firstSeed = Long.getLong("terminus.seed", 1);
-        int seeds = Integer.getInteger("terminus.seeds", 100);
+        int seeds = Integer.getInteger("terminus.seeds", 200);
         int steps = Integer.getInteger("terminus.steps", 5_000);
         Map<String, Integer> seen = new LinkedHashMap<>();
         for (long seed = firstSeed; seed < firstSeed + seeds; seed++) {
@@ -45,6 +45,7 @@ class LockTableModelTest {
             assertThat(seen.keySet())
                     .contains(
                             "Granted",
+                            "GrantedAll",
                             "Done",
                             "ValueStored",
                             "Recall",
@@ -54,6 +55,8 @@ class LockTableModelTest {
                             "Refused WOULD_BLOCK",
                             "Refused DEADLINE",
                             "Refused CANCELLED",
+                            "Refused INVALID_ARGUMENT",
+                            "Refused INVALID_RANGE",
                             "Refused DEADLOCK",
                             "Refused VERSION_MISMATCH",
                             "Refused NOT_HOLDER",
@@ -67,12 +70,16 @@ class LockTableModelTest {
     private static final class Run {
         final Random random;
         final Map<String, Integer> seen;
-        final LockTable.Settings settings;
+        final Settings settings;
         final int space;
         final boolean mostlyStandby;
+        final boolean expanding;
+        final boolean delaying;
         final List<Object> lastCommands = new ArrayList<>();
         /** What the changes said, as a store keeps it. */
         final Map<Object, Change> durable = new LinkedHashMap<>();
+        /** Locks that a restart has forgotten, and that their holders may say again. */
+        final List<Change.LockPut> forgotten = new ArrayList<>();
 
         LockTable table;
         LockModel model;
@@ -86,13 +93,20 @@ class LockTableModelTest {
             this.seen = seen;
             random = new Random(seed);
             now = random.nextLong(1L << 60);
-            settings = LockTable.Settings.defaults()
-                    .withTtl(SECOND, 8 * SECOND, 2 * SECOND)
-                    .withRecall(2 * SECOND, 5 * SECOND);
+            settings =
+                    Settings.defaults().withTtl(SECOND, 8 * SECOND, 2 * SECOND).withRecall(2 * SECOND, 5 * SECOND);
+            expanding = random.nextInt(3) > 0;
+            delaying = random.nextBoolean();
             space = random.nextBoolean() ? 64 : 12;
             mostlyStandby = random.nextInt(4) == 0;
             table = new LockTable(settings, epoch, now);
             model = new LockModel(settings, epoch, now, now);
+            watchOne();
+        }
+
+        /** Who looks on must change nothing. */
+        void watchOne() {
+            table.watch(VOLUMES[1], true);
         }
 
         void steps(int steps) {
@@ -111,9 +125,13 @@ class LockTableModelTest {
                 List<Notice> expected = model.apply(command, now);
                 LockTable.Decision decision = table.apply(command, now);
                 compareNotices(decision.notices(), expected);
-                decision.changes().forEach(this::keep);
+                for (Change change : decision.changes()) {
+                    keep(change, command);
+                }
                 compareState();
-                tokensRise(decision.notices(), command);
+                for (LockEvent event : decision.events()) {
+                    equal(event.claim().volume(), VOLUMES[1]);
+                }
                 nobodyIsRecalledForAStandby(decision.notices());
             }
         }
@@ -123,9 +141,19 @@ class LockTableModelTest {
             now += random.nextLong(10 * SECOND);
             long recoveryEnd = random.nextBoolean() ? now : now + random.nextLong(3 * SECOND);
             lastCommands.add("restart at " + now);
+            forgotten.clear();
+            if (recoveryEnd > now && random.nextBoolean()) {
+                for (LockModel.Item lock : List.copyOf(model.items)) {
+                    if (lock.held && random.nextInt(3) == 0) {
+                        model.items.remove(lock);
+                        forgotten.add((Change.LockPut) durable.remove(lock.id));
+                    }
+                }
+            }
             table = new LockTable(settings, epoch, now, recoveryEnd);
             table.restore(durable.values());
             model.restart(epoch, now, recoveryEnd);
+            watchOne();
         }
 
         Command randomCommand() {
@@ -134,11 +162,14 @@ class LockTableModelTest {
             if (!model.sessions.containsKey(session) && random.nextInt(3) > 0) {
                 return new Command.OpenSession(session, "owner-of-" + session, 8 * SECOND);
             }
-            return switch (random.nextInt(26)) {
+            if (!forgotten.isEmpty() && model.recovering && random.nextInt(3) == 0) {
+                return randomReassert(session);
+            }
+            return switch (random.nextInt(36)) {
                 case 0, 1, 2, 3, 4, 5, 6 -> randomAcquire(session, request);
-                case 7 -> randomAcquire(session, Math.max(1, request - random.nextInt(50)));
+                case 7 -> randomAcquire(session, earlierRequest());
                 case 8, 9, 10 -> new Command.Release(session, request, someItem(session, true).id);
-                case 11 -> new Command.Cancel(session, request, someItem(session, false).request);
+                case 11 -> new Command.Cancel(session, request, someItem(session, random.nextInt(4) == 0).request);
                 case 12, 13 ->
                     new Command.Promote(
                             session, request, someItem(session, false).request, 1 + random.nextLong(8 * SECOND));
@@ -148,7 +179,7 @@ class LockTableModelTest {
                 case 19 -> new Command.Progress(session, request, someItem(session, true).id, random.nextInt(100));
                 case 20 ->
                     random.nextInt(4) == 0
-                            ? new Command.ForceRelease(request, randomVolume(), someItem(session, true).id)
+                            ? new Command.ForceRelease(request, randomVolume(), anyItem(session).id)
                             : new Command.Tick();
                 case 21 -> randomPut(session);
                 case 22 ->
@@ -156,8 +187,102 @@ class LockTableModelTest {
                             ? new Command.CloseSession(session, "test")
                             : new Command.OpenSession(
                                     session, "owner-of-" + session, (random.nextInt(4) == 0 ? 2 : 8) * SECOND);
+                case 23, 24, 25 ->
+                    new Command.Convert(session, request, someItem(session, true).id, randomMode(), randomWait());
+                case 26, 27 -> randomShrink(session, request);
+                case 28 -> randomSplit(session, request);
+                case 29 ->
+                    switch (random.nextInt(3)) {
+                        case 0 -> randomShrink(session, earlierRequest());
+                        case 1 -> randomSplit(session, earlierRequest());
+                        default ->
+                            new Command.Convert(
+                                    session, earlierRequest(), someItem(session, true).id, randomMode(), randomWait());
+                    };
+                case 30, 31 -> randomAtomic(session);
+                case 32 -> {
+                    String volume = randomVolume();
+                    yield delaying && random.nextInt(5) == 0
+                            ? new Command.ConfigureVolume(
+                                    request, volume, "uuid-of-" + volume, random.nextLong(3) * SECOND)
+                            : new Command.Tick();
+                }
                 default -> new Command.Tick();
             };
+        }
+
+        long earlierRequest() {
+            return Math.max(1, request - random.nextInt(50));
+        }
+
+        Mode randomMode() {
+            return Mode.values()[random.nextInt(6)];
+        }
+
+        long randomWait() {
+            return random.nextInt(4) == 0 ? 0 : 1 + random.nextLong(10 * SECOND);
+        }
+
+        Command randomShrink(String session, long requestId) {
+            LockModel.Item lock = someItem(session, true);
+            LockModel.Item recalled = pick(model.items.stream()
+                    .filter(i -> i.recalled && i.keepEnd != 0)
+                    .toList());
+            if (recalled.held && random.nextInt(3) > 0) {
+                return new Command.Shrink(
+                        recalled.session, requestId, recalled.id, recalled.keepStart, recalled.keepEnd);
+            }
+            long start = lock.start + random.nextInt(Math.clamp(lock.end - lock.start, 1, 8));
+            long end = lock.end - random.nextInt(Math.clamp(lock.end - lock.start, 1, 8));
+            return new Command.Shrink(session, requestId, lock.id, start, random.nextInt(20) == 0 ? end + 20 : end);
+        }
+
+        Command randomSplit(String session, long requestId) {
+            LockModel.Item lock = someItem(session, true);
+            long at = lock.start + random.nextInt(Math.clamp(lock.end - lock.start, 1, 64) + 1);
+            return new Command.Split(session, requestId, lock.id, at);
+        }
+
+        Command randomAtomic(String session) {
+            Command.Acquire first = (Command.Acquire) randomAcquire(session, request);
+            List<Command.Part> also = new ArrayList<>();
+            for (int i = random.nextInt(3); i >= 0; i--) {
+                Command.Acquire part = (Command.Acquire) randomAcquire(session, request);
+                also.add(new Command.Part(part.volume(), part.volumeUuid(), part.start(), part.end(), part.mode()));
+            }
+            return new Command.Acquire(
+                    session,
+                    random.nextInt(10) == 0 ? earlierRequest() : request,
+                    first.volume(),
+                    first.volumeUuid(),
+                    first.start(),
+                    first.end(),
+                    first.mode(),
+                    Math.max(0, first.waitNanos()),
+                    false,
+                    first.desiredStart(),
+                    first.desiredEnd(),
+                    also);
+        }
+
+        /** As it was granted, mostly; else with a token or a range that may be in another's way. */
+        Command randomReassert(String session) {
+            Change.LockPut lock = forgotten.get(random.nextInt(forgotten.size()));
+            boolean changed = random.nextInt(4) == 0;
+            long start = changed ? lock.start() / 2 : lock.start();
+            long end = changed && lock.end() < 1 << 10 ? lock.end() + random.nextInt(20) : lock.end();
+            return new Command.Reassert(
+                    random.nextInt(8) == 0 ? session : lock.sessionId(),
+                    random.nextInt(8) == 0 ? earlierRequest() : request,
+                    lock.volume(),
+                    random.nextInt(10) == 0 ? "another-uuid" : "uuid-of-" + lock.volume(),
+                    lock.requestedStart(),
+                    lock.requestedEnd(),
+                    start,
+                    end,
+                    lock.mode(),
+                    lock.lockId(),
+                    lock.token() + (changed ? random.nextInt(10) - 5 : 0));
         }
 
         Command randomAcquire(String session, long requestId) {
@@ -173,10 +298,21 @@ class LockTableModelTest {
                 case 1 -> standby ? -1 : 1 + random.nextLong(SECOND);
                 default -> 1 + random.nextLong(10 * SECOND);
             };
-            Mode mode = Mode.values()[random.nextInt(6)];
+            boolean grows = expanding && random.nextInt(3) == 0;
             String volume = randomVolume();
             return new Command.Acquire(
-                    session, requestId, volume, "uuid-of-" + volume, start, end, mode, waitNanos, standby);
+                    session,
+                    requestId,
+                    volume,
+                    "uuid-of-" + volume,
+                    start,
+                    end,
+                    randomMode(),
+                    waitNanos,
+                    standby,
+                    grows ? random.nextLong(start + 1) : 0,
+                    grows ? end + Math.min(random.nextInt(space), Long.MAX_VALUE - end) : 0,
+                    List.of());
         }
 
         Command randomPut(String session) {
@@ -205,6 +341,12 @@ class LockTableModelTest {
                     .toList());
         }
 
+        LockModel.Item anyItem(String session) {
+            return random.nextBoolean()
+                    ? someItem(session, true)
+                    : pick(model.items.stream().filter(i -> i.held).toList());
+        }
+
         LockModel.Item someLost(String session) {
             return pick(model.items.stream()
                     .filter(i -> i.revoked && i.session.equals(session))
@@ -215,14 +357,17 @@ class LockTableModelTest {
             return items.isEmpty() ? new LockModel.Item() : items.get(random.nextInt(items.size()));
         }
 
-        void keep(Change change) {
+        void keep(Change change, Command command) {
             switch (change) {
                 case Change.SessionOpened opened -> durable.put(opened.sessionId(), opened);
                 case Change.SessionClosed closed -> durable.remove(closed.sessionId());
                 case Change.VolumePut created -> durable.put("volume " + created.volume(), created);
                 case Change.LockPut put -> {
-                    durable.remove(put.lockId());
+                    Change.LockPut before = (Change.LockPut) durable.remove(put.lockId());
                     durable.put(put.lockId(), put);
+                    if (before == null || before.token() != put.token()) {
+                        tokenIsNew(put, command);
+                    }
                 }
                 case Change.LockGone gone ->
                     assertThat(durable.remove(gone.lockId())).isNotNull();
@@ -261,13 +406,13 @@ class LockTableModelTest {
         void compareState() {
             for (String volume : VOLUMES) {
                 List<ClaimView.LockView> locks =
-                        table.locks(LockQuery.all(volume, 1_000)).items();
+                        inOrderOfAge(table.locks(LockQuery.all(volume, 1_000)).items());
                 List<ClaimView.WaiterView> waiters =
-                        table.waiters(LockQuery.all(volume, 1_000)).items();
+                        inOrderOfAge(table.waiters(LockQuery.all(volume, 1_000)).items());
                 compare(volume, locks, waiters);
                 noTwoLocksConflict(locks);
-                nobodyWaitsForNothing(waiters);
             }
+            nobodyWaitsForNothing();
             equal(table.sessions().size(), model.sessions.size());
             for (Map.Entry<String, LockModel.SessionState> entry : model.sessions.entrySet()) {
                 LockTable.SessionView view = table.session(entry.getKey()).orElseThrow();
@@ -279,7 +424,37 @@ class LockTableModelTest {
                 table.forEachDurable(snapshot::add);
                 assertThat(snapshot).containsExactlyInAnyOrderElementsOf(durable.values());
                 assertThat(model.hasCycle()).isFalse();
+                pagesShowTheSame();
             }
+        }
+
+        /** Listings come in the order of starts. */
+        static <V extends ClaimView> List<V> inOrderOfAge(List<V> views) {
+            for (int i = 1; i < views.size(); i++) {
+                if (views.get(i).start() < views.get(i - 1).start()) {
+                    throw new AssertionError("not in the order of starts: " + views);
+                }
+            }
+            List<V> sorted = new ArrayList<>(views);
+            sorted.sort(Comparator.comparingLong(ClaimView::id));
+            return sorted;
+        }
+
+        void pagesShowTheSame() {
+            String volume = VOLUMES[0];
+            List<ClaimView> all =
+                    new ArrayList<>(table.locks(LockQuery.all(volume, 1_000)).items());
+            List<ClaimView> paged = new ArrayList<>();
+            int limit = 1 + random.nextInt(3);
+            String token = "";
+            do {
+                LockQuery.Page<ClaimView.LockView> page =
+                        table.locks(new LockQuery(volume, 0, 0, null, "", token, limit));
+                assertThat(page.items().size()).isLessThanOrEqualTo(limit);
+                paged.addAll(page.items());
+                token = page.next();
+            } while (!token.isEmpty());
+            equal(paged, all);
         }
 
         void compare(String volume, List<ClaimView.LockView> locks, List<ClaimView.WaiterView> waiters) {
@@ -301,18 +476,18 @@ class LockTableModelTest {
                             new ClaimView.LockView(
                                     item.id,
                                     volume,
-                                    item.start,
-                                    item.end,
+                                    item.requestedStart,
+                                    item.requestedEnd,
                                     item.start,
                                     item.end,
                                     item.mode,
-                                    item.id,
+                                    item.token,
                                     item.session,
-                                    owner,
+                                    item.delayed ? "" : owner,
                                     item.request,
                                     item.revoked,
                                     item.recalled,
-                                    false));
+                                    item.delayed));
                 } else {
                     ClaimView.WaiterView view = waiters.get(waiter++);
                     equal(
@@ -327,7 +502,7 @@ class LockTableModelTest {
                                     owner,
                                     item.request,
                                     item.standby,
-                                    0,
+                                    item.converting == null ? 0 : item.converting.id,
                                     view.blockedBy()));
                     compareBlockers(view.blockedBy(), model.blockers(item));
                 }
@@ -363,27 +538,25 @@ class LockTableModelTest {
             }
         }
 
-        void nobodyWaitsForNothing(List<ClaimView.WaiterView> waiters) {
-            for (ClaimView.WaiterView waiter : waiters) {
-                if (waiter.blockedBy().isEmpty() && !table.recovering()) {
-                    throw new AssertionError("nothing is in the way of " + waiter);
+        /** Of an atomic request one part may be free, not all. */
+        void nobodyWaitsForNothing() {
+            for (LockModel.Item item : model.items) {
+                if (!item.held && !table.recovering()) {
+                    List<ClaimView> blockers =
+                            table.blockers(item.session, item.request).orElseThrow();
+                    if (blockers.isEmpty()) {
+                        throw new AssertionError("nothing is in the way of request " + item.request);
+                    }
                 }
             }
         }
 
-        /** Only the answer to a repeated request may bear a token of before. */
-        void tokensRise(List<Notice> notices, Command command) {
-            for (Notice notice : notices) {
-                if (notice instanceof Notice.Granted granted) {
-                    boolean repeated = command instanceof Command.Acquire acquire
-                            && acquire.requestId() == granted.requestId()
-                            && notices.size() == 1;
-                    if (granted.token() <= lastToken && !repeated) {
-                        throw new AssertionError("token " + granted.token() + " came after " + lastToken);
-                    }
-                    lastToken = Math.max(lastToken, granted.token());
-                }
+        /** Only what is asserted anew has a token of before. */
+        void tokenIsNew(Change.LockPut put, Command command) {
+            if (put.token() <= lastToken && !(command instanceof Command.Reassert)) {
+                throw new AssertionError("token " + put.token() + " came after " + lastToken);
             }
+            lastToken = Math.max(lastToken, put.token());
         }
 
         void nobodyIsRecalledForAStandby(List<Notice> notices) {
@@ -391,8 +564,8 @@ class LockTableModelTest {
                 if (notice instanceof Notice.Recall recall
                         && model.items.stream()
                                 .filter(item -> item.held && item.id == recall.lockId())
-                                .noneMatch(lock -> model.items.stream()
-                                        .anyMatch(item -> item.ordinary() && item.conflicts(lock)))) {
+                                .noneMatch(lock ->
+                                        model.items.stream().anyMatch(item -> item.asks() && item.conflicts(lock)))) {
                     throw new AssertionError("recalled for nobody but a standby: " + recall);
                 }
             }

@@ -55,7 +55,7 @@ class RecallTest {
                         Notice.Recall::deadlineNanos)
                 .containsExactly(
                         org.assertj.core.groups.Tuple.tuple(10L, 60L, Mode.PR, deadline),
-                        org.assertj.core.groups.Tuple.tuple(10L, 60L, Mode.EX, deadline, 0, 0));
+                        org.assertj.core.groups.Tuple.tuple(10L, 60L, Mode.EX, deadline));
     }
 
     @Test

@@ -17,15 +17,15 @@ final class Story {
     /** Everything that ever became durable. */
     final List<Change> log = new ArrayList<>();
 
-    private final LockTable.Settings settings;
+    private final Settings settings;
     private long requests;
     private long epoch = 1;
 
     Story() {
-        this(LockTable.Settings.defaults());
+        this(Settings.defaults());
     }
 
-    Story(LockTable.Settings settings) {
+    Story(Settings settings) {
         this.settings = settings;
         table = new LockTable(settings, epoch, now);
     }

@@ -91,8 +91,8 @@ class ValidationTest {
 
     @Test
     void everyLimitIsKeptAndNamed() {
-        Story small = new Story(new LockTable.Settings(1, 10, 5, 5, 30, 100, 4096, 3, 2, 4, 2, 2, 1, 128))
-                .open("alice", "bob");
+        Story small =
+                new Story(new Settings(1, 10, 5, 5, 30, 100, 4096, 3, 2, 4, 2, 2, 1, 128, 0, 64)).open("alice", "bob");
 
         small.open("carol");
         assertThat(small.refusal().reason()).isEqualTo(Reason.LIMIT_EXCEEDED);
@@ -103,21 +103,22 @@ class ValidationTest {
         small.look();
         small.attempt("alice", Mode.NL, 0, 10);
         assertThat(small.refusal().message())
-                .isEqualTo("session alice has 3 locks and waiting requests, the most allowed");
+                .isEqualTo("session alice has 3 locks and waiting requests; the most allowed is 3");
         small.attempt("bob", Mode.NL, 0, 10);
         small.look();
         small.attempt("bob", Mode.NL, 0, 10);
-        assertThat(small.refusal().message()).isEqualTo("volume v has 4 locks and waiting requests, the most allowed");
+        assertThat(small.refusal().message())
+                .isEqualTo("volume v has 4 locks and waiting requests; the most allowed is 4");
         small.look();
         small.askOn("w", "bob", Mode.NL, 0, 10, 0, false);
 
         assertThat(small.refusal().reason()).isEqualTo(Reason.LIMIT_EXCEEDED);
-        assertThat(small.refusal().message()).isEqualTo("there are 1 volumes, the most allowed");
+        assertThat(small.refusal().message()).isEqualTo("there are 1 volumes; the most allowed is 1");
     }
 
     @Test
     void waitersAreLimitedPerSessionAndPerVolume() {
-        Story small = new Story(new LockTable.Settings(1, 10, 5, 5, 30, 100, 4096, 100, 2, 100, 3, 10, 10, 128))
+        Story small = new Story(new Settings(1, 10, 5, 5, 30, 100, 4096, 100, 2, 100, 3, 10, 10, 128, 0, 64))
                 .open("alice", "bob", "carol");
         small.attempt("alice", Mode.EX, 0, 10);
         small.ask("bob", Mode.PR, 0, 10, 50, false);
@@ -125,23 +126,23 @@ class ValidationTest {
         small.look();
 
         small.ask("bob", Mode.PR, 0, 10, 50, false);
-        assertThat(small.refusal().message()).isEqualTo("session bob has 2 requests waiting, the most allowed");
+        assertThat(small.refusal().message()).isEqualTo("session bob has 2 requests waiting; the most allowed is 2");
         small.ask("carol", Mode.PR, 0, 10, 50, false);
         small.look();
         small.ask("carol", Mode.PR, 0, 10, 50, false);
 
         assertThat(small.refusal().reason()).isEqualTo(Reason.LIMIT_EXCEEDED);
-        assertThat(small.refusal().message()).isEqualTo("volume v has 3 requests waiting, the most allowed");
+        assertThat(small.refusal().message()).isEqualTo("volume v has 3 requests waiting; the most allowed is 3");
     }
 
     @Test
     void settingsThatContradictThemselvesAreRefused() {
-        LockTable.Settings defaults = LockTable.Settings.defaults();
+        Settings defaults = Settings.defaults();
 
         assertThatThrownBy(() -> defaults.withTtl(0, 2, 1)).hasMessageContaining("0 < min <= default <= max");
         assertThatThrownBy(() -> defaults.withTtl(2, 3, 1)).hasMessageContaining("2 / 1 / 3 ns");
         assertThatThrownBy(() -> defaults.withRecall(5, 4)).hasMessageContaining("0 < deadline <= cap");
-        assertThatThrownBy(() -> new LockTable.Settings(1, 10, 5, 5, 30, 100, 4096, 0, 2, 4, 2, 2, 1, 128))
+        assertThatThrownBy(() -> new Settings(1, 10, 5, 5, 30, 100, 4096, 0, 2, 4, 2, 2, 1, 128, 0, 64))
                 .hasMessage("max locks per session of 0 must be positive");
     }
 }

@@ -227,7 +227,7 @@ class WaitingOrderTest {
     void waitersAreShownWithWhatIsInTheirWay() {
         long lock = story.hold("alice", Mode.PR, 0, 10);
         story.ask("bob", Mode.EX, 0, 10);
-        story.ask("carol", Mode.PR, 0, 10);
+        story.ask("carol", Mode.PR, 5, 10);
 
         List<ClaimView.WaiterView> waiters =
                 story.table.waiters(LockQuery.all("v", 10)).items();

@@ -1,0 +1,48 @@
+package io.terminus.lockmgr.lock;
+
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/** What there is: sessions, volumes and locks, by what they are called. In the order in which they came. */
+final class Registry {
+
+    final Map<String, Session> sessions = new LinkedHashMap<>();
+    final Map<String, Volume> volumes = new LinkedHashMap<>();
+    final LongMap<Held> locks = new LongMap<>();
+    /** Holds what vanished holders have left, while the lock delay of its volume runs. */
+    final Session nobody = new Session("", "", 0);
+
+    private final Set<String> watched = new HashSet<>();
+
+    /** How many parts of requests started to wait so far; the next one's order. */
+    long waitersSoFar;
+
+    /** A lock that this session holds; null if it holds none of this id. */
+    @Nullable
+    Held lockOf(Session session, long lockId) {
+        Held lock = locks.get(lockId);
+        return lock == null || lock.session != session ? null : lock;
+    }
+
+    Volume addVolume(String name, String uuid) {
+        Volume volume = new Volume(name, uuid);
+        volume.watched = watched.contains(name);
+        volumes.put(name, volume);
+        return volume;
+    }
+
+    void watch(String name, boolean on) {
+        if (on) {
+            watched.add(name);
+        } else {
+            watched.remove(name);
+        }
+        Volume volume = volumes.get(name);
+        if (volume != null) {
+            volume.watched = on;
+        }
+    }
+}
