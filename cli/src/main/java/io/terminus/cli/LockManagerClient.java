@@ -1,17 +1,26 @@
 package io.terminus.cli;
 
+import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
+import io.terminus.proto.lock.v1.ContentionBucket;
 import io.terminus.proto.lock.v1.ForceReleaseRequest;
+import io.terminus.proto.lock.v1.GetContentionRequest;
+import io.terminus.proto.lock.v1.ListBlockersRequest;
 import io.terminus.proto.lock.v1.ListLocksRequest;
 import io.terminus.proto.lock.v1.ListLocksResponse;
 import io.terminus.proto.lock.v1.ListSessionsRequest;
 import io.terminus.proto.lock.v1.ListVolumesRequest;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockInfo;
+import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.VolumeInfo;
+import io.terminus.proto.lock.v1.WatchMessage;
+import io.terminus.proto.lock.v1.WatchRequest;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
+import java.util.function.Predicate;
 
 /** What the command line asks of the lock manager. Calls throw {@link CallFailure}. */
 final class LockManagerClient implements AutoCloseable {
@@ -41,16 +50,12 @@ final class LockManagerClient implements AutoCloseable {
     }
 
     /** Holders, or waiters, of one volume; at most {@link #LONGEST_LIST}. */
-    List<LockInfo> locks(String volume, boolean waiting) {
+    List<LockInfo> locks(ListLocksRequest query) {
         List<LockInfo> locks = new ArrayList<>();
         String pageToken = "";
         while (locks.size() < LONGEST_LIST) {
-            ListLocksRequest request = ListLocksRequest.newBuilder()
-                    .setVolume(volume)
-                    .setWaiting(waiting)
-                    .setLimit(PAGE)
-                    .setPageToken(pageToken)
-                    .build();
+            ListLocksRequest request =
+                    query.toBuilder().setLimit(PAGE).setPageToken(pageToken).build();
             ListLocksResponse page =
                     connection.call(() -> connection.timed(stub).listLocks(request));
             locks.addAll(page.getLocksList());
@@ -60,6 +65,43 @@ final class LockManagerClient implements AutoCloseable {
             }
         }
         return locks;
+    }
+
+    /** What is in the way of a request that waits. */
+    List<LockInfo> blockers(String sessionId, long requestId) {
+        ListBlockersRequest request = ListBlockersRequest.newBuilder()
+                .setSessionId(sessionId)
+                .setRequestId(requestId)
+                .build();
+        return connection.call(
+                () -> connection.timed(stub).listBlockers(request).getBlockersList());
+    }
+
+    List<ContentionBucket> contention(GetContentionRequest request) {
+        return connection.call(
+                () -> connection.timed(stub).getContention(request).getBucketsList());
+    }
+
+    void configure(String volume, Duration lockDelay) {
+        ConfigureVolumeRequest request = ConfigureVolumeRequest.newBuilder()
+                .setVolume(volume)
+                .setLockDelayMillis(lockDelay.toMillis())
+                .build();
+        connection.call(() -> connection.timed(stub).configureVolume(request));
+    }
+
+    /** Shows what comes until the consumer returns false or the lock manager ends it. Has no deadline. */
+    void watch(String volume, Predicate<WatchMessage> to) {
+        WatchRequest request = WatchRequest.newBuilder().setVolume(volume).build();
+        connection.call(() -> {
+            Iterator<WatchMessage> messages =
+                    LockServiceGrpc.newBlockingStub(connection.channel()).watch(request);
+            boolean more = true;
+            while (more && messages.hasNext()) {
+                more = to.test(messages.next());
+            }
+            return more;
+        });
     }
 
     List<SessionInfo> sessions() {

@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import com.sun.net.httpserver.HttpServer;
 import io.grpc.Server;
 import io.grpc.Status;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
@@ -19,21 +20,34 @@ import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.Role;
 import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
+import io.terminus.proto.lock.v1.ConfigureVolumeResponse;
+import io.terminus.proto.lock.v1.ContentionBucket;
 import io.terminus.proto.lock.v1.ForceReleaseRequest;
 import io.terminus.proto.lock.v1.ForceReleaseResponse;
+import io.terminus.proto.lock.v1.GetContentionRequest;
+import io.terminus.proto.lock.v1.GetContentionResponse;
+import io.terminus.proto.lock.v1.ListBlockersRequest;
+import io.terminus.proto.lock.v1.ListBlockersResponse;
 import io.terminus.proto.lock.v1.ListLocksRequest;
 import io.terminus.proto.lock.v1.ListLocksResponse;
 import io.terminus.proto.lock.v1.ListSessionsRequest;
 import io.terminus.proto.lock.v1.ListSessionsResponse;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
+import io.terminus.proto.lock.v1.LockEvent;
 import io.terminus.proto.lock.v1.LockInfo;
+import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.SessionInfo;
+import io.terminus.proto.lock.v1.Snapshot;
 import io.terminus.proto.lock.v1.VolumeInfo;
+import io.terminus.proto.lock.v1.WatchMessage;
+import io.terminus.proto.lock.v1.WatchRequest;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -78,13 +92,33 @@ final class FakeService {
         HealthStatusManager health = new HealthStatusManager();
         health.setStatus("", ServingStatus.SERVING);
         int port = Integer.parseInt(options.getOrDefault(agent ? "agent.grpc-port" : "lockmgr.grpc-port", ""));
-        Server server = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
+        NettyServerBuilder builder = NettyServerBuilder.forAddress(
+                        new InetSocketAddress(InetAddress.getLoopbackAddress(), port))
                 .addService(health.getHealthService())
-                .addService(agent ? new Agent(options.getOrDefault("agent.name", ""), data, options) : new Locks())
-                .build()
-                .start();
+                .addService(agent ? new Agent(options.getOrDefault("agent.name", ""), data, options) : new Locks());
+        if (!agent) {
+            builder.addService(new Watches());
+            restOn(Integer.parseInt(options.getOrDefault("server.port", "")));
+        }
+        Server server = builder.build().start();
         System.out.println("serving on " + port);
         server.awaitTermination();
+    }
+
+    /** Knows one session, s1, and closes it as often as it is asked to. */
+    private static void restOn(int port) throws IOException {
+        HttpServer rest = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), 0);
+        rest.createContext("/api/v1/sessions/", exchange -> {
+            boolean known = exchange.getRequestMethod().equals("DELETE")
+                    && exchange.getRequestURI().getPath().endsWith("/s1");
+            byte[] problem = "{\"detail\": \"session is not known\"}".getBytes(StandardCharsets.UTF_8);
+            exchange.sendResponseHeaders(known ? 204 : 404, known ? -1 : problem.length);
+            if (!known) {
+                exchange.getResponseBody().write(problem);
+            }
+            exchange.close();
+        });
+        rest.start();
     }
 
     private static final class Agent extends AgentControlGrpc.AgentControlImplBase {
@@ -215,11 +249,60 @@ final class FakeService {
                     .setRange(Range.newBuilder().setStart(0).setEnd(Long.MAX_VALUE))
                     .setToken(5)
                     .setOwner("agent/a")
-                    .setSessionId("s1");
+                    .setSessionId(request.getSessionId().isEmpty() ? "s1" : request.getSessionId());
+            if (request.hasRange()) {
+                lock.setRange(request.getRange());
+            }
+            if (request.getMode() != Mode.MODE_UNSPECIFIED) {
+                lock.setMode(request.getMode());
+            }
             if (request.getWaiting()) {
                 lock.setId(12).setStandby(true).addAllBlockedBy(List.of(11L)).setOwner("agent/b");
             }
             reply(answer, ListLocksResponse.newBuilder().addLocks(lock).build());
+        }
+
+        @Override
+        public void listBlockers(ListBlockersRequest request, StreamObserver<ListBlockersResponse> answer) {
+            if (request.getRequestId() != 5) {
+                answer.onError(Status.NOT_FOUND
+                        .withDescription("no request " + request.getRequestId() + " that waits")
+                        .asRuntimeException());
+                return;
+            }
+            reply(
+                    answer,
+                    ListBlockersResponse.newBuilder()
+                            .addBlockers(LockInfo.newBuilder()
+                                    .setId(11)
+                                    .setVolume("demo")
+                                    .setToken(5)
+                                    .setMode(Mode.MODE_EX)
+                                    .setOwner("agent/a"))
+                            .build());
+        }
+
+        @Override
+        public void getContention(GetContentionRequest request, StreamObserver<GetContentionResponse> answer) {
+            GetContentionResponse.Builder response = GetContentionResponse.newBuilder();
+            for (int i = 0; i < request.getBuckets(); i++) {
+                response.addBuckets(ContentionBucket.newBuilder()
+                        .setRange(Range.newBuilder().setStart(i * 10L).setEnd(i * 10L + 10))
+                        .setHeld(i)
+                        .setWaiting(1));
+            }
+            reply(answer, response.build());
+        }
+
+        @Override
+        public void configureVolume(ConfigureVolumeRequest request, StreamObserver<ConfigureVolumeResponse> answer) {
+            if (request.getLockDelayMillis() > 60_000) {
+                answer.onError(Status.INVALID_ARGUMENT
+                        .withDescription("lock delay of " + request.getLockDelayMillis() + " ms")
+                        .asRuntimeException());
+                return;
+            }
+            reply(answer, ConfigureVolumeResponse.getDefaultInstance());
         }
 
         @Override
@@ -245,6 +328,30 @@ final class FakeService {
                 return;
             }
             reply(answer, ForceReleaseResponse.getDefaultInstance());
+        }
+    }
+
+    private static final class Watches extends LockServiceGrpc.LockServiceImplBase {
+
+        @Override
+        public void watch(WatchRequest request, StreamObserver<WatchMessage> answer) {
+            LockInfo lock = LockInfo.newBuilder()
+                    .setId(11)
+                    .setVolume(request.getVolume())
+                    .setMode(Mode.MODE_EX)
+                    .setOwner("agent/a")
+                    .build();
+            answer.onNext(WatchMessage.newBuilder()
+                    .setSnapshot(Snapshot.newBuilder().addHeld(lock).setComplete(true))
+                    .build());
+            for (int i = 0; i < 3; i++) {
+                answer.onNext(WatchMessage.newBuilder()
+                        .setEvent(LockEvent.newBuilder()
+                                .setKind(LockEvent.Kind.RELEASED)
+                                .setLock(lock)
+                                .setWhy("event " + i))
+                        .build());
+            }
         }
     }
 

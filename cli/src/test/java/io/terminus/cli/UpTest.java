@@ -257,4 +257,49 @@ class UpTest {
         assertThat(notReleased.err()).contains("no lock 12 on demo");
         assertThat(sessions.out()).contains("attached");
     }
+
+    @Test
+    void locksAreAskedForInDetailAndSessionsClosed() {
+        set.up();
+
+        FakeSet.Result filtered =
+                set.run("locks", "list", "demo", "--range", "4k-8k", "--mode", "pr", "--session", "s7", "--json");
+        FakeSet.Result waiters = set.run("locks", "waiters", "demo");
+        FakeSet.Result blockers = set.run("locks", "blockers", "s1", "5");
+        FakeSet.Result noBlockers = set.run("locks", "blockers", "s1", "6");
+        FakeSet.Result contention = set.run("locks", "contention", "demo", "--buckets", "3", "--json");
+        FakeSet.Result watched = set.run("locks", "watch", "demo", "--count", "2", "--json");
+        FakeSet.Result configured = set.run("locks", "configure", "demo", "--lock-delay", "5s", "--json");
+        FakeSet.Result tooLong = set.run("locks", "configure", "demo", "--lock-delay", "61s");
+        FakeSet.Result badRange = set.run("locks", "list", "demo", "--range", "8k-4k");
+        FakeSet.Result badMode = set.run("locks", "list", "demo", "--mode", "XX");
+        FakeSet.Result closed = set.run("sessions", "close", "s1");
+        FakeSet.Result unknown = set.run("sessions", "close", "s2");
+        FakeSet.Result ofNobody = set.run("sessions", "list", "--owner", "nobody");
+
+        assertThat(filtered.json().path(0).path("start").asLong()).isEqualTo(4096);
+        assertThat(filtered.json().path(0).path("end").asLong()).isEqualTo(8192);
+        assertThat(filtered.json().path(0).path("mode").asString()).isEqualTo("PR");
+        assertThat(filtered.json().path(0).path("session").asString()).isEqualTo("s7");
+        assertThat(waiters.out()).contains("agent/b", "standby", "11");
+        assertThat(blockers.out()).contains("lock  11");
+        assertThat(noBlockers.exitCode()).isEqualTo(1);
+        assertThat(noBlockers.err()).contains("no request 6 that waits");
+        assertThat(contention.json().size()).isEqualTo(3);
+        assertThat(contention.json().path(2).path("held").asLong()).isEqualTo(2);
+        assertThat(watched.exitCode()).isZero();
+        assertThat(watched.out().lines()).hasSize(3);
+        assertThat(watched.out()).contains("\"HELD\"", "event 0", "event 1").doesNotContain("event 2");
+        assertThat(configured.json().path("lockDelayMillis").asLong()).isEqualTo(5000);
+        assertThat(tooLong.exitCode()).isEqualTo(1);
+        assertThat(tooLong.err()).contains("lock delay of 61000 ms");
+        assertThat(badRange.exitCode()).isEqualTo(1);
+        assertThat(badRange.err()).contains("write START-END");
+        assertThat(badMode.exitCode()).isEqualTo(2);
+        assertThat(closed.exitCode()).isZero();
+        assertThat(closed.out()).contains("Session s1 is closed");
+        assertThat(unknown.exitCode()).isEqualTo(1);
+        assertThat(unknown.err()).contains("session is not known");
+        assertThat(ofNobody.out()).contains("There are no sessions");
+    }
 }

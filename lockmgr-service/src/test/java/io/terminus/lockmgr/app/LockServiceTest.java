@@ -16,13 +16,19 @@ import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
 import io.terminus.proto.lock.v1.Answer;
+import io.terminus.proto.lock.v1.Attach;
 import io.terminus.proto.lock.v1.Cancel;
 import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
+import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
+import io.terminus.proto.lock.v1.ContentionBucket;
+import io.terminus.proto.lock.v1.Convert;
 import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.ForceReleaseRequest;
+import io.terminus.proto.lock.v1.GetContentionRequest;
 import io.terminus.proto.lock.v1.GetValue;
 import io.terminus.proto.lock.v1.Granted;
+import io.terminus.proto.lock.v1.ListBlockersRequest;
 import io.terminus.proto.lock.v1.ListLocksRequest;
 import io.terminus.proto.lock.v1.ListSessionsRequest;
 import io.terminus.proto.lock.v1.ListVolumesRequest;
@@ -30,12 +36,16 @@ import io.terminus.proto.lock.v1.LockInfo;
 import io.terminus.proto.lock.v1.LostAck;
 import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.OpenSessionRequest;
+import io.terminus.proto.lock.v1.OperateRequest;
 import io.terminus.proto.lock.v1.Operation;
 import io.terminus.proto.lock.v1.PutValue;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Reason;
+import io.terminus.proto.lock.v1.Reassert;
 import io.terminus.proto.lock.v1.ReleaseLockRequest;
 import io.terminus.proto.lock.v1.SessionInfo;
+import io.terminus.proto.lock.v1.Shrink;
+import io.terminus.proto.lock.v1.Split;
 import io.terminus.proto.lock.v1.Welcome;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -600,6 +610,193 @@ class LockServiceTest {
         var value = server.blocking()
                 .getValueBlock(GetValue.newBuilder().setVolume("vol").build());
         assertThat(value.getValue().toStringUtf8()).isEqualTo("one");
+    }
+
+    @Test
+    void sessionThatWasForgottenIsOpenedAnewAndAssertsWhatItBelievesIn() throws IOException {
+        TestStream stream = open("a");
+        String session = stream.welcome().getSessionId();
+        Granted held = stream.acquired("vol", 0, 100, Mode.MODE_EX);
+        server.close();
+        Files.delete(directory.resolve("CLEAN")); // as if the power had gone
+
+        server = new TestServer(directory, OUTBOUND_LIMIT, "boot-2");
+        TestStream first = reopen(session);
+        Welcome welcome = first.welcome();
+        first.breakOff();
+        TestStream again = reopen(session);
+        Welcome second = again.welcome();
+        again.useIdsAbove(10);
+        again.send(Operation.newBuilder().setReassert(Reassert.newBuilder().setLock(held)));
+        Answer asserted = again.answer();
+
+        assertThat(welcome.getSessionId()).isEqualTo(session);
+        assertThat(welcome.getReassert()).isTrue();
+        assertThat(second.getReassert()).isTrue();
+        assertThat(asserted.getGranted().getLockId()).isEqualTo(held.getLockId());
+        assertThat(asserted.getGranted().getRange()).isEqualTo(held.getRange());
+        assertThat(locks("vol")).extracting(LockInfo::getId).containsExactly(held.getLockId());
+    }
+
+    @Test
+    void oneUnaryCallDoesAnyOperation() {
+        String session = openUnary().getSessionId();
+        Granted whole = operate(
+                        session,
+                        Operation.newBuilder()
+                                .setAcquire(Acquire.newBuilder()
+                                        .setVolume("vol")
+                                        .setRange(range(10, 20))
+                                        .setDesired(range(0, 100))
+                                        .setMode(Mode.MODE_PR)))
+                .getGranted();
+        Granted smaller = operate(
+                        session,
+                        Operation.newBuilder()
+                                .setShrink(Shrink.newBuilder()
+                                        .setLockId(whole.getLockId())
+                                        .setRange(range(10, 30))))
+                .getGranted();
+        List<Granted> halves = operate(
+                        session,
+                        Operation.newBuilder()
+                                .setSplit(Split.newBuilder()
+                                        .setLockId(whole.getLockId())
+                                        .setAt(20)))
+                .getGrantedAll()
+                .getLocksList();
+        Granted converted = operate(
+                        session,
+                        Operation.newBuilder()
+                                .setConvert(Convert.newBuilder()
+                                        .setLockId(whole.getLockId())
+                                        .setMode(Mode.MODE_EX)))
+                .getGranted();
+
+        assertThat(whole.getRange()).isEqualTo(range(0, 100));
+        assertThat(whole.getRequested()).isEqualTo(range(10, 20));
+        assertThat(smaller.getRange()).isEqualTo(range(10, 30));
+        assertThat(halves).extracting(Granted::getRange).containsExactly(range(10, 20), range(20, 30));
+        assertThat(converted.getMode()).isEqualTo(Mode.MODE_EX);
+        assertThat(converted.getToken()).isGreaterThan(whole.getToken());
+        assertThatThrownBy(() -> operate("", Operation.newBuilder())).hasMessageContaining("session_id is empty");
+        assertThatThrownBy(() -> operate(session, Operation.newBuilder())).hasMessageContaining("does not say");
+    }
+
+    @Test
+    void operatorAsksWhoIsInTheWayAndWhere() throws IOException {
+        TestStream holder = open("holder");
+        TestStream waiter = open("waiter");
+        String session = waiter.welcome().getSessionId();
+        Granted held = holder.acquired("vol", 0, 100, Mode.MODE_EX);
+        long request = waiter.acquire("vol", 50, 60, Mode.MODE_PR, 30_000);
+        holder.event();
+
+        var blockers = server.admin()
+                .listBlockers(ListBlockersRequest.newBuilder()
+                        .setSessionId(session)
+                        .setRequestId(request)
+                        .build())
+                .getBlockersList();
+        var buckets = server.admin()
+                .getContention(GetContentionRequest.newBuilder()
+                        .setVolume("vol")
+                        .setRange(range(0, 100))
+                        .setBuckets(2)
+                        .build())
+                .getBucketsList();
+        server.admin()
+                .configureVolume(ConfigureVolumeRequest.newBuilder()
+                        .setVolume("vol")
+                        .setLockDelayMillis(1500)
+                        .build());
+        var volume = server.admin()
+                .listVolumes(ListVolumesRequest.getDefaultInstance())
+                .getVolumes(0);
+
+        assertThat(blockers).extracting(LockInfo::getId).containsExactly(held.getLockId());
+        assertThat(buckets).extracting(ContentionBucket::getHeld).containsExactly(1L, 1L);
+        assertThat(buckets).extracting(ContentionBucket::getWaiting).containsExactly(0L, 1L);
+        assertThat(volume.getLockDelayMillis()).isEqualTo(1500);
+        assertThat(Files.readString(directory.resolve(AuditLog.NAME)))
+                .contains("\"action\":\"configure-volume\"", "vol lock-delay 1500 ms", "\"who\":\"127.0.0.1:");
+        assertThatThrownBy(() -> server.admin()
+                        .listBlockers(ListBlockersRequest.newBuilder()
+                                .setSessionId(session)
+                                .setRequestId(99)
+                                .build()))
+                .hasMessageContaining("NOT_FOUND")
+                .hasMessageContaining("no request 99 that waits");
+    }
+
+    @Test
+    void waitsAndRecallsAreCountedByTheirEnds() {
+        TestStream holder = open("holder");
+        TestStream waiter = open("waiter");
+        Granted held = holder.acquired("vol", 0, 100, Mode.MODE_EX);
+        waiter.acquire("vol", 0, 10, Mode.MODE_EX, 1);
+        waiter.answer();
+        long cancelled = waiter.acquire("vol", 0, 10, Mode.MODE_EX, 30_000);
+        waiter.send(Operation.newBuilder().setCancel(Cancel.newBuilder().setAcquireRequestId(cancelled)));
+        waiter.answer();
+        waiter.acquire("vol", 0, 10, Mode.MODE_EX, 30_000);
+        await().until(() -> waiters("vol").size() == 1);
+        holder.release(held.getLockId());
+        waiter.answer();
+        waiter.answer();
+
+        await().until(() -> counted("granted") == 1);
+        assertThat(counted("deadline")).isEqualTo(1);
+        assertThat(counted("cancelled")).isEqualTo(1);
+        assertThat(counted("lost")).isZero();
+        assertThat(server.registry
+                        .get("terminus.lock.acquires")
+                        .tag("path", "queued")
+                        .counter()
+                        .count())
+                .isEqualTo(3);
+        assertThat(server.registry
+                        .get("terminus.lock.acquires")
+                        .tag("path", "at-once")
+                        .counter()
+                        .count())
+                .isEqualTo(1);
+        assertThat(server.registry
+                        .get("terminus.lock.recall")
+                        .tag("outcome", "released")
+                        .timer()
+                        .count())
+                .isEqualTo(1);
+        assertThat(server.registry.get("terminus.lock.sessions").gauge().value())
+                .isEqualTo(2);
+    }
+
+    private long counted(String outcome) {
+        return server.registry
+                .get("terminus.lock.wait")
+                .tag("outcome", outcome)
+                .timer()
+                .count();
+    }
+
+    private Answer operate(String session, Operation.Builder operation) {
+        return server.blocking()
+                .operate(OperateRequest.newBuilder()
+                        .setSessionId(session)
+                        .setOperation(operation)
+                        .build());
+    }
+
+    private TestStream reopen(String session) {
+        TestStream stream = TestStream.raw(server.async());
+        stream.send(ClientMessage.newBuilder()
+                .setAttach(Attach.newBuilder()
+                        .setSessionId(session)
+                        .setOwner("a")
+                        .setTtlMillis(TTL_MILLIS)
+                        .setMayReassert(true))
+                .build());
+        return stream;
     }
 
     @Test
