@@ -1,5 +1,6 @@
 package io.terminus.benchmarks;
 
+import io.terminus.benchmarks.locks.LocksBench;
 import io.terminus.benchmarks.table.LockTableBench;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -20,6 +21,7 @@ import picocli.CommandLine.Spec;
         description = "Measure Terminus on this machine, each figure beside its goal.",
         subcommands = {
             // One line for each benchmark.
+            LocksBench.class,
             LockTableBench.class,
         })
 public final class Bench implements Callable<Integer> {
@@ -33,7 +35,7 @@ public final class Bench implements Callable<Integer> {
     }
 
     static CommandLine commandLine() {
-        CommandLine commandLine = new CommandLine(new Bench());
+        CommandLine commandLine = new CommandLine(new Bench()).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine
                 .getCommandSpec()
                 .addOption(OptionSpec.builder("-h", "--help")
