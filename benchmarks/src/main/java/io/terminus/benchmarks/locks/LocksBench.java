@@ -111,7 +111,7 @@ public final class LocksBench extends BenchCommand {
     private void pairs(Report report, Subprocess server, Path scratch) throws Exception {
         int rounds = quick() ? 2 : 5;
         double unmeasured = quick() ? 0.3 : 1;
-        double measured = quick() ? 1 : 4;
+        double measured = quick() ? 0.8 : 4;
         Map<String, Runs> busy = new LinkedHashMap<>();
         Map<String, Runs> quiet = new LinkedHashMap<>();
         try (Subprocess echo = Subprocess.echo(scratch, serverHeap)) {
@@ -131,7 +131,7 @@ public final class LocksBench extends BenchCommand {
             alone.put("stream", () -> new Pairs.SingleStream(server));
             alone.put("library", () -> new Pairs.Library(server));
             alone.put("unary", () -> new Pairs.Unary(server));
-            for (int round = quick() ? 0 : -1; round < rounds; round++) {
+            for (int round = -1; round < rounds; round++) {
                 for (Map.Entry<String, Opening> contender : contenders.entrySet()) {
                     window(round, busy, contender, IN_FLIGHT, server, unmeasured, measured, report);
                 }
@@ -152,6 +152,8 @@ public final class LocksBench extends BenchCommand {
             report.figure(figure + ".client-cpu", 2 * runs.median(Meter.Window::clientCpuPerMillion), "CPU-s/M pairs");
             report.figure(figure + ".server-cpu", 2 * runs.median(Meter.Window::serverCpuPerMillion), "CPU-s/M pairs");
         });
+        report.figure(
+                "machine.others", runsOf(busy, "library").median(Meter.Window::otherCores), "cores taken by others");
         quiet.forEach((name, runs) -> latencies(report, name + ".alone", runs));
         double echo = runsOf(quiet, "echo").nanos().getValueAtPercentile(50);
         report.figure(

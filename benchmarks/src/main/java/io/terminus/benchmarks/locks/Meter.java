@@ -1,5 +1,6 @@
 package io.terminus.benchmarks.locks;
 
+import io.terminus.benchmarks.Machine;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -64,8 +65,16 @@ final class Meter {
         void start(Loop loop) throws Exception;
     }
 
-    /** Latencies in nanoseconds, of single operations. CPU seconds are of the measured window. */
-    record Window(long operations, double seconds, Histogram nanos, double clientCpu, double serverCpu) {
+    /**
+     * Latencies in nanoseconds, of single operations. CPU seconds are of the measured window; {@code otherCpu} is what neither of the two
+     * used, so what the rest of the machine took from them.
+     */
+    record Window(
+            long operations, double seconds, Histogram nanos, double clientCpu, double serverCpu, double otherCpu) {
+
+        double otherCores() {
+            return otherCpu / seconds;
+        }
 
         double perSecond() {
             return operations / seconds;
@@ -108,6 +117,7 @@ final class Meter {
             contender.start(loop);
         }
         meter.sleep(unmeasuredSeconds);
+        double machine = Machine.busySeconds();
         Cpu client = Cpu.own();
         Cpu serving = server.cpu();
         long start = System.nanoTime();
@@ -117,6 +127,7 @@ final class Meter {
         double seconds = (System.nanoTime() - start) / 1e9;
         double clientCpu = Cpu.own().since(client);
         double serverCpu = server.cpu().since(serving);
+        double otherCpu = Math.max(0, Machine.busySeconds() - machine - clientCpu - serverCpu);
         boolean ended = meter.running.await(END_SECONDS, TimeUnit.SECONDS);
         Throwable failure = meter.failure.get();
         if (failure != null) {
@@ -131,7 +142,7 @@ final class Meter {
             nanos.add(loop.nanos);
             operations += loop.operations;
         }
-        return new Window(operations, seconds, nanos, clientCpu, serverCpu);
+        return new Window(operations, seconds, nanos, clientCpu, serverCpu, otherCpu);
     }
 
     /** Wakes early if a loop has failed. */

@@ -87,11 +87,14 @@ final class OpenLoop implements AutoCloseable {
     }
 
     @Override
-    public void close() throws InterruptedException {
+    public void close() {
         over = true;
-        thread.join();
+        try {
+            thread.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
         session.close();
         channel.shutdown();
-        channel.awaitTermination(10, TimeUnit.SECONDS);
     }
 }

@@ -45,7 +45,7 @@ sealed interface Pairs extends Contender, AutoCloseable {
     }
 
     @Override
-    void close() throws Exception;
+    void close();
 
     /** One unary call for each operation, all on one connection. */
     final class Unary implements Pairs {
@@ -185,10 +185,9 @@ sealed interface Pairs extends Contender, AutoCloseable {
         }
 
         @Override
-        public void close() throws InterruptedException {
+        public void close() {
             session.close();
             channel.shutdown();
-            channel.awaitTermination(10, TimeUnit.SECONDS);
         }
     }
 
@@ -222,7 +221,7 @@ sealed interface Pairs extends Contender, AutoCloseable {
                     return;
                 }
                 loop.begin();
-                var alsoUnused = grant.release().whenComplete((done, failed) -> {
+                var unusedDone = grant.release().whenComplete((done, failed) -> {
                     loop.end();
                     if (failed != null) {
                         loop.fail(failed);
@@ -295,10 +294,9 @@ sealed interface Pairs extends Contender, AutoCloseable {
         }
 
         @Override
-        public void close() throws InterruptedException {
+        public void close() {
             out.onCompleted();
             channel.shutdown();
-            channel.awaitTermination(10, TimeUnit.SECONDS);
         }
     }
 

@@ -29,6 +29,7 @@ final class Subprocess implements AutoCloseable {
     private static final String JAVA =
             Path.of(System.getProperty("java.home"), "bin", "java").toString();
     private static final int START_SECONDS = 120;
+    private static final int STOP_SECONDS = 20;
     private static final int MAX_MESSAGE_BYTES = 256 << 20;
 
     private final String name;
@@ -121,10 +122,15 @@ final class Subprocess implements AutoCloseable {
     }
 
     @Override
-    public void close() throws InterruptedException {
+    public void close() {
         process.destroy();
-        if (!process.waitFor(20, TimeUnit.SECONDS)) {
-            kill();
+        try {
+            if (!process.waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
+                kill();
+            }
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+            Thread.currentThread().interrupt();
         }
     }
 
