@@ -61,30 +61,42 @@ public final class LocksBench extends BenchCommand {
     protected void measure(Report report) throws Exception {
         report.note("The lock manager is a process of its own with a heap of " + serverHeap
                 + ", standalone store; client and server share this machine's cores.");
-        for (Part part : Part.values()) {
-            if (only.contains(part)) {
-                measure(part, report);
+        Files.createDirectories(directory);
+        Path scratch = Files.createTempDirectory(directory.toAbsolutePath(), "bench-locks-");
+        boolean failed = false;
+        // One process for all parts, as in service: compiled by the first, and with what the one before left.
+        Subprocess server = Subprocess.lockManager(home(), scratch, serverHeap);
+        try {
+            for (Part part : Part.values()) {
+                if (only.contains(part)) {
+                    try {
+                        measure(part, report, server, scratch);
+                    } catch (Exception e) {
+                        // It must not take the other parts' figures with it.
+                        failed = true;
+                        report.progress("%s failed: %s; the lock manager's log is in %s", part, e, scratch);
+                        report.note(part + " FAILED: " + e.getMessage());
+                        server.close();
+                        server =
+                                Subprocess.lockManager(home(), Files.createTempDirectory(scratch, "next-"), serverHeap);
+                    }
+                }
             }
+        } finally {
+            server.close();
+        }
+        if (!failed) {
+            delete(scratch);
         }
     }
 
-    private void measure(Part part, Report report) throws Exception {
-        Files.createDirectories(directory);
-        Path scratch = Files.createTempDirectory(directory.toAbsolutePath(), "bench-locks-");
-        try (Subprocess server = Subprocess.lockManager(home(), scratch, serverHeap)) {
-            switch (part) {
-                case PAIRS -> pairs(report, server, scratch);
-                case WAITERS -> Waiters.measure(report, server, quick());
-                case SESSIONS -> MassDeath.measure(report, server, quick() ? 4_000 : 100_000);
-                case RESTART -> Restart.measure(report, server, quick() ? 100_000 : 1_000_000);
-            }
-        } catch (Exception e) {
-            // One part that fails must not take the others' figures with it.
-            report.progress("%s failed: %s; the lock manager's log is in %s", part, e, scratch);
-            report.note(part + " FAILED: " + e.getMessage());
-            return;
+    private void measure(Part part, Report report, Subprocess server, Path scratch) throws Exception {
+        switch (part) {
+            case PAIRS -> pairs(report, server, scratch);
+            case WAITERS -> Waiters.measure(report, server, quick());
+            case SESSIONS -> MassDeath.measure(report, server, quick() ? 2_000 : 100_000);
+            case RESTART -> Restart.measure(report, server, quick() ? 50_000 : 1_000_000);
         }
-        delete(scratch);
     }
 
     /** One way to take locks, over all rounds. */

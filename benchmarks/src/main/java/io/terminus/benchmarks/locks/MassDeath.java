@@ -20,14 +20,14 @@ final class MassDeath {
     private static final int LOCKS_EACH = 10;
     private static final int BYSTANDERS_PER_SECOND = 1000;
     private static final int POLL_MILLIS = 20;
+    private static final int PILOTS = 500;
     private static final int END_SECONDS = 120;
 
     private MassDeath() {}
 
     static void measure(Report report, Subprocess server, int wanted) throws Exception {
         try (Sessions sessions = new Sessions(server)) {
-            // Opened and filled at a rate that any machine should reach; what is left of the time passes idly.
-            long lifeNanos = TimeUnit.SECONDS.toNanos(8) + wanted * (TimeUnit.SECONDS.toNanos(1) / 800);
+            long lifeNanos = pilot(report, sessions, wanted);
             long end = System.nanoTime() + lifeNanos;
             ConcurrentLinkedQueue<String> ids = new ConcurrentLinkedQueue<>();
             Sessions.Opened opened = sessions.open(wanted, ids, session -> ttlMillis(end - System.nanoTime()));
@@ -45,6 +45,20 @@ final class MassDeath {
             }
             measureEnd(report, name, server, sessions, end);
         }
+    }
+
+    /** How long a life they need, judged by how long a few of them take: what is left of it in the end passes idly. */
+    private static long pilot(Report report, Sessions sessions, int wanted) throws Exception {
+        int few = Math.min(PILOTS, wanted);
+        ConcurrentLinkedQueue<String> ids = new ConcurrentLinkedQueue<>();
+        long start = System.nanoTime();
+        sessions.open(few, ids, session -> TimeUnit.SECONDS.toMillis(Sessions.MAX_TTL_SECONDS));
+        sessions.holdSlots(ids, "pilot", LOCKS_EACH);
+        double secondsEach = (System.nanoTime() - start) / 1e9 / few;
+        sessions.closeAll(ids);
+        double seconds = Math.min(10 + 1.5 * secondsEach * wanted, 0.95 * Sessions.MAX_TTL_SECONDS);
+        report.progress("sessions: %.0f us each to open and fill; they get %.0f s", secondsEach * 1e6, seconds);
+        return (long) (seconds * 1e9);
     }
 
     private static long ttlMillis(long leftNanos) {

@@ -30,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 final class Sessions implements AutoCloseable {
 
     static final long SLOT_BYTES = 64 << 10;
-    static final int MAX_TTL_SECONDS = 180;
+    static final int MAX_TTL_SECONDS = 600;
     static final int MAX_SESSIONS = 250_000;
 
     /** Calls under way at once; the next one waits for an answer. */

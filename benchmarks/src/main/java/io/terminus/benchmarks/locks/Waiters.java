@@ -30,7 +30,7 @@ final class Waiters {
     private Waiters() {}
 
     static void measure(Report report, Subprocess server, boolean quick) throws Exception {
-        int[] sizes = quick ? new int[] {1_000, 2_000, 4_000} : new int[] {2_500, 5_000, 10_000};
+        int[] sizes = quick ? new int[] {500, 1_000, 2_000} : new int[] {2_500, 5_000, 10_000};
         List<Run> runs = new ArrayList<>();
         report.progress("waiters: warming up");
         run(server, sizes[0]);
