@@ -29,6 +29,7 @@ public final class LocksBench extends BenchCommand {
 
     enum Part {
         PAIRS,
+        CACHE,
         WAITERS,
         SESSIONS,
         RESTART
@@ -93,6 +94,7 @@ public final class LocksBench extends BenchCommand {
     private void measure(Part part, Report report, Subprocess server, Path scratch) throws Exception {
         switch (part) {
             case PAIRS -> pairs(report, server, scratch);
+            case CACHE -> CachedReacquire.measure(report, server, quick());
             case WAITERS -> Waiters.measure(report, server, quick());
             case SESSIONS -> MassDeath.measure(report, server, quick() ? 2_000 : 100_000);
             case RESTART -> Restart.measure(report, server, quick() ? 50_000 : 1_000_000);
@@ -220,11 +222,13 @@ public final class LocksBench extends BenchCommand {
         report.figure(figure + ".p50", nanos.getValueAtPercentile(50) / 1e3, "us");
         report.figure(figure + ".p99", nanos.getValueAtPercentile(99) / 1e3, "us");
         report.figure(figure + ".p99.9", nanos.getValueAtPercentile(99.9) / 1e3, "us");
+        double[] xs = new double[PERCENTILES.length];
         double[] ys = new double[PERCENTILES.length];
         for (int i = 0; i < ys.length; i++) {
+            xs[i] = -Math.log10(1 - PERCENTILES[i] / 100);
             ys[i] = nanos.getValueAtPercentile(PERCENTILES[i]) / 1e3;
         }
-        report.line("Latency of one operation", "percentile", "us", figure, PERCENTILES.clone(), ys);
+        report.line("Latency of one operation", "nines (1: p90, 2: p99, 3: p99.9)", "us", figure, xs, ys);
         report.logarithmic("Latency of one operation");
     }
 

@@ -62,7 +62,7 @@ final class Profile {
                 "name=bench",
                 "settings=profile",
                 CPU_SAMPLE + "#enabled=true",
-                CPU_SAMPLE + "#throttle=500/s",
+                CPU_SAMPLE + "#throttle=2000/s",
                 JAVA_SAMPLE + "#period=10ms",
                 ALLOCATION_SAMPLE + "#throttle=1000/s");
         return profile;

@@ -36,7 +36,7 @@ final class Subprocess implements AutoCloseable {
     private final List<String> command;
     private final Path log;
     private final int port;
-    private Process process;
+    private volatile Process process;
 
     private Subprocess(String name, List<String> command, Path log, int port) throws IOException {
         this.name = name;
@@ -44,6 +44,8 @@ final class Subprocess implements AutoCloseable {
         this.log = log;
         this.port = port;
         this.process = launch();
+        // Ctrl-C must not leave a server behind.
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> process.destroyForcibly()));
     }
 
     /** The standalone lock manager on this data directory, which may hold what an earlier one left. */
@@ -69,7 +71,7 @@ final class Subprocess implements AutoCloseable {
                 // Sessions of a benchmark that makes a hundred thousand of them, each opened only once, must outlive
                 // the making.
                 "--lockmgr.max-ttl=" + Sessions.MAX_TTL_SECONDS + "s",
-                "--lockmgr.max-sessions=" + Sessions.MAX_SESSIONS));
+                "--lockmgr.limits.sessions=" + Sessions.MAX_SESSIONS));
         Subprocess started = new Subprocess("lock manager", command, directory.resolve("lockmgr.log"), port);
         started.awaitListening();
         return started;
