@@ -26,6 +26,13 @@ final class Belief {
         return clock.nanos() < until;
     }
 
+    /** The time of the check, or {@link Long#MIN_VALUE}: not held. The clock comes last here as well. */
+    long holdsAtNanos() {
+        long until = untilNanos;
+        long now = clock.nanos();
+        return now < until ? now : Long.MIN_VALUE;
+    }
+
     long untilNanos() {
         return untilNanos;
     }

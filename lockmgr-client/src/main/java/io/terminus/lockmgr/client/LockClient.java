@@ -16,24 +16,22 @@ import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.ServerMessage;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.function.BiConsumer;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongConsumer;
 import java.util.regex.Pattern;
+import org.agrona.collections.Long2ObjectHashMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -41,21 +39,54 @@ import org.slf4j.LoggerFactory;
 /**
  * A client of the lock manager: one session, all its locks, one lease.
  *
+ * <p>Blocking:
+ *
  * <pre>{@code
- * try (LockClient locks = LockClient.connect(LockClient.Config.of("localhost:7400", "agent-a"))) {
- *     AcquireRequest wanted = AcquireRequest.of("vol1", LockRange.WHOLE_VOLUME, LockMode.EXCLUSIVE, Duration.ofSeconds(10));
- *     try (Grant grant = locks.acquire(wanted).get()) {
- *         while (grant.believed()) writeOneBlock(grant.token()); // the guard: ask it last, before every reply
+ * LockClient locks = LockClient.connect(LockClient.Config.of("localhost:7400", "agent-a"));
+ * AcquireRequest wanted = AcquireRequest.of("vol1", LockRange.of(0, 4096), LockMode.EXCLUSIVE, Duration.ofSeconds(10));
+ * try (Grant grant = locks.lock(wanted)) {
+ *     while (grant.believed()) writeOneBlock(grant.token()); // the guard: ask it last, before every reply
+ * }
+ * }</pre>
+ *
+ * <p>Without waiting, and without an exception where somebody else has it:
+ *
+ * <pre>{@code
+ * Optional<Grant> free = locks.tryLock("vol1", LockRange.of(0, 4096), LockMode.SHARED);
+ * if (free.isPresent()) {
+ *     try (Grant grant = free.get()) {
+ *         read(grant);
  *     }
  * }
  * }</pre>
+ *
+ * <p>Asynchronous; whoever gives up the future gives up the wait:
+ *
+ * <pre>{@code
+ * locks.acquire(wanted)
+ *         .thenCompose(grant -> write(grant.token()).whenComplete((done, failure) -> grant.close()))
+ *         .exceptionally(failure -> report(failure)); // a LockRefusedException names the reason
+ * }</pre>
+ *
+ * <p>Several at once, all or none, also over volumes:
+ *
+ * <pre>{@code
+ * try (GrantSet both = locks.lockAll(List.of(
+ *         AcquireRequest.of("vol1", from, LockMode.SHARED, Duration.ofSeconds(10)),
+ *         AcquireRequest.of("vol2", to, LockMode.EXCLUSIVE, Duration.ofSeconds(10))))) {
+ *     copy(both.get(0), both.get(1));
+ * }
+ * }</pre>
+ *
+ * <p>Used again and again from this process: {@link LockCache}. More room than is needed, if nobody minds: {@link
+ * AcquireRequest#withDesired}. What a grant can become: {@link Grant#convert}, {@link Grant#shrink}, {@link Grant#split}.
  *
  * <p>The session is opened in the background, and reopened and re-attached for ever with random exponential back-off (100 ms to 3 s);
  * requests wait for it. Requests survive a broken connection; see {@link PutOutcome.Unknown} for the one thing that cannot.
  *
  * <p>Threads: any thread may call anything. One owner thread drives the {@link SessionCore} and the stream; what is asked while it is
  * busy leaves as one message of up to 256 operations. One callback thread completes futures and calls the {@link LockListener}, in
- * order. At most {@link Config#maxInFlight()} acquires, reads and puts are in flight; the next one fails with TOO_MANY_IN_FLIGHT and is
+ * order; blocking calls are refused there, because it is the thread that would have to end them. At most {@link Config#maxInFlight()} acquires, reads and puts are in flight; the next one fails with TOO_MANY_IN_FLIGHT and is
  * not sent.
  */
 public final class LockClient implements AutoCloseable {
@@ -148,24 +179,34 @@ public final class LockClient implements AutoCloseable {
     /** Messages that may wait for the owner thread; the rest waits in the connection. */
     private static final int MAX_UNREAD_MESSAGES = 16;
 
+    private static final LongConsumer NOTHING = now -> {};
+
     private final Config config;
     private final ManagedChannel channel;
     private final IntervalFunction backOff;
-    private final ScheduledThreadPoolExecutor ownerThread;
+    private final Thread ownerThread;
     private final ThreadPoolExecutor callbackThread;
 
-    // The way to the owner thread. Bounded by maxInFlight, the grants, and MAX_UNREAD_MESSAGES.
-    private final ConcurrentLinkedQueue<LongConsumer> inbox = new ConcurrentLinkedQueue<>();
-    private final AtomicBoolean woken = new AtomicBoolean();
+    // The way to the owner thread: what is Asked, and LongConsumers that take the time. Bounded by maxInFlight, the
+    // grants, and
+    // MAX_UNREAD_MESSAGES.
+    private final ConcurrentLinkedQueue<Object> inbox = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean parked = new AtomicBoolean();
     private final AtomicInteger inFlight = new AtomicInteger();
     private final AtomicBoolean closing = new AtomicBoolean();
+    /** Whoever asks from now on runs what it asks. */
+    private volatile boolean ownerless;
+
+    private volatile @Nullable Thread callbacks;
 
     // The owner's, under the monitor of run().
     private final SessionCore core;
-    private final Map<Long, BiConsumer<Outcome, List<Runnable>>> completions = new HashMap<>();
+    private final Long2ObjectHashMap<Asked<?>> asked = new Long2ObjectHashMap<>();
     private @Nullable Stream stream;
-    private @Nullable ScheduledFuture<?> wakeUp;
-    private long wakeUpNanos = Long.MAX_VALUE;
+    /** On System.nanoTime, for this is about politeness and not about leases. */
+    private long connectAtNanos;
+
+    private boolean connectWanted;
     private int failedAttempts;
     private String lastFailure = "";
     private String sessionToClose = "";
@@ -183,6 +224,8 @@ public final class LockClient implements AutoCloseable {
                 config,
                 NettyChannelBuilder.forTarget(config.target)
                         .usePlaintext()
+                        // What gRPC's threads have to do here is to hand over.
+                        .directExecutor()
                         .maxInboundMessageSize(MAX_MESSAGE_BYTES)
                         // A third of the lease, as for every other silence.
                         .withOption(
@@ -193,7 +236,8 @@ public final class LockClient implements AutoCloseable {
     /** The channel is closed with the client. */
     static LockClient connect(Config config, ManagedChannel channel) {
         LockClient client = new LockClient(config, channel);
-        client.submit(now -> client.core.start());
+        client.onOwner(now -> client.core.start());
+        client.ownerThread.start();
         return client;
     }
 
@@ -202,34 +246,14 @@ public final class LockClient implements AutoCloseable {
         this.channel = channel;
         this.backOff =
                 IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
-        this.ownerThread = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "lock-client-" + config.owner));
-        this.ownerThread.setRemoveOnCancelPolicy(true);
+        this.ownerThread = daemon(this::live, "lock-client-" + config.owner);
         // Bounded by what it carries: one task for each run of the owner that had something to tell.
-        this.callbackThread = new ThreadPoolExecutor(
-                1,
-                1,
-                0,
-                TimeUnit.SECONDS,
-                new LinkedBlockingQueue<>(),
-                task -> daemon(task, "lock-callbacks-" + config.owner));
+        this.callbackThread =
+                new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), this::callbackThread);
         this.core = new SessionCore(
                 new SessionCore.Settings(config.owner, config.ttl.toNanos(), config.ttl.toNanos()),
                 config.clock,
-                new Grant.Owner() {
-                    @Override
-                    public CompletableFuture<Void> release(Grant grant) {
-                        return LockClient.this.release(grant);
-                    }
-
-                    @Override
-                    public void progress(Grant grant, long progress) {
-                        submit(now -> core().progress(grant, progress));
-                    }
-                });
-    }
-
-    private SessionCore core() {
-        return core;
+                new Changes());
     }
 
     /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
@@ -246,64 +270,230 @@ public final class LockClient implements AutoCloseable {
         return status;
     }
 
+    // Locks.
+
     public PendingAcquire acquire(AcquireRequest request) {
-        PendingAcquire waiter = new PendingAcquire(this);
-        if (!admitted(waiter)) {
-            return waiter;
-        }
-        submit(now -> {
-            waiter.requestId = core.acquire(request, now);
-            completions.put(waiter.requestId, (outcome, callbacks) -> {
-                callbacks.add(() -> {
-                    inFlight.decrementAndGet();
-                    if (!(outcome instanceof Outcome.Acquired acquired)) {
-                        waiter.completeExceptionally(refusal(outcome));
-                    } else if (!waiter.complete(acquired.grant())) {
-                        // The waiter gave up while the grant was on its way here.
-                        acquired.grant().close();
-                    }
-                });
-            });
-        });
-        waiter.whenComplete((grant, failure) -> {
-            if (failure != null && !(failure instanceof LockRefusedException)) {
-                submit(now -> core.cancel(waiter.requestId));
-            }
-        });
+        return acquire(request, null);
+    }
+
+    PendingAcquire acquire(AcquireRequest request, Grant.@Nullable Keeper keeper) {
+        PendingAcquire waiter = new PendingAcquire(this, request, keeper);
+        ask(waiter);
         return waiter;
     }
 
-    CompletableFuture<Void> promote(PendingAcquire waiter, Duration wait) {
-        CompletableFuture<Void> promoted = new CompletableFuture<>();
-        submit(now -> completions.put(core.promote(waiter.requestId, wait, now), done(promoted)));
-        return promoted;
+    /**
+     * All or none, granted at one moment: 1 to {@link AcquireRequest#MAX_TOGETHER} parts of any volumes, that do not conflict with each
+     * other and all wait equally long. Giving up the future gives up the wait, as with {@link PendingAcquire}.
+     */
+    public CompletableFuture<GrantSet> acquireAll(List<AcquireRequest> parts) {
+        List<AcquireRequest> valid = AcquireRequest.requireTogether(parts);
+        return ask(new Asked<GrantSet>(this) {
+            @Override
+            long ask(SessionCore core, long nowNanos) {
+                return core.acquireAll(valid, nowNanos);
+            }
+
+            @Override
+            @Nullable
+            GrantSet result(Outcome outcome) {
+                return outcome instanceof Outcome.AcquiredAll all ? all.grants() : null;
+            }
+
+            @Override
+            void gaveUp() {
+                giveUp(this);
+            }
+
+            @Override
+            void discard(GrantSet grants) {
+                grants.close();
+            }
+        });
     }
 
-    private CompletableFuture<Void> release(Grant grant) {
-        // At once, on the caller's own thread: it must not find itself believed behind this call.
-        grant.markGone();
-        CompletableFuture<Void> released = new CompletableFuture<>();
-        submit(now -> completions.put(core.release(grant), done(released)));
-        return released;
+    /**
+     * {@link #acquire} for a thread that waits. An interrupt gives up the wait.
+     *
+     * @throws LockRefusedException with the reason: DEADLINE when the wait is over, WOULD_BLOCK for a try, DEADLOCK, ...
+     */
+    public Grant lock(AcquireRequest request) throws InterruptedException {
+        return await(acquire(request));
     }
+
+    /** {@link #acquireAll} for a thread that waits, as {@link #lock}. */
+    public GrantSet lockAll(List<AcquireRequest> parts) throws InterruptedException {
+        return await(acquireAll(parts));
+    }
+
+    /** As {@link #lock}, but empty if somebody is in the way for as long as the request waits. */
+    public Optional<Grant> tryLock(AcquireRequest request) throws InterruptedException {
+        try {
+            return Optional.of(lock(request));
+        } catch (LockRefusedException e) {
+            if (e.reason() == RefusalReason.WOULD_BLOCK || e.reason() == RefusalReason.DEADLINE) {
+                return Optional.empty();
+            }
+            throw e;
+        }
+    }
+
+    /** The lock if it is free: asked once, recalls nobody. */
+    public Optional<Grant> tryLock(String volume, LockRange range, LockMode mode) throws InterruptedException {
+        return tryLock(AcquireRequest.of(volume, range, mode, Duration.ZERO));
+    }
+
+    /** For blocking calls: a refusal is thrown as such, an interrupt gives up. */
+    <T extends AutoCloseable> T await(CompletableFuture<T> waited) throws InterruptedException {
+        requireNotCallbackThread();
+        try {
+            return waited.get();
+        } catch (InterruptedException e) {
+            if (!waited.cancel(false)) {
+                waited.thenAccept(LockClient::giveBack);
+            }
+            throw e;
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof LockRefusedException refused) {
+                throw new LockRefusedException(refused);
+            }
+            throw new IllegalStateException("a wait for a lock ended in an unforeseen way", e);
+        }
+    }
+
+    private static void giveBack(AutoCloseable grant) {
+        switch (grant) {
+            case Grant one -> one.close();
+            case GrantSet several -> several.close();
+            default -> throw new IllegalStateException("not a grant: " + grant);
+        }
+    }
+
+    void requireNotCallbackThread() {
+        if (Thread.currentThread().equals(callbacks)) {
+            throw new IllegalStateException("a blocking call on the callback thread would wait for itself");
+        }
+    }
+
+    LeaseClock clock() {
+        return config.clock;
+    }
+
+    void giveUp(Asked<?> given) {
+        onOwner(now -> core.cancel(given.requestId));
+    }
+
+    CompletableFuture<Void> promote(PendingAcquire waiter, Duration wait) {
+        return submit(new Doing(this, (core, now) -> core.promote(waiter.requestId, wait, now)));
+    }
+
+    /** What holders want done with their grants. */
+    private final class Changes implements Grant.Owner {
+        @Override
+        public CompletableFuture<Void> release(Grant grant) {
+            // At once, on the caller's own thread: it must not find itself believed behind this call.
+            grant.markGone();
+            return submit(new Doing(LockClient.this, (core, now) -> core.release(grant)));
+        }
+
+        @Override
+        public void progress(Grant grant, long progress) {
+            onOwner(now -> core.progress(grant, progress));
+        }
+
+        @Override
+        public CompletableFuture<Void> convert(Grant grant, LockMode mode, Duration wait) {
+            Grant.Limit limit = grant.limitTo(mode);
+            return submit(new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
+                @Override
+                void gaveUp() {
+                    giveUp(this);
+                }
+            });
+        }
+
+        @Override
+        public CompletableFuture<Void> shrink(Grant grant, LockRange range) {
+            Grant.Limit limit = grant.limitTo(range);
+            return submit(new Doing(LockClient.this, (core, now) -> core.shrink(grant, range, limit)));
+        }
+
+        @Override
+        public CompletableFuture<Grant> split(Grant grant, long at) {
+            LockRange whole = grant.range();
+            Grant.Limit limit = grant.limitTo(new LockRange(whole.startInclusive(), at));
+            return submit(new Asked<Grant>(LockClient.this) {
+                @Override
+                long ask(SessionCore core, long nowNanos) {
+                    return core.split(grant, at, whole.endExclusive(), limit);
+                }
+
+                @Override
+                @Nullable
+                Grant result(Outcome outcome) {
+                    return outcome instanceof Outcome.Acquired upper ? upper.grant() : null;
+                }
+
+                @Override
+                void discard(Grant upper) {
+                    upper.close();
+                }
+
+                @Override
+                boolean counted() {
+                    return false;
+                }
+            });
+        }
+    }
+
+    /** Something that is done or refused. Bounded by the grants there are, not by maxInFlight: giving back is never refused. */
+    private static class Doing extends Asked<Void> {
+
+        interface Call {
+            long ask(SessionCore core, long nowNanos);
+        }
+
+        private final Call call;
+
+        Doing(LockClient client, Call call) {
+            super(client);
+            this.call = call;
+        }
+
+        @Override
+        long ask(SessionCore core, long nowNanos) {
+            return call.ask(core, nowNanos);
+        }
+
+        @Override
+        boolean done(Outcome outcome) {
+            return outcome instanceof Outcome.Done;
+        }
+
+        @Override
+        boolean counted() {
+            return false;
+        }
+    }
+
+    // Value blocks and sessions.
 
     /** The volume's value block; version 0 if there never was one. Asked again in a new session if the old one ends. */
     public CompletableFuture<Value> value(String volume) {
         AcquireRequest.requireVolume(volume);
-        CompletableFuture<Value> value = new CompletableFuture<>();
-        if (admitted(value)) {
-            submit(now -> completions.put(core.value(volume), (outcome, callbacks) -> {
-                callbacks.add(() -> {
-                    inFlight.decrementAndGet();
-                    if (outcome instanceof Outcome.ValueRead read) {
-                        value.complete(read.value());
-                    } else {
-                        value.completeExceptionally(refusal(outcome));
-                    }
-                });
-            }));
-        }
-        return value;
+        return ask(new Asked<Value>(this) {
+            @Override
+            long ask(SessionCore core, long nowNanos) {
+                return core.value(volume);
+            }
+
+            @Override
+            @Nullable
+            Value result(Outcome outcome) {
+                return outcome instanceof Outcome.ValueRead read ? read.value() : null;
+            }
+        });
     }
 
     /**
@@ -316,22 +506,22 @@ public final class LockClient implements AutoCloseable {
                     "value of " + value.length + " bytes is longer than " + Value.MAX_LENGTH_BYTES);
         }
         byte[] copy = value.clone();
-        CompletableFuture<PutOutcome> put = new CompletableFuture<>();
         if (!admitted()) {
-            put.complete(new PutOutcome.Refused(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
-            return put;
+            return CompletableFuture.completedFuture(
+                    new PutOutcome.Refused(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
         }
-        submit(now -> completions.put(core.putValue(grant, expectedVersion, copy), (outcome, callbacks) -> {
-            callbacks.add(() -> {
-                inFlight.decrementAndGet();
-                if (outcome instanceof Outcome.Put ended) {
-                    put.complete(ended.outcome());
-                } else {
-                    put.completeExceptionally(refusal(outcome));
-                }
-            });
-        }));
-        return put;
+        return submit(new Asked<PutOutcome>(this) {
+            @Override
+            long ask(SessionCore core, long nowNanos) {
+                return core.putValue(grant, expectedVersion, copy);
+            }
+
+            @Override
+            @Nullable
+            PutOutcome result(Outcome outcome) {
+                return outcome instanceof Outcome.Put put ? put.outcome() : null;
+            }
+        });
     }
 
     /**
@@ -340,7 +530,16 @@ public final class LockClient implements AutoCloseable {
      * ttl, then fails with gRPC's StatusRuntimeException.
      */
     public CompletableFuture<Void> closeSession(String sessionId) {
-        return closeSession(sessionId, config.ttl);
+        CompletableFuture<Void> told = new CompletableFuture<>();
+        closeSession(sessionId, config.ttl)
+                .whenComplete((done, failure) -> callBack(List.of((Runnable) () -> {
+                    if (failure == null) {
+                        told.complete(null);
+                    } else {
+                        told.completeExceptionally(failure);
+                    }
+                })));
+        return told;
     }
 
     private CompletableFuture<Void> closeSession(String sessionId, Duration timeout) {
@@ -376,7 +575,7 @@ public final class LockClient implements AutoCloseable {
             return;
         }
         CompletableFuture<String> session = new CompletableFuture<>();
-        submit(now -> {
+        onOwner(now -> {
             core.close();
             perform();
             session.complete(sessionToClose);
@@ -391,7 +590,8 @@ public final class LockClient implements AutoCloseable {
         } catch (ExecutionException | TimeoutException e) {
             log.warn("session {} could not be closed and ends with its ttl", sessionToClose, e);
         } finally {
-            ownerThread.shutdownNow();
+            ownerless = true;
+            LockSupport.unpark(ownerThread);
             // What was asked meanwhile is answered with CLOSED here.
             run();
             callbackThread.shutdown();
@@ -401,31 +601,64 @@ public final class LockClient implements AutoCloseable {
 
     // The owner thread.
 
-    private void submit(LongConsumer command) {
+    private <T> Asked<T> ask(Asked<T> request) {
+        if (admitted()) {
+            return submit(request);
+        }
+        request.refuse(new LockRefusedException(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
+        return request;
+    }
+
+    private <T> Asked<T> submit(Asked<T> request) {
+        inbox.add(request);
+        wake();
+        return request;
+    }
+
+    private void onOwner(LongConsumer command) {
         inbox.add(command);
         wake();
     }
 
+    /** Behind an addition to the inbox. One caller wakes the owner, and nobody while it is awake: it looks again before it parks. */
     private void wake() {
-        if (woken.compareAndSet(false, true)) {
-            try {
-                ownerThread.execute(this::run);
-            } catch (RejectedExecutionException closed) {
-                // The core is closed: it only completes what it is asked.
-                run();
-            }
+        if (parked.get() && parked.compareAndSet(true, false)) {
+            LockSupport.unpark(ownerThread);
+        }
+        if (ownerless) {
+            // The core is closed: it only completes what it is asked.
+            run();
         }
     }
 
-    /** Everything that is asked, then everything that follows from it. */
-    private synchronized void run() {
-        woken.set(false);
+    private void live() {
+        while (!ownerless) {
+            long idleNanos = run();
+            parked.set(true);
+            if (inbox.isEmpty() && idleNanos > 0) {
+                LockSupport.parkNanos(this, idleNanos);
+            }
+            parked.set(false);
+        }
+    }
+
+    /** Everything that is asked, then everything that follows from it. Returns for how long there is nothing to do by itself. */
+    private synchronized long run() {
         long now = config.clock.nanos();
         try {
-            LongConsumer command = inbox.poll();
+            Object command = inbox.poll();
             while (command != null) {
-                command.accept(now);
+                if (command instanceof Asked<?> request) {
+                    request.requestId = request.ask(core, now);
+                    asked.put(request.requestId, request);
+                } else {
+                    ((LongConsumer) command).accept(now);
+                }
                 command = inbox.poll();
+            }
+            if (connectWanted && System.nanoTime() - connectAtNanos >= 0) {
+                connectWanted = false;
+                openStream(now);
             }
             core.tick(now);
             perform();
@@ -441,13 +674,29 @@ public final class LockClient implements AutoCloseable {
             perform();
         }
         publish();
-        scheduleWakeUp();
+        long idleNanos = Long.MAX_VALUE;
+        if (core.wakeAtNanos() != Long.MAX_VALUE) {
+            idleNanos = core.wakeAtNanos() - config.clock.nanos();
+        }
+        return connectWanted ? Math.min(idleNanos, connectAtNanos - System.nanoTime()) : idleNanos;
     }
 
     private void perform() {
-        List<Runnable> callbacks = new ArrayList<>();
+        List<Object> tidings = new ArrayList<>();
         for (SessionCore.Action action : core.drain()) {
             switch (action) {
+                case SessionCore.Action.Complete complete -> {
+                    Asked<?> request = asked.remove(complete.requestId());
+                    if (request != null) {
+                        request.ended(complete.outcome());
+                        tidings.add(request);
+                    }
+                }
+                case SessionCore.Action.Send send -> {
+                    if (stream != null) {
+                        stream.call.onNext(send.message());
+                    }
+                }
                 case SessionCore.Action.Connect connect -> scheduleConnect();
                 case SessionCore.Action.Disconnect disconnect -> {
                     lastFailure = disconnect.why();
@@ -461,17 +710,6 @@ public final class LockClient implements AutoCloseable {
                     // anew.
                     channel.enterIdle();
                 }
-                case SessionCore.Action.Send send -> {
-                    if (stream != null) {
-                        stream.call.onNext(send.message());
-                    }
-                }
-                case SessionCore.Action.Complete complete -> {
-                    BiConsumer<Outcome, List<Runnable>> completion = completions.remove(complete.requestId());
-                    if (completion != null) {
-                        completion.accept(complete.outcome(), callbacks);
-                    }
-                }
                 case SessionCore.Action.CloseSession close -> sessionToClose = close.sessionId();
                 case SessionCore.Notice.Attached attached -> {
                     // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
@@ -479,36 +717,54 @@ public final class LockClient implements AutoCloseable {
                     lastFailure = "";
                     readyGiven = true;
                     CompletableFuture<String> waiting = ready;
-                    callbacks.add(() -> waiting.complete(attached.sessionId()));
+                    tidings.add((Runnable) () -> waiting.complete(attached.sessionId()));
                 }
                 case SessionCore.Notice.Recalled recalled ->
-                    callbacks.add(
-                            () -> config.listener.recalled(recalled.grant(), recalled.needed(), recalled.deadline()));
-                case SessionCore.Notice.Lost lost ->
-                    callbacks.add(() -> {
-                        try {
-                            config.listener.lost(lost.grant(), lost.why());
-                        } finally {
-                            submit(now -> core.lossHeard(lost.grant(), now));
-                        }
-                    });
-                case SessionCore.Notice.Jeopardy jeopardy -> callbacks.add(config.listener::jeopardy);
-                case SessionCore.Notice.Safe safe -> callbacks.add(config.listener::safe);
+                    tidings.add((Runnable) () -> tellRecalled(recalled.grant(), recalled.recall()));
+                case SessionCore.Notice.Lost lost -> tidings.add((Runnable) () -> tellLost(lost.grant(), lost.why()));
+                case SessionCore.Notice.Jeopardy jeopardy -> tidings.add((Runnable) config.listener::jeopardy);
+                case SessionCore.Notice.Safe safe -> tidings.add((Runnable) config.listener::safe);
                 case SessionCore.Notice.SessionLost over ->
-                    callbacks.add(() -> config.listener.sessionLost(over.why()));
+                    tidings.add((Runnable) () -> config.listener.sessionLost(over.why()));
             }
         }
-        callBack(callbacks);
+        callBack(tidings);
     }
 
-    private void callBack(List<Runnable> callbacks) {
-        if (callbacks.isEmpty()) {
+    private void tellRecalled(Grant grant, Recall recall) {
+        Grant.Keeper keeper = grant.keeper;
+        if (keeper != null) {
+            keeper.recalled(grant, recall);
+        } else {
+            config.listener.recalled(grant, recall);
+        }
+    }
+
+    private void tellLost(Grant grant, String why) {
+        try {
+            Grant.Keeper keeper = grant.keeper;
+            if (keeper != null) {
+                keeper.lost(grant, why);
+            }
+            config.listener.lost(grant, why);
+        } finally {
+            onOwner(now -> core.lossHeard(grant, now));
+        }
+    }
+
+    /** What is Asked and ended, and Runnables, in their order. */
+    private void callBack(List<?> tidings) {
+        if (tidings.isEmpty()) {
             return;
         }
         Runnable task = () -> {
-            for (Runnable callback : callbacks) {
+            for (Object tiding : tidings) {
                 try {
-                    callback.run();
+                    if (tiding instanceof Asked<?> request) {
+                        request.tell();
+                    } else {
+                        ((Runnable) tiding).run();
+                    }
                 } catch (Throwable e) {
                     // Also an AssertionError: what stands behind it in the batch must not be lost with it.
                     log.error("a callback of the lock client of {} failed", config.owner, e);
@@ -537,23 +793,7 @@ public final class LockClient implements AutoCloseable {
             CompletableFuture<String> waiting = ready;
             LockRefusedException refused = new LockRefusedException(RefusalReason.CLOSED, "the client is closed");
             ready = CompletableFuture.failedFuture(refused);
-            callBack(List.of(() -> waiting.completeExceptionally(refused)));
-        }
-    }
-
-    private void scheduleWakeUp() {
-        long at = core.wakeAtNanos();
-        if (at == wakeUpNanos && wakeUp != null && !wakeUp.isDone()) {
-            return;
-        }
-        if (wakeUp != null) {
-            wakeUp.cancel(false);
-            wakeUp = null;
-        }
-        wakeUpNanos = at;
-        if (at != Long.MAX_VALUE && !ownerThread.isShutdown()) {
-            long delayNanos = Math.max(0, at - config.clock.nanos());
-            wakeUp = ownerThread.schedule(this::run, delayNanos, TimeUnit.NANOSECONDS);
+            callBack(List.of((Runnable) () -> waiting.completeExceptionally(refused)));
         }
     }
 
@@ -566,7 +806,8 @@ public final class LockClient implements AutoCloseable {
         }
         long delayMillis = failedAttempts == 0 ? 0 : backOff.apply(failedAttempts);
         failedAttempts = Math.min(failedAttempts + 1, 30);
-        ownerThread.schedule(() -> submit(this::openStream), delayMillis, TimeUnit.MILLISECONDS);
+        connectAtNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(delayMillis);
+        connectWanted = true;
     }
 
     private void openStream(long nowNanos) {
@@ -591,13 +832,13 @@ public final class LockClient implements AutoCloseable {
         public void beforeStart(ClientCallStreamObserver<ClientMessage> call) {
             this.call = call;
             call.disableAutoRequestWithInitial(MAX_UNREAD_MESSAGES);
-            call.setOnReadyHandler(LockClient.this::wake);
+            call.setOnReadyHandler(() -> onOwner(NOTHING));
         }
 
         @Override
         public void onNext(ServerMessage message) {
-            submit(now -> {
-                if (stream == this) {
+            onOwner(now -> {
+                if (this.equals(stream)) {
                     core.received(message, now);
                     call.request(1);
                 }
@@ -617,8 +858,8 @@ public final class LockClient implements AutoCloseable {
         }
 
         private void closed(boolean sessionUnknown, String why) {
-            submit(now -> {
-                if (stream == this) {
+            onOwner(now -> {
+                if (this.equals(stream)) {
                     stream = null;
                     lastFailure = why;
                     core.streamClosed(sessionUnknown, why, now);
@@ -628,6 +869,10 @@ public final class LockClient implements AutoCloseable {
     }
 
     // Small things.
+
+    void oneLessInFlight() {
+        inFlight.decrementAndGet();
+    }
 
     /**
      * The bound of everything: the inbox, what the core remembers, and the callbacks that were not run yet. An acquire that was given up
@@ -641,32 +886,14 @@ public final class LockClient implements AutoCloseable {
         return true;
     }
 
-    private boolean admitted(CompletableFuture<?> request) {
-        if (!admitted()) {
-            request.completeExceptionally(new LockRefusedException(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
-            return false;
-        }
-        return true;
-    }
-
     private String tooMany() {
         return config.maxInFlight + " requests are in flight, which is the bound; nothing was sent";
     }
 
-    private static BiConsumer<Outcome, List<Runnable>> done(CompletableFuture<Void> future) {
-        return (outcome, callbacks) -> callbacks.add(() -> {
-            if (outcome instanceof Outcome.Done) {
-                future.complete(null);
-            } else {
-                future.completeExceptionally(refusal(outcome));
-            }
-        });
-    }
-
-    private static LockRefusedException refusal(Outcome outcome) {
-        return outcome instanceof Outcome.Refused refused
-                ? new LockRefusedException(refused.reason(), refused.message())
-                : new LockRefusedException(RefusalReason.UNKNOWN_OUTCOME, "unexpected outcome " + outcome);
+    private Thread callbackThread(Runnable task) {
+        Thread thread = daemon(task, "lock-callbacks-" + config.owner);
+        callbacks = thread;
+        return thread;
     }
 
     private static Thread daemon(Runnable task, String name) {

@@ -15,6 +15,23 @@ public record LockRange(long startInclusive, long endExclusive) {
         }
     }
 
+    public static LockRange of(long startInclusive, long endExclusive) {
+        return new LockRange(startInclusive, endExclusive);
+    }
+
+    public boolean contains(LockRange other) {
+        return contains(other.startInclusive, other.endExclusive);
+    }
+
+    public boolean contains(long start, long end) {
+        return startInclusive <= start && end <= endExclusive;
+    }
+
+    /** Do the two share a byte? */
+    public boolean overlaps(LockRange other) {
+        return startInclusive < other.endExclusive && other.startInclusive < endExclusive;
+    }
+
     Range toProto() {
         return Range.newBuilder().setStart(startInclusive).setEnd(endExclusive).build();
     }

@@ -2,6 +2,7 @@ package io.terminus.lockmgr.client;
 
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An acquire that waits for its grant. Give it up with {@link #cancel}, {@link #orTimeout} or by completing it in any other way: the wait
@@ -9,14 +10,15 @@ import java.util.concurrent.CompletableFuture;
  *
  * <p>It fails with a {@link LockRefusedException} that names the reason.
  */
-public final class PendingAcquire extends CompletableFuture<Grant> {
+public final class PendingAcquire extends Asked<Grant> {
 
-    private final LockClient client;
-    /** Owner thread only; 0: not asked yet. */
-    long requestId;
+    private final AcquireRequest request;
+    private final Grant.@Nullable Keeper keeper;
 
-    PendingAcquire(LockClient client) {
-        this.client = client;
+    PendingAcquire(LockClient client, AcquireRequest request, Grant.@Nullable Keeper keeper) {
+        super(client);
+        this.request = request;
+        this.keeper = keeper;
     }
 
     /**
@@ -27,9 +29,28 @@ public final class PendingAcquire extends CompletableFuture<Grant> {
         return client.promote(this, AcquireRequest.requireWait(wait));
     }
 
-    /** A plain future: what is derived from this one has nothing to be promoted. */
     @Override
-    public <U> CompletableFuture<U> newIncompleteFuture() {
-        return new CompletableFuture<>();
+    long ask(SessionCore core, long nowNanos) {
+        return core.acquire(request, nowNanos);
+    }
+
+    @Override
+    @Nullable
+    Grant result(Outcome outcome) {
+        if (outcome instanceof Outcome.Acquired acquired) {
+            acquired.grant().keeper = keeper;
+            return acquired.grant();
+        }
+        return null;
+    }
+
+    @Override
+    void gaveUp() {
+        client.giveUp(this);
+    }
+
+    @Override
+    void discard(Grant grant) {
+        grant.close();
     }
 }

@@ -14,6 +14,8 @@ import io.terminus.proto.lock.v1.Lost;
 import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Operation;
 import io.terminus.proto.lock.v1.Range;
+import io.terminus.proto.lock.v1.Reason;
+import io.terminus.proto.lock.v1.Refused;
 import io.terminus.proto.lock.v1.RenewalAnswer;
 import io.terminus.proto.lock.v1.ServerMessage;
 import io.terminus.proto.lock.v1.Welcome;
@@ -35,7 +37,8 @@ import org.junit.jupiter.api.Test;
  *
  * <p>What can happen: both clocks drift by up to 1 %, each its own way; messages take up to 2 s each way; streams break with everything
  * that is on them, told to the client, told late, or never told; the client's owner thread stops for up to 15 s while its other
- * threads go on asking {@code believed()}; locks are revoked; listeners take their time; waiters give up.
+ * threads go on asking {@code believed()}; locks are revoked; listeners take their time; waiters give up; the lock manager loses its
+ * memory, and takes back for one lease what is re-asserted.
  *
  * <p>{@code -Dseed=N} repeats one schedule.
  */
@@ -106,6 +109,10 @@ class BeliefAgainstLeaseTest {
         final Map<Long, Granted> revoked = new HashMap<>();
         final Map<Long, Answer> answers = new HashMap<>();
         final Set<Long> grantable = new HashSet<>();
+        /** Held before a loss of memory and not re-asserted yet; grantable when the window is over. */
+        final Map<Long, Granted> forgotten = new HashMap<>();
+
+        long windowEndNanos = Long.MIN_VALUE;
 
         Schedule(long seed, long leaseMillis) {
             this.seed = seed;
@@ -266,6 +273,10 @@ class BeliefAgainstLeaseTest {
             if (session > 0 && serverNanos() >= expiresNanos) {
                 expire();
             }
+            if (serverNanos() >= windowEndNanos) {
+                grantable.addAll(forgotten.keySet());
+                forgotten.clear();
+            }
             while (serverStreaming && !toServer.isEmpty() && toServer.getFirst().arrivesNanos <= trueNanos) {
                 process(toServer.removeFirst().message);
             }
@@ -279,8 +290,25 @@ class BeliefAgainstLeaseTest {
                     }
                 }
                 case 1 -> held.keySet().stream().findAny().ifPresent(this::revoke);
+                case 2 -> {
+                    if (random.nextInt(4) == 0) {
+                        loseMemory();
+                    }
+                }
                 default -> {}
             }
+        }
+
+        void loseMemory() {
+            cut();
+            toldOfCutAtNanos = random.nextInt(3) == 0 ? Long.MAX_VALUE : trueNanos + random.nextInt(6000) * MILLI;
+            forgotten.putAll(held);
+            forgotten.putAll(revoked);
+            held.clear();
+            revoked.clear();
+            answers.clear();
+            session = -Math.abs(session);
+            windowEndNanos = serverNanos() + leaseNanos;
         }
 
         void expire() {
@@ -310,6 +338,13 @@ class BeliefAgainstLeaseTest {
         void process(ClientMessage message) {
             if (message.hasAttach()) {
                 String asked = message.getAttach().getSessionId();
+                boolean anew = message.getAttach().getMayReassert()
+                        && session < 0
+                        && asked.equals("s" + -session)
+                        && serverNanos() < windowEndNanos;
+                if (anew) {
+                    session = -session;
+                }
                 if (!asked.isEmpty() && !asked.equals("s" + session)) {
                     // A stream that ends with NOT_FOUND.
                     cut();
@@ -331,6 +366,7 @@ class BeliefAgainstLeaseTest {
                                 .setSessionId("s" + session)
                                 .setTtlMillis(TTL_MILLIS)
                                 .setMarginMillis(MARGIN_MILLIS)
+                                .setReassert(anew)
                                 .addAllHeld(held.values()));
                 revoked.keySet().forEach(lockId -> welcome.addEvents(lost(lockId)));
                 say(welcome);
@@ -383,15 +419,16 @@ class BeliefAgainstLeaseTest {
                         grantable.add(lockId);
                     }
                 }
-                case RECALL_PROGRESS,
-                        GET_VALUE,
-                        PUT_VALUE,
-                        PROMOTE,
-                        CONVERT,
-                        SHRINK,
-                        SPLIT,
-                        REASSERT,
-                        KIND_NOT_SET -> {}
+                case RECALL_PROGRESS, GET_VALUE, PUT_VALUE, PROMOTE, CONVERT, SHRINK, SPLIT, KIND_NOT_SET -> {}
+                case REASSERT -> {
+                    Granted lock = operation.getReassert().getLock();
+                    if (held.containsKey(lock.getLockId()) || forgotten.remove(lock.getLockId()) != null) {
+                        held.put(lock.getLockId(), lock);
+                        return answer.setGranted(lock).build();
+                    }
+                    return answer.setRefused(Refused.newBuilder().setReason(Reason.RECOVERING))
+                            .build();
+                }
             }
             return answer.setDone(Done.getDefaultInstance()).build();
         }

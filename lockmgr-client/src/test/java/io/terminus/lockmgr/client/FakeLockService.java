@@ -2,16 +2,22 @@ package io.terminus.lockmgr.client;
 
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
+import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.Answer;
+import io.terminus.proto.lock.v1.Attach;
 import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.Done;
 import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.Granted;
+import io.terminus.proto.lock.v1.GrantedAll;
 import io.terminus.proto.lock.v1.LockServiceGrpc.LockServiceImplBase;
 import io.terminus.proto.lock.v1.Lost;
+import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Operation;
+import io.terminus.proto.lock.v1.Part;
+import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.Recall;
 import io.terminus.proto.lock.v1.Refused;
@@ -26,14 +32,16 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A lock manager for tests: every acquire is granted at once, except standbys, which wait until promoted; one value block; no time.
+ * A lock manager for tests: every acquire is granted at once and as large as desired, except standbys, which wait until promoted, and
+ * what is asked for on the volume "busy", which is never free; every change is done at once; one value block; no time.
  *
  * <p>Fault model. It can break all streams ({@link #cutStreams}), lose answers ({@link #loseAnswers}: what was asked is done, the answer
  * never leaves, also not for what is asked again with the same id until answers leave again), forget its sessions
- * ({@link #forgetSessions}) and take locks back ({@link #revoke}). It never reorders, never answers twice, never corrupts. The same
+ * ({@link #forgetSessions}), lose its memory so that sessions re-assert ({@link #loseMemory}) and take locks back ({@link #revoke}). It never reorders, never answers twice, never corrupts. The same
  * request id in one session is done once, and {@link #executions} counts.
  */
 final class FakeLockService extends LockServiceImplBase {
@@ -53,9 +61,11 @@ final class FakeLockService extends LockServiceImplBase {
     private ValueBlock value =
             ValueBlock.newBuilder().setVolume("v").setVolumeUuid("u").build();
     private boolean losingAnswers;
+    private boolean deaf;
     private long lastLockId;
     private int lastSession;
     private int attaches;
+    private boolean reassertable;
     private long ttlMillis = 10_000;
     private long marginMillis = 300;
 
@@ -80,9 +90,22 @@ final class FakeLockService extends LockServiceImplBase {
         losingAnswers = losing;
     }
 
+    /** Streams that are opened are cut at once. */
+    synchronized void deaf(boolean hearsNothing) {
+        deaf = hearsNothing;
+    }
+
     synchronized void forgetSessions() {
         cutStreams();
         sessions.clear();
+        notifyAll();
+    }
+
+    /** Unlike forgotten sessions, these may come back under their ids and say what they hold. */
+    synchronized void loseMemory() {
+        cutStreams();
+        sessions.clear();
+        reassertable = true;
         notifyAll();
     }
 
@@ -97,17 +120,25 @@ final class FakeLockService extends LockServiceImplBase {
     }
 
     synchronized void recall(long lockId) {
+        recall(lockId, null);
+    }
+
+    /** {@code keep}: only what lies outside is needed. */
+    synchronized void recall(long lockId, @Nullable LockRange keep) {
         for (Session session : sessions.values()) {
             Granted granted = session.held.get(lockId);
             if (granted != null) {
+                Recall.Builder recall = Recall.newBuilder()
+                        .setLockId(lockId)
+                        .setNeeded(granted.getRange())
+                        .setWanted(Mode.MODE_EX)
+                        .setDeadlineMillis(5000);
+                if (keep != null) {
+                    recall.setKeep(keep.toProto());
+                }
                 say(
                         session,
-                        ServerMessage.newBuilder()
-                                .addEvents(Event.newBuilder()
-                                        .setRecall(Recall.newBuilder()
-                                                .setLockId(lockId)
-                                                .setNeeded(granted.getRange())
-                                                .setDeadlineMillis(5000))));
+                        ServerMessage.newBuilder().addEvents(Event.newBuilder().setRecall(recall)));
             }
         }
     }
@@ -118,6 +149,17 @@ final class FakeLockService extends LockServiceImplBase {
 
     synchronized int held() {
         return sessions.values().stream().mapToInt(it -> it.held.size()).sum();
+    }
+
+    /** What one lock is now; the default instance: not held. */
+    synchronized Granted lock(long lockId) {
+        for (Session session : sessions.values()) {
+            Granted granted = session.held.get(lockId);
+            if (granted != null) {
+                return granted;
+            }
+        }
+        return Granted.getDefaultInstance();
     }
 
     synchronized int sessions() {
@@ -151,7 +193,7 @@ final class FakeLockService extends LockServiceImplBase {
             public void onNext(ClientMessage message) {
                 synchronized (FakeLockService.this) {
                     if (message.hasAttach()) {
-                        session = attach(message.getAttach().getSessionId(), client);
+                        session = attach(message.getAttach(), client);
                     } else if (session != null && client.equals(session.stream)) {
                         process(session, message);
                     }
@@ -183,9 +225,18 @@ final class FakeLockService extends LockServiceImplBase {
         notifyAll();
     }
 
-    private @Nullable Session attach(String asked, StreamObserver<ServerMessage> client) {
+    private @Nullable Session attach(Attach attach, StreamObserver<ServerMessage> client) {
         attaches++;
+        if (deaf) {
+            client.onError(Status.UNAVAILABLE.withDescription("deaf").asException());
+            return null;
+        }
+        String asked = attach.getSessionId();
         String id = asked;
+        boolean anew = reassertable && attach.getMayReassert() && !asked.isEmpty() && !sessions.containsKey(asked);
+        if (anew) {
+            sessions.put(asked, new Session());
+        }
         if (asked.isEmpty()) {
             id = "s" + ++lastSession;
             sessions.put(id, new Session());
@@ -203,6 +254,7 @@ final class FakeLockService extends LockServiceImplBase {
                         .setTtlMillis(ttlMillis)
                         .setMarginMillis(marginMillis)
                         .setEpoch(1)
+                        .setReassert(anew)
                         .addAllHeld(session.held.values()));
         session.revoked.keySet().forEach(lockId -> welcome.addEvents(lost(lockId)));
         say(session, welcome);
@@ -240,7 +292,19 @@ final class FakeLockService extends LockServiceImplBase {
                     session.standbys.put(operation.getRequestId(), operation);
                     return null;
                 }
-                answer.setGranted(grant(session, operation));
+                if (operation.getAcquire().getVolume().equals("busy")) {
+                    answer.setRefused(refused(
+                            operation.getAcquire().getWaitMillis() == 0 ? Reason.WOULD_BLOCK : Reason.DEADLINE));
+                } else if (operation.getAcquire().getAlsoCount() > 0) {
+                    GrantedAll.Builder all = GrantedAll.newBuilder().addLocks(grant(session, operation));
+                    for (Part part : operation.getAcquire().getAlsoList()) {
+                        all.addLocks(
+                                grant(session, part.getVolume(), part.getRange(), part.getRange(), part.getMode()));
+                    }
+                    answer.setGrantedAll(all);
+                } else {
+                    answer.setGranted(grant(session, operation));
+                }
             }
             case CANCEL -> {
                 long acquire = operation.getCancel().getAcquireRequestId();
@@ -248,6 +312,7 @@ final class FakeLockService extends LockServiceImplBase {
                 Answer acquired = session.answers.get(acquire);
                 if (acquired != null) {
                     session.held.remove(acquired.getGranted().getLockId());
+                    acquired.getGrantedAll().getLocksList().forEach(lock -> session.held.remove(lock.getLockId()));
                 }
                 answer.setDone(Done.getDefaultInstance());
             }
@@ -291,19 +356,74 @@ final class FakeLockService extends LockServiceImplBase {
                     answer.setRefused(refused(Reason.VERSION_MISMATCH).setCurrent(value));
                 }
             }
-            case CONVERT, SHRINK, SPLIT, REASSERT, KIND_NOT_SET -> answer.setRefused(refused(Reason.INVALID_ARGUMENT));
+            case CONVERT ->
+                change(
+                        session,
+                        answer,
+                        operation.getConvert().getLockId(),
+                        lock -> lock.setMode(operation.getConvert().getMode()).setToken(++lastLockId));
+            case SHRINK ->
+                change(
+                        session,
+                        answer,
+                        operation.getShrink().getLockId(),
+                        lock -> lock.setRange(operation.getShrink().getRange()));
+            case SPLIT -> {
+                Granted whole = session.held.get(operation.getSplit().getLockId());
+                long at = operation.getSplit().getAt();
+                if (whole == null) {
+                    answer.setRefused(refused(Reason.UNKNOWN_LOCK));
+                } else {
+                    Granted low = whole.toBuilder()
+                            .setRange(whole.getRange().toBuilder().setEnd(at))
+                            .build();
+                    session.held.put(low.getLockId(), low);
+                    Range upper = whole.getRange().toBuilder().setStart(at).build();
+                    answer.setGrantedAll(GrantedAll.newBuilder()
+                            .addLocks(low)
+                            .addLocks(grant(session, whole.getVolume(), upper, upper, whole.getMode())));
+                }
+            }
+            case REASSERT -> {
+                Granted lock = operation.getReassert().getLock();
+                session.held.put(lock.getLockId(), lock);
+                answer.setGranted(lock);
+            }
+            case KIND_NOT_SET -> answer.setRefused(refused(Reason.INVALID_ARGUMENT));
         }
         return answer.build();
     }
 
-    private Granted grant(Session session, Operation acquire) {
+    private static void change(
+            Session session, Answer.Builder answer, long lockId, UnaryOperator<Granted.Builder> change) {
+        Granted lock = session.held.get(lockId);
+        if (lock == null) {
+            answer.setRefused(refused(Reason.UNKNOWN_LOCK));
+        } else {
+            Granted changed = change.apply(lock.toBuilder()).build();
+            session.held.put(lockId, changed);
+            answer.setGranted(changed);
+        }
+    }
+
+    private Granted grant(Session session, Operation operation) {
+        Acquire acquire = operation.getAcquire();
+        return grant(
+                session,
+                acquire.getVolume(),
+                acquire.getRange(),
+                acquire.hasDesired() ? acquire.getDesired() : acquire.getRange(),
+                acquire.getMode());
+    }
+
+    private Granted grant(Session session, String volume, Range requested, Range range, Mode mode) {
         Granted granted = Granted.newBuilder()
                 .setLockId(++lastLockId)
-                .setVolume(acquire.getAcquire().getVolume())
+                .setVolume(volume)
                 .setVolumeUuid("u")
-                .setRequested(acquire.getAcquire().getRange())
-                .setRange(acquire.getAcquire().getRange())
-                .setMode(acquire.getAcquire().getMode())
+                .setRequested(requested)
+                .setRange(range)
+                .setMode(mode)
                 .setToken(lastLockId)
                 .build();
         session.held.put(lastLockId, granted);

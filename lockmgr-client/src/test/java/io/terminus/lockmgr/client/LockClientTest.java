@@ -178,6 +178,203 @@ class LockClientTest {
     }
 
     @Test
+    void blockingCallsGrantRefuseAndTry() throws Exception {
+        LockClient client = start();
+
+        Grant grant = client.lock(EXCLUSIVE);
+        boolean tried =
+                client.tryLock("v", LockRange.of(0, 10), LockMode.SHARED).isPresent();
+        boolean triedBusy =
+                client.tryLock("busy", LockRange.of(0, 10), LockMode.SHARED).isPresent();
+        boolean waitedBusy = client.tryLock(
+                        AcquireRequest.of("busy", LockRange.of(0, 10), LockMode.EX, Duration.ofMillis(1)))
+                .isPresent();
+
+        assertThat(grant.believed()).isTrue();
+        assertThat(tried).isTrue();
+        assertThat(triedBusy).isFalse();
+        assertThat(waitedBusy).isFalse();
+        assertThatThrownBy(
+                        () -> client.lock(AcquireRequest.of("busy", LockRange.of(0, 10), LockMode.EX, Duration.ZERO)))
+                .isInstanceOfSatisfying(
+                        LockRefusedException.class, e -> assertThat(e.reason()).isEqualTo(RefusalReason.WOULD_BLOCK));
+    }
+
+    @Test
+    void anInterruptedWaitIsGivenUp() throws Exception {
+        LockClient client = start();
+        service.loseAnswers(true);
+        BlockingQueue<String> ended = new LinkedBlockingQueue<>();
+
+        Thread waiting = Thread.ofPlatform().start(() -> {
+            try {
+                client.lock(EXCLUSIVE);
+            } catch (InterruptedException e) {
+                ended.add("interrupted");
+            }
+        });
+        service.await(() -> service.executions(KindCase.ACQUIRE) == 1);
+        waiting.interrupt();
+        waiting.join();
+        service.loseAnswers(false);
+        service.cutStreams();
+        service.await(() -> service.held() == 0);
+
+        assertThat(ended).containsExactly("interrupted");
+    }
+
+    @Test
+    void aBlockingCallOnTheCallbackThreadIsRefusedAndNotADeadlock() throws Exception {
+        LockClient client = start();
+
+        CompletableFuture<Grant> nested = client.acquire(EXCLUSIVE).thenApply(grant -> {
+            try {
+                return client.lock(EXCLUSIVE);
+            } catch (InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        });
+
+        assertThatThrownBy(nested::get).hasMessageContaining("callback thread");
+    }
+
+    @Test
+    void aTimeoutOfTheFutureGivesUpTheWait() throws Exception {
+        LockClient client = start();
+        service.loseAnswers(true);
+
+        PendingAcquire waiting = client.acquire(EXCLUSIVE);
+        service.await(() -> service.executions(KindCase.ACQUIRE) == 1);
+        waiting.orTimeout(1, TimeUnit.MILLISECONDS);
+        service.await(() -> service.executions(KindCase.CANCEL) == 1);
+
+        assertThatThrownBy(waiting::get).hasCauseInstanceOf(java.util.concurrent.TimeoutException.class);
+    }
+
+    @Test
+    void aGrantIsConvertedShrunkAndSplit() throws Exception {
+        LockClient client = start();
+        Grant grant = client.lock(EXCLUSIVE);
+        long firstToken = grant.token();
+
+        grant.convert(LockMode.PW, Duration.ofSeconds(5)).get();
+        grant.shrink(LockRange.of(0, 1000)).get();
+        Grant upper = grant.split(400).get();
+
+        assertThat(grant.token()).isGreaterThan(firstToken);
+        assertThat(grant.mode()).isEqualTo(LockMode.PW);
+        assertThat(grant.range()).isEqualTo(LockRange.of(0, 400));
+        assertThat(upper.range()).isEqualTo(LockRange.of(400, 1000));
+        assertThat(grant.believed(0, 400)).isTrue();
+        assertThat(grant.believed(0, 401)).isFalse();
+        assertThatThrownBy(() -> grant.shrink(LockRange.of(0, 401))).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> grant.split(400)).isInstanceOf(IllegalArgumentException.class);
+        grant.release().get();
+        upper.release().get();
+        assertThat(service.held()).isZero();
+    }
+
+    @Test
+    void aChangeWhoseAnswerWasLostIsDoneOnce() throws Exception {
+        LockClient client = start();
+        Grant grant = client.lock(EXCLUSIVE);
+        service.loseAnswers(true);
+        CompletableFuture<Void> converted = grant.convert(LockMode.PR, Duration.ofSeconds(60));
+        CompletableFuture<Grant> upper = grant.split(400);
+        service.await(() -> service.executions(KindCase.SPLIT) == 1);
+
+        service.loseAnswers(false);
+        service.cutStreams();
+        converted.get();
+
+        assertThat(upper.get().mode()).isEqualTo(LockMode.PR);
+        assertThat(grant.believed(0, 400)).isTrue();
+        assertThat(service.executions(KindCase.CONVERT)).isEqualTo(1);
+        assertThat(service.executions(KindCase.SPLIT)).isEqualTo(1);
+        assertThat(service.held()).isEqualTo(2);
+    }
+
+    @Test
+    void severalAreTakenTogetherAndClosedAsOne() throws Exception {
+        LockClient client = start();
+        AcquireRequest other = AcquireRequest.of("w", LockRange.of(0, 10), LockMode.SHARED, Duration.ofSeconds(60));
+
+        try (GrantSet both = client.lockAll(List.of(EXCLUSIVE, other))) {
+            assertThat(both.believed()).isTrue();
+            assertThat(both.get(1).volume()).isEqualTo("w");
+            assertThat(service.held()).isEqualTo(2);
+        }
+        service.await(() -> service.held() == 0);
+
+        assertThat(service.executions(KindCase.ACQUIRE)).isEqualTo(1);
+    }
+
+    @Test
+    void whatOnlyExpansionAddedIsGivenBackByTheShrinkingListener() throws Exception {
+        startServer();
+        LockClient client = connect(LockClient.Config.of(name, "me").withListener(LockListener.shrinking(heard)));
+        Grant grant = client.lock(AcquireRequest.of("v", LockRange.of(0, 10), LockMode.EX, Duration.ofSeconds(60))
+                .withDesired(LockRange.of(0, 1000)));
+        LockRange wide = grant.range();
+
+        service.recall(grant.lockId(), LockRange.of(0, 10));
+        service.await(() -> service.lock(grant.lockId()).getRange().getEnd() == 10);
+        service.recall(grant.lockId());
+
+        assertThat(wide).isEqualTo(LockRange.of(0, 1000));
+        assertThat(grant.range()).isEqualTo(LockRange.of(0, 10));
+        assertThat(heard.next()).isEqualTo("recalled " + grant.lockId() + " PT5S");
+    }
+
+    @Test
+    void aLockManagerThatLostItsMemoryIsToldWhatIsHeld() throws Exception {
+        LockClient client = start();
+        Grant grant = client.lock(EXCLUSIVE);
+
+        service.loseMemory();
+        service.await(() -> service.executions(KindCase.REASSERT) == 1);
+        Grant next = client.lock(AcquireRequest.of("w", LockRange.of(0, 10), LockMode.EX, Duration.ofSeconds(60)));
+
+        assertThat(client.sessionId()).isEqualTo("s1");
+        assertThat(grant.believed()).isTrue();
+        assertThat(next.believed()).isTrue();
+        assertThat(service.lock(grant.lockId()).getToken()).isEqualTo(grant.token());
+        assertThat(heard.soFar()).isEmpty();
+    }
+
+    @Test
+    void everythingIsToldOnce() throws Exception {
+        service.useTtl(900, 118);
+        LockClient client = start();
+        Grant kept = client.lock(EXCLUSIVE);
+        Grant revoked = client.lock(EXCLUSIVE);
+
+        service.revoke(revoked.lockId());
+        String lost = heard.next();
+        service.await(() -> service.executions(KindCase.LOST_ACK) == 1);
+        service.deaf(true);
+        service.cutStreams();
+        String jeopardy = heard.next();
+        boolean believed = kept.believed();
+        service.deaf(false);
+        String safe = heard.next();
+        boolean believedAgain = kept.believed();
+        service.forgetSessions();
+        String lostWithSession = heard.next();
+        String sessionLost = heard.next();
+        client.lock(EXCLUSIVE);
+
+        assertThat(lost).isEqualTo("lost " + revoked.lockId() + " believed false");
+        assertThat(jeopardy).isEqualTo("jeopardy");
+        assertThat(believed).isFalse();
+        assertThat(safe).isEqualTo("safe");
+        assertThat(believedAgain).isTrue();
+        assertThat(lostWithSession).isEqualTo("lost " + kept.lockId() + " believed false");
+        assertThat(sessionLost).isEqualTo("sessionLost");
+        assertThat(heard.soFar()).isEmpty();
+    }
+
+    @Test
     void aStandbyWaitsUntilItIsPromoted() throws Exception {
         LockClient client = start();
         PendingAcquire standby = client.acquire(AcquireRequest.standby("v", LockRange.WHOLE_VOLUME, LockMode.EX));
@@ -348,6 +545,20 @@ class LockClientTest {
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }
+        }
+
+        List<String> soFar() {
+            return List.copyOf(events);
+        }
+
+        @Override
+        public void jeopardy() {
+            events.add("jeopardy");
+        }
+
+        @Override
+        public void safe() {
+            events.add("safe");
         }
 
         @Override

@@ -2,63 +2,22 @@ package io.terminus.lockmgr.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.terminus.lockmgr.client.SessionCore.Action;
 import io.terminus.lockmgr.client.SessionCore.Notice;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.ClientMessage;
-import io.terminus.proto.lock.v1.Done;
-import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.Granted;
-import io.terminus.proto.lock.v1.Lost;
-import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Operation;
-import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Reason;
-import io.terminus.proto.lock.v1.Recall;
 import io.terminus.proto.lock.v1.Refused;
 import io.terminus.proto.lock.v1.RenewalAnswer;
 import io.terminus.proto.lock.v1.ServerMessage;
 import io.terminus.proto.lock.v1.ValueBlock;
-import io.terminus.proto.lock.v1.Welcome;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
-/** The core against a lock manager played by hand: ttl 10 s, margin 300 ms, the clock moves only when the test says so. */
-class SessionCoreTest {
-
-    private static final AcquireRequest EXCLUSIVE =
-            AcquireRequest.of("v", LockRange.WHOLE_VOLUME, LockMode.EX, Duration.ofSeconds(60));
-
-    private long nowNanos = seconds(1000);
-
-    private final Grant.Owner owner = new Grant.Owner() {
-        @Override
-        public CompletableFuture<Void> release(Grant grant) {
-            core.release(grant);
-            return new CompletableFuture<>();
-        }
-
-        @Override
-        public void progress(Grant grant, long progress) {
-            core.progress(grant, progress);
-        }
-    };
-    private final SessionCore core =
-            new SessionCore(new SessionCore.Settings("me", seconds(10), seconds(10)), () -> nowNanos, owner);
-
-    private final List<ClientMessage> sent = new ArrayList<>();
-    private final List<Notice> notices = new ArrayList<>();
-    private final Map<Long, Outcome> outcomes = new HashMap<>();
-    private int connects;
-    private int disconnects;
-    private @Nullable String closedSession;
+/** Belief, losses, giving up, reconnects, the end of a session, messages. */
+class SessionCoreTest extends PlayedByHand {
 
     // Belief.
 
@@ -259,7 +218,11 @@ class SessionCoreTest {
                 .addAnswers(Answer.newBuilder().setRequestId(acquire).setGranted(wire(7, 9))));
 
         Grant grant = grant(acquire);
-        assertThat(notices).contains(new Notice.Recalled(grant, new LockRange(0, 100), Duration.ofSeconds(5)));
+        assertThat(notices)
+                .contains(new Notice.Recalled(
+                        grant,
+                        new io.terminus.lockmgr.client.Recall(
+                                new LockRange(0, 100), LockMode.EX, null, Duration.ofSeconds(5))));
         assertThat(operations(Operation.KindCase.RECALL_PROGRESS)).hasSize(1);
     }
 
@@ -562,164 +525,5 @@ class SessionCoreTest {
                 assertThat(here.name()).isEqualTo(reason.name());
             }
         }
-    }
-
-    // The lock manager's side, by hand.
-
-    /** Lets the core do what time demands, and carries its actions out. */
-    private void step() {
-        core.tick(nowNanos);
-        while (core.flush(nowNanos)) {
-            // Every message is one more action.
-        }
-        for (Action action : core.drain()) {
-            switch (action) {
-                case Action.Connect connect -> connects++;
-                case Action.Disconnect disconnect -> disconnects++;
-                case Action.Send send -> sent.add(send.message());
-                case Action.Complete complete -> outcomes.put(complete.requestId(), complete.outcome());
-                case Action.CloseSession close -> closedSession = close.sessionId();
-                case Notice notice -> notices.add(notice);
-            }
-        }
-    }
-
-    private void open() {
-        if (connects == 0) {
-            core.start();
-            step();
-        }
-        core.streamOpened(nowNanos);
-        step();
-    }
-
-    private void attach(String sessionId) {
-        open();
-        welcome(sessionId);
-    }
-
-    private void welcome(String sessionId) {
-        receive(welcomeOf(sessionId));
-    }
-
-    private static ServerMessageBuilder welcomeOf(String sessionId) {
-        return new ServerMessageBuilder(Welcome.newBuilder()
-                .setSessionId(sessionId)
-                .setTtlMillis(10_000)
-                .setMarginMillis(300));
-    }
-
-    private record ServerMessageBuilder(Welcome.Builder welcome) {
-        ServerMessageBuilder addHeld(Granted granted) {
-            welcome.addHeld(granted);
-            return this;
-        }
-    }
-
-    private void receive(ServerMessageBuilder message) {
-        receive(ServerMessage.newBuilder().setWelcome(message.welcome));
-    }
-
-    private void cutAndReattach(String sessionId, Granted... held) {
-        core.streamClosed(false, "cut", nowNanos);
-        open();
-        ServerMessageBuilder message = welcomeOf(sessionId);
-        for (Granted granted : held) {
-            message.addHeld(granted);
-        }
-        receive(message);
-    }
-
-    private void receive(ServerMessage.Builder message) {
-        core.received(message.build(), nowNanos);
-        step();
-    }
-
-    private void renewalAnswered(long sequence) {
-        receive(ServerMessage.newBuilder().setRenewal(RenewalAnswer.newBuilder().setSequence(sequence)));
-    }
-
-    private void answerDone(long requestId) {
-        receive(ServerMessage.newBuilder()
-                .addAnswers(Answer.newBuilder().setRequestId(requestId).setDone(Done.getDefaultInstance())));
-    }
-
-    private Grant granted(long lockId, long token) {
-        long acquire = core.acquire(EXCLUSIVE, nowNanos);
-        step();
-        receive(ServerMessage.newBuilder()
-                .addAnswers(Answer.newBuilder().setRequestId(acquire).setGranted(wire(lockId, token))));
-        return grant(acquire);
-    }
-
-    private static Granted wire(long lockId, long token) {
-        Range whole = Range.newBuilder().setEnd(Long.MAX_VALUE).build();
-        return Granted.newBuilder()
-                .setLockId(lockId)
-                .setVolume("v")
-                .setVolumeUuid("u")
-                .setRequested(whole)
-                .setRange(whole)
-                .setMode(Mode.MODE_EX)
-                .setToken(token)
-                .build();
-    }
-
-    private static Event lostEvent(long lockId) {
-        return Event.newBuilder()
-                .setLost(Lost.newBuilder().setLockId(lockId).setWhy("revoked"))
-                .build();
-    }
-
-    private static Event recallEvent(long lockId) {
-        return Event.newBuilder()
-                .setRecall(Recall.newBuilder()
-                        .setLockId(lockId)
-                        .setNeeded(Range.newBuilder().setEnd(100))
-                        .setDeadlineMillis(5000))
-                .build();
-    }
-
-    private Grant grant(long requestId) {
-        if (outcomes.get(requestId) instanceof Outcome.Acquired acquired) {
-            return acquired.grant();
-        }
-        throw new AssertionError("request " + requestId + " ended with " + outcomes.get(requestId));
-    }
-
-    private RefusalReason refusal(long requestId) {
-        if (outcomes.get(requestId) instanceof Outcome.Refused refused) {
-            return refused.reason();
-        }
-        throw new AssertionError("request " + requestId + " ended with " + outcomes.get(requestId));
-    }
-
-    private PutOutcome put(long requestId) {
-        if (outcomes.get(requestId) instanceof Outcome.Put put) {
-            return put.outcome();
-        }
-        throw new AssertionError("request " + requestId + " ended with " + outcomes.get(requestId));
-    }
-
-    private List<Operation> operations(Operation.KindCase kind) {
-        return sent.stream()
-                .flatMap(message -> message.getOperationsList().stream())
-                .filter(operation -> operation.getKindCase() == kind)
-                .toList();
-    }
-
-    private List<Long> sentIds() {
-        return sent.stream()
-                .flatMap(message -> message.getOperationsList().stream())
-                .map(Operation::getRequestId)
-                .toList();
-    }
-
-    private static long seconds(long seconds) {
-        return TimeUnit.SECONDS.toNanos(seconds);
-    }
-
-    private static long millis(long millis) {
-        return TimeUnit.MILLISECONDS.toNanos(millis);
     }
 }
