@@ -1,15 +1,21 @@
 package io.terminus.lockmgr.admin;
 
+import io.terminus.lockmgr.lock.ClaimView;
 import io.terminus.lockmgr.lock.ClaimView.LockView;
 import io.terminus.lockmgr.lock.ClaimView.WaiterView;
 import io.terminus.lockmgr.lock.LockQuery;
 import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.lock.LockTable.SessionView;
 import io.terminus.lockmgr.lock.LockTable.VolumeView;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Reason;
+import jakarta.servlet.http.HttpServletRequest;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.ProblemDetail;
@@ -18,13 +24,15 @@ import org.springframework.web.bind.annotation.ExceptionHandler;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.PathVariable;
 import org.springframework.web.bind.annotation.PostMapping;
+import org.springframework.web.bind.annotation.PutMapping;
+import org.springframework.web.bind.annotation.RequestBody;
 import org.springframework.web.bind.annotation.RequestMapping;
 import org.springframework.web.bind.annotation.RequestParam;
 import org.springframework.web.bind.annotation.ResponseStatus;
 import org.springframework.web.bind.annotation.RestController;
 
 /**
- * Lists and the two verbs of an operator. Ids and tokens are texts in JSON, because they are larger than the numbers that
+ * Lists and the verbs of an operator. Ids and tokens are texts in JSON, because they are larger than the numbers that
  * JavaScript keeps exact. Errors are problem+json with a {@code reason}.
  */
 @RestController
@@ -32,28 +40,34 @@ import org.springframework.web.bind.annotation.RestController;
 public final class AdminController {
 
     private static final int MAX_PAGE = 1000;
+    private static final int MAX_BUCKETS = 1000;
 
-    /** So many locks are looked at for one page when a mode is asked for; the page may come out short, not late. */
     private final AdminDesk desk;
 
     public AdminController(AdminDesk desk) {
         this.desk = desk;
     }
 
-    record Volume(String name, String uuid, long held, long waiting, long valueVersion) {}
+    record Volume(String name, String uuid, long held, long waiting, long valueVersion, long lockDelayMillis) {}
 
+    /** {@code requestedStart} and {@code requestedEnd}: what was asked for, should the grant be larger. */
     record Lock(
             String id,
             String volume,
             long start,
             long end,
+            long requestedStart,
+            long requestedEnd,
             Mode mode,
             String token,
             String sessionId,
             String owner,
+            String requestId,
             boolean revoked,
-            boolean recalled) {}
+            boolean recalled,
+            boolean delayed) {}
 
+    /** {@code convertsLockId}: the lock a waiting conversion would change; null for an acquire. */
     record Waiter(
             String id,
             String volume,
@@ -62,8 +76,15 @@ public final class AdminController {
             Mode mode,
             String sessionId,
             String owner,
+            String requestId,
             boolean standby,
+            @Nullable String convertsLockId,
             List<String> blockedBy) {}
+
+    /** What is in the way of a request: locks, and older waiters. */
+    record Blockers(List<Lock> locks, List<Waiter> waiters) {}
+
+    record Bucket(long start, long end, long held, long waiting) {}
 
     record Session(
             String sessionId,
@@ -72,7 +93,11 @@ public final class AdminController {
             long expiresInMillis,
             long held,
             long waiting,
+            int unacknowledgedLosses,
             boolean attached) {}
+
+    /** What of a volume can be set. */
+    record Settings(long lockDelayMillis) {}
 
     /** {@code after} of the next page; null: this was the last. */
     record Page<T>(List<T> items, @Nullable String next) {}
@@ -81,69 +106,129 @@ public final class AdminController {
     List<Volume> volumes() {
         List<VolumeView> volumes = desk.ask((table, attached, nowNanos) -> table.volumes());
         return volumes.stream()
-                .map(v -> new Volume(v.name(), v.uuid(), v.held(), v.waiting(), v.valueVersion()))
+                .map(v -> new Volume(
+                        v.name(),
+                        v.uuid(),
+                        v.held(),
+                        v.waiting(),
+                        v.valueVersion(),
+                        TimeUnit.NANOSECONDS.toMillis(v.lockDelayNanos())))
                 .toList();
     }
 
+    /** The volume comes into being if it is not there. */
+    @PutMapping("/volumes/{volume}")
+    @ResponseStatus(HttpStatus.NO_CONTENT)
+    void configureVolume(@PathVariable String volume, @RequestBody Settings settings, HttpServletRequest request) {
+        desk.configureVolume(who(request), volume, settings.lockDelayMillis());
+    }
+
+    /** Without {@code end} to the end of the volume; a page may hold fewer than the limit with more to come. */
     @GetMapping("/volumes/{volume}/locks")
     Page<Lock> locks(
             @PathVariable String volume,
+            @RequestParam(defaultValue = "0") long start,
+            @RequestParam(required = false) @Nullable Long end,
             @RequestParam(required = false) @Nullable String mode,
+            @RequestParam(defaultValue = "") String session,
             @RequestParam(defaultValue = "") String after,
             @RequestParam(defaultValue = "100") int limit) {
-        LockQuery query = new LockQuery(volume, 0, 0, mode == null ? null : mode(mode), "", after, limit);
-        checkLimit(limit);
-        return desk.ask((table, attached, nowNanos) -> {
-            checkVolume(table, volume);
-            LockQuery.Page<LockView> page = table.locks(query);
-            return new Page<>(
-                    page.items().stream().map(AdminController::lock).toList(),
-                    page.next().isEmpty() ? null : page.next());
-        });
+        LockQuery query = query(volume, start, end, mode, session, after, limit);
+        return page(volume, after, table -> table.locks(query), AdminController::lock);
     }
 
     @GetMapping("/volumes/{volume}/waiters")
     Page<Waiter> waiters(
             @PathVariable String volume,
+            @RequestParam(defaultValue = "0") long start,
+            @RequestParam(required = false) @Nullable Long end,
+            @RequestParam(required = false) @Nullable String mode,
+            @RequestParam(defaultValue = "") String session,
             @RequestParam(defaultValue = "") String after,
             @RequestParam(defaultValue = "100") int limit) {
-        LockQuery query = new LockQuery(volume, 0, 0, null, "", after, limit);
+        LockQuery query = query(volume, start, end, mode, session, after, limit);
+        return page(volume, after, table -> table.waiters(query), AdminController::waiter);
+    }
+
+    /** How much is held and waited for, range by range; without a range from the first to the last byte in use. */
+    @GetMapping("/volumes/{volume}/contention")
+    List<Bucket> contention(
+            @PathVariable String volume,
+            @RequestParam(defaultValue = "0") long start,
+            @RequestParam(required = false) @Nullable Long end,
+            @RequestParam(defaultValue = "64") int buckets) {
+        if (buckets < 1 || buckets > MAX_BUCKETS) {
+            throw new AdminRefusedException(
+                    Reason.INVALID_ARGUMENT, buckets + " buckets break the rule 1 <= buckets <= " + MAX_BUCKETS);
+        }
+        long to = start == 0 && end == null ? 0 : checkedEnd(start, end);
+        List<LockQuery.Bucket> found = desk.ask((table, attached, nowNanos) -> {
+            checkVolume(table, volume);
+            return table.contention(volume, start, to, buckets);
+        });
+        return found.stream()
+                .map(b -> new Bucket(b.start(), b.end(), b.held(), b.waiting()))
+                .toList();
+    }
+
+    /** By id; {@code owner} filters by the beginning of the owner's name. */
+    @GetMapping("/sessions")
+    Page<Session> sessions(
+            @RequestParam(defaultValue = "") String owner,
+            @RequestParam(defaultValue = "") String after,
+            @RequestParam(defaultValue = "100") int limit) {
         checkLimit(limit);
         return desk.ask((table, attached, nowNanos) -> {
-            checkVolume(table, volume);
-            LockQuery.Page<WaiterView> page = table.waiters(query);
-            return new Page<>(
-                    page.items().stream().map(AdminController::waiter).toList(),
-                    page.next().isEmpty() ? null : page.next());
+            List<Session> found = table.sessions().stream()
+                    .filter(s -> s.sessionId().compareTo(after) > 0 && s.owner().startsWith(owner))
+                    .limit(limit + 1L)
+                    .map(s -> session(s, attached, nowNanos))
+                    .toList();
+            return found.size() <= limit
+                    ? new Page<>(found, null)
+                    : new Page<>(found.subList(0, limit), found.get(limit - 1).sessionId());
         });
     }
 
-    @GetMapping("/sessions")
-    List<Session> sessions() {
-        return desk.ask((table, attached, nowNanos) -> table.sessions().stream()
-                .map(s -> new Session(
-                        s.sessionId(),
-                        s.owner(),
-                        TimeUnit.NANOSECONDS.toMillis(s.ttlNanos()),
-                        TimeUnit.NANOSECONDS.toMillis(Math.max(0, s.leaseEndNanos() - nowNanos)),
-                        s.held(),
-                        s.waiting(),
-                        attached.test(s.sessionId())))
-                .toList());
+    @GetMapping("/sessions/{sessionId}")
+    Session session(@PathVariable String sessionId) {
+        return desk.ask((table, attached, nowNanos) -> table.session(sessionId)
+                .map(s -> session(s, attached, nowNanos))
+                .orElseThrow(() -> unknownSession(sessionId)));
+    }
+
+    /** Who is in the way of a request that waits. */
+    @GetMapping("/sessions/{sessionId}/requests/{requestId}/blockers")
+    Blockers blockers(@PathVariable String sessionId, @PathVariable long requestId) {
+        return desk.ask((table, attached, nowNanos) -> {
+            List<ClaimView> claims = table.blockers(sessionId, requestId)
+                    .orElseThrow(() -> new AdminRefusedException(
+                            Reason.UNKNOWN_REQUEST,
+                            "session '" + sessionId + "' has no request " + requestId + " that waits"));
+            List<Lock> locks = new ArrayList<>();
+            List<Waiter> waiters = new ArrayList<>();
+            for (ClaimView claim : claims) {
+                switch (claim) {
+                    case LockView lock -> locks.add(lock(lock));
+                    case WaiterView waiter -> waiters.add(waiter(waiter));
+                }
+            }
+            return new Blockers(locks, waiters);
+        });
     }
 
     /** The range becomes grantable when the holder has acknowledged the loss, or when its lease has ended. */
     @PostMapping("/volumes/{volume}/locks/{id}/force-release")
     @ResponseStatus(HttpStatus.ACCEPTED)
-    void forceRelease(@PathVariable String volume, @PathVariable long id) {
-        desk.forceRelease(volume, id);
+    void forceRelease(@PathVariable String volume, @PathVariable long id, HttpServletRequest request) {
+        desk.forceRelease(who(request), volume, id);
     }
 
     @DeleteMapping("/sessions/{sessionId}")
     @ResponseStatus(HttpStatus.NO_CONTENT)
-    void closeSession(@PathVariable String sessionId) {
-        if (!desk.closeSession(sessionId)) {
-            throw new AdminRefusedException(Reason.UNKNOWN_SESSION, "session '" + sessionId + "' is not known");
+    void closeSession(@PathVariable String sessionId, HttpServletRequest request) {
+        if (!desk.closeSession(who(request), sessionId)) {
+            throw unknownSession(sessionId);
         }
     }
 
@@ -165,6 +250,50 @@ public final class AdminController {
             case LIMIT_EXCEEDED -> HttpStatus.TOO_MANY_REQUESTS;
             case RECOVERING -> HttpStatus.SERVICE_UNAVAILABLE;
         };
+    }
+
+    private static String who(HttpServletRequest request) {
+        return request.getRemoteAddr() + ":" + request.getRemotePort();
+    }
+
+    private static LockQuery query(
+            String volume,
+            long start,
+            @Nullable Long end,
+            @Nullable String mode,
+            String session,
+            String after,
+            int limit) {
+        checkLimit(limit);
+        long to = start == 0 && end == null ? 0 : checkedEnd(start, end);
+        return new LockQuery(volume, start, to, mode == null ? null : mode(mode), session, after, limit);
+    }
+
+    private static long checkedEnd(long start, @Nullable Long end) {
+        long to = end == null ? Long.MAX_VALUE : end;
+        if (start < 0 || start >= to) {
+            throw new AdminRefusedException(
+                    Reason.INVALID_RANGE, "range [" + start + ", " + to + ") breaks the rule 0 <= start < end");
+        }
+        return to;
+    }
+
+    private <V, R> Page<R> page(
+            String volume, String after, Function<LockTable, LockQuery.Page<V>> read, Function<V, R> row) {
+        LockQuery.Page<V> page = desk.ask((table, attached, nowNanos) -> {
+            checkVolume(table, volume);
+            try {
+                return read.apply(table);
+            } catch (IllegalArgumentException e) {
+                throw new AdminRefusedException(
+                        Reason.INVALID_ARGUMENT, "after '" + after + "' is not the next of a page");
+            }
+        });
+        return new Page<>(page.items().stream().map(row).toList(), page.next().isEmpty() ? null : page.next());
+    }
+
+    private static AdminRefusedException unknownSession(String sessionId) {
+        return new AdminRefusedException(Reason.UNKNOWN_SESSION, "session '" + sessionId + "' is not known");
     }
 
     private static void checkVolume(LockTable table, String volume) {
@@ -190,18 +319,34 @@ public final class AdminController {
                 Reason.INVALID_MODE, "mode '" + text + "' is not one of NL, CR, CW, PR, PW, EX");
     }
 
+    private static Session session(SessionView s, Predicate<String> attached, long nowNanos) {
+        return new Session(
+                s.sessionId(),
+                s.owner(),
+                TimeUnit.NANOSECONDS.toMillis(s.ttlNanos()),
+                TimeUnit.NANOSECONDS.toMillis(Math.max(0, s.leaseEndNanos() - nowNanos)),
+                s.held(),
+                s.waiting(),
+                s.unackedLosses(),
+                attached.test(s.sessionId()));
+    }
+
     private static Lock lock(LockView l) {
         return new Lock(
                 Long.toString(l.id()),
                 l.volume(),
                 l.start(),
                 l.end(),
+                l.requestedStart(),
+                l.requestedEnd(),
                 l.mode(),
                 Long.toString(l.token()),
                 l.sessionId(),
                 l.owner(),
+                Long.toString(l.requestId()),
                 l.revoked(),
-                l.recalled());
+                l.recalled(),
+                l.delayed());
     }
 
     private static Waiter waiter(WaiterView w) {
@@ -213,7 +358,9 @@ public final class AdminController {
                 w.mode(),
                 w.sessionId(),
                 w.owner(),
+                Long.toString(w.requestId()),
                 w.standby(),
+                w.convertsLockId() == 0 ? null : Long.toString(w.convertsLockId()),
                 w.blockedBy().stream().map(String::valueOf).toList());
     }
 }

@@ -9,11 +9,14 @@ public interface AdminDesk {
     /** Asks one question of the table at one moment. */
     <T> T ask(Question<T> question);
 
-    /** Takes a lock from its holder. */
-    void forceRelease(String volume, long lockId);
+    /** Takes a lock from its holder. {@code who} is kept in the audit log, here as below. */
+    void forceRelease(String who, String volume, long lockId);
+
+    /** Sets how long ranges of a volume stay closed when a holder vanished; the volume comes into being if need be. */
+    void configureVolume(String who, String volume, long lockDelayMillis);
 
     /** Ends a session and releases what it holds. Returns false if there is no such session. */
-    boolean closeSession(String sessionId);
+    boolean closeSession(String who, String sessionId);
 
     /** Runs on the owner thread: must neither wait nor keep the table. */
     interface Question<T> {

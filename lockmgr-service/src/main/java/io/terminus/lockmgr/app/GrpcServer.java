@@ -4,9 +4,12 @@ import io.grpc.Server;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.terminus.lockmgr.grpc.Audit;
 import io.terminus.lockmgr.grpc.LockAdminService;
 import io.terminus.lockmgr.grpc.LockService;
+import io.terminus.lockmgr.grpc.ServiceLimits;
 import io.terminus.lockmgr.grpc.SessionDesk;
+import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import java.io.IOException;
@@ -30,13 +33,26 @@ final class GrpcServer implements SmartLifecycle {
     private final LockManagerProperties properties;
     private final LockManager manager;
     private final SessionDesk desk;
+    private final WatchDesk watches;
+    private final Audit audit;
+    private final long epoch;
     private final HealthStatusManager health = new HealthStatusManager();
     private @Nullable Server server;
 
-    GrpcServer(LockManagerProperties properties, LockManager manager, SessionDesk desk) {
+    /** @param epoch of this start */
+    GrpcServer(
+            LockManagerProperties properties,
+            LockManager manager,
+            SessionDesk desk,
+            WatchDesk watches,
+            Audit audit,
+            long epoch) {
         this.properties = properties;
         this.manager = manager;
         this.desk = desk;
+        this.watches = watches;
+        this.audit = audit;
+        this.epoch = epoch;
     }
 
     @Override
@@ -48,12 +64,14 @@ final class GrpcServer implements SmartLifecycle {
         }
         health.setStatus(LockServiceGrpc.SERVICE_NAME, SERVING);
         health.setStatus(LockAdminGrpc.SERVICE_NAME, SERVING);
+        ServiceLimits limits = properties.service();
         try {
             Server started = NettyServerBuilder.forAddress(address)
                     .permitKeepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
-                    .addService(new LockService(manager, desk, properties.outboundLimit()))
-                    .addService(new LockAdminService(manager, desk))
+                    .maxInboundMessageSize(limits.messageBytes())
+                    .addService(new LockService(manager, desk, watches, limits, epoch).bind())
+                    .addService(new LockAdminService(manager, desk, audit).bind())
                     .addService(health.getHealthService())
                     .addService(ProtoReflectionServiceV1.newInstance())
                     .build()

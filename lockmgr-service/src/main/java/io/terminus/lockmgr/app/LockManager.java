@@ -2,8 +2,10 @@ package io.terminus.lockmgr.app;
 
 import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.AdminRefusedException;
+import io.terminus.lockmgr.grpc.Audit;
 import io.terminus.lockmgr.grpc.LockLoop;
 import io.terminus.lockmgr.grpc.SessionDesk;
+import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.lock.Command;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.LockTable.Decision;
@@ -13,11 +15,13 @@ import io.terminus.lockmgr.store.StoreFailedException;
 import io.terminus.proto.lock.v1.Reason;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.UUID;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -53,6 +57,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private final LockTable table;
     private final DecisionStore store;
     private final SessionDesk desk;
+    private final WatchDesk watches;
+    private final Audit audit;
     private final LongSupplier clock;
     private final LockMetrics metrics;
     private final Runnable onFailure;
@@ -62,7 +68,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private volatile boolean stopping;
 
     // Owner thread only
-    private final List<Saying> sayings = new ArrayList<>();
+    private final List<Step> steps = new ArrayList<>();
+    /** What waits for the end of the turn, in its order: a {@link Notice}, or a {@link Runnable} of the shell. */
+    private final List<Object> sayings = new ArrayList<>();
+
     private boolean mustSync;
     private boolean wasRecovering;
     private long nowNanos;
@@ -74,16 +83,21 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             LockTable table,
             DecisionStore store,
             SessionDesk desk,
+            WatchDesk watches,
+            Audit audit,
             LongSupplier clock,
             LockMetrics metrics,
             Runnable onFailure) {
         this.table = table;
         this.store = store;
         this.desk = desk;
+        this.watches = watches;
+        this.audit = audit;
         this.clock = clock;
         this.metrics = metrics;
         this.onFailure = onFailure;
         this.wasRecovering = table.recovering();
+        metrics.showQueue(queue::size);
     }
 
     void start() {
@@ -116,28 +130,51 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     }
 
     @Override
-    public void forceRelease(String volume, long lockId) {
-        await(future -> turn -> {
-            // Nobody hears the answer through the desk: it is in the decision, and said when it is durable.
-            Decision decision = turn.apply(new Command.ForceRelease(--operatorRequests, volume, lockId));
-            turn.afterwards(() -> {
-                for (Notice notice : decision.notices()) {
-                    if (notice instanceof Notice.Refused refused) {
-                        future.completeExceptionally(new AdminRefusedException(refused.reason(), refused.message()));
-                    }
-                }
-                future.complete(true);
-            });
-        });
+    public void forceRelease(String who, String volume, long lockId) {
+        audited(who, "force-release", volume + " lock " + lockId, id -> new Command.ForceRelease(id, volume, lockId));
     }
 
     @Override
-    public boolean closeSession(String sessionId) {
-        return await(future -> turn -> {
-            boolean known = table.session(sessionId).isPresent();
+    public void configureVolume(String who, String volume, long lockDelayMillis) {
+        audited(
+                who,
+                "configure-volume",
+                volume + " lock-delay " + lockDelayMillis + " ms",
+                id -> new Command.ConfigureVolume(
+                        id, volume, UUID.randomUUID().toString(), TimeUnit.MILLISECONDS.toNanos(lockDelayMillis)));
+    }
+
+    @Override
+    public boolean closeSession(String who, String sessionId) {
+        boolean known = await(future -> turn -> {
+            boolean isOpen = table.session(sessionId).isPresent();
             turn.apply(new Command.CloseSession(sessionId, "closed by an operator"));
-            turn.afterwards(() -> future.complete(known));
+            turn.afterwards(() -> future.complete(isOpen));
         });
+        audit.record(who, "close-session", "session " + sessionId, known ? "done" : "UNKNOWN_SESSION");
+        return known;
+    }
+
+    /** Nobody hears the answer through the desk: it is in the decision, and said when it is durable. */
+    private void audited(String who, String action, String what, LongFunction<Command> command) {
+        try {
+            await(future -> turn -> {
+                Decision decision = turn.apply(command.apply(--operatorRequests));
+                turn.afterwards(() -> {
+                    for (Notice notice : decision.notices()) {
+                        if (notice instanceof Notice.Refused refused) {
+                            future.completeExceptionally(
+                                    new AdminRefusedException(refused.reason(), refused.message()));
+                        }
+                    }
+                    future.complete(true);
+                });
+            });
+        } catch (AdminRefusedException e) {
+            audit.record(who, action, what, String.valueOf(e.getMessage()));
+            throw e;
+        }
+        audit.record(who, action, what, "done");
     }
 
     /** Says what is queued, tells every client, closes the store with a mark. */
@@ -158,6 +195,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
                 left = queue.poll();
             }
             desk.close(Reason.REASON_UNSPECIFIED, "the lock manager is stopping");
+            watches.close("the lock manager is stopping");
             store.close();
         } catch (StoreFailedException e) {
             LOG.error("stopping, because the store failed: {}; the next start goes on from the log", e.getMessage(), e);
@@ -171,6 +209,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     }
 
     private void turn(@Nullable Step first) {
+        metrics.beginTurn();
         nowNanos = clock.getAsLong();
         // Time first: after a sleep of the process the table must learn of the gap before it judges anything by it.
         if (nowNanos - lastTickNanos >= TICK_NANOS) {
@@ -178,29 +217,38 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             turn.apply(new Command.Tick());
             metrics.refresh(table, nowNanos);
         }
-        Step step = first;
-        for (int steps = 0; step != null; step = ++steps < STEPS_IN_TURN ? queue.poll() : null) {
-            step.run(turn);
+        if (first != null) {
+            first.run(turn);
+            queue.drainTo(steps, STEPS_IN_TURN - 1);
+            for (int i = 0; i < steps.size(); i++) {
+                steps.get(i).run(turn);
+            }
+            steps.clear();
         }
+        long beforeNanos = System.nanoTime();
         if (mustSync) {
             store.sync();
         } else {
             store.flush();
         }
+        metrics.written(System.nanoTime() - beforeNanos, mustSync);
         if (wasRecovering && !table.recovering()) {
             wasRecovering = false;
             store.recoveryOver();
             LOG.info("recovery is over: locks are granted again");
         }
         mustSync = false;
-        for (Saying saying : sayings) {
-            switch (saying) {
-                case Told told -> desk.deliver(told.notice(), table, nowNanos);
-                case Then then -> then.saying().run();
+        for (int i = 0; i < sayings.size(); i++) {
+            if (sayings.get(i) instanceof Notice notice) {
+                desk.deliver(notice, table, nowNanos);
+            } else {
+                ((Runnable) sayings.get(i)).run();
             }
         }
         sayings.clear();
         desk.endOfTurn();
+        watches.endOfTurn(table);
+        metrics.endOfTurn();
     }
 
     private final Turn turn = new Turn() {
@@ -212,18 +260,21 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         @Override
         public Decision apply(Command command) {
             Decision decision = table.apply(command, nowNanos);
-            for (Notice notice : decision.notices()) {
-                sayings.add(new Told(notice));
+            sayings.addAll(decision.notices());
+            if (!decision.changes().isEmpty()) {
+                store.append(decision.changes());
+                mustSync |= DecisionStore.mustBeSynced(decision.changes());
             }
-            store.append(decision.changes());
-            mustSync |= DecisionStore.mustBeSynced(decision.changes());
-            metrics.count(command, decision);
+            if (!decision.events().isEmpty()) {
+                watches.happened(decision.events(), System.currentTimeMillis());
+            }
+            metrics.count(command, decision, nowNanos);
             return decision;
         }
 
         @Override
         public void afterwards(Runnable saying) {
-            sayings.add(new Then(saying));
+            sayings.add(saying);
         }
 
         @Override
@@ -232,23 +283,18 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
     };
 
-    /** What waits for the end of the turn. */
-    private sealed interface Saying {}
-
-    private record Told(Notice notice) implements Saying {}
-
-    private record Then(Runnable saying) implements Saying {}
-
     private void fail() {
         stopping = true;
-        for (Saying saying : sayings) {
-            if (saying instanceof Told told && told.notice() instanceof Notice.Answer answer) {
+        for (Object saying : sayings) {
+            if (saying instanceof Notice.Answer answer) {
                 desk.unknownOutcome(answer);
             }
         }
         sayings.clear();
         desk.endOfTurn();
+        watches.close("the lock manager failed and stops");
         desk.close(Reason.UNKNOWN_OUTCOME, "the lock manager failed and stops; whether this was done is not known");
+        steps.forEach(Step::refused);
         Step left = queue.poll();
         while (left != null) {
             left.refused();

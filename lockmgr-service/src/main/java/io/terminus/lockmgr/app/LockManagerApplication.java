@@ -3,6 +3,7 @@ package io.terminus.lockmgr.app;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminController;
 import io.terminus.lockmgr.grpc.SessionDesk;
+import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreRefusedException;
@@ -60,7 +61,7 @@ public class LockManagerApplication {
                 DecisionStore.kernelBootId(),
                 properties.compactAfter().toBytes(),
                 properties.maxLocks(),
-                LockTable.Settings.defaults().maxSessions(),
+                properties.limits().sessions(),
                 properties.maxTtl().toNanos(),
                 properties.epochAtLeast()));
     }
@@ -71,40 +72,57 @@ public class LockManagerApplication {
     }
 
     @Bean
+    WatchDesk watchDesk(LockManagerProperties properties) {
+        return new WatchDesk(properties.limits().watchers());
+    }
+
+    @Bean
+    AuditLog auditLog(LockManagerProperties properties) {
+        return new AuditLog(properties.dataDir());
+    }
+
+    @Bean
     LockManager lockManager(
-            LockManagerProperties properties, DecisionStore store, SessionDesk desk, MeterRegistry registry) {
+            LockManagerProperties properties,
+            DecisionStore store,
+            SessionDesk desk,
+            WatchDesk watches,
+            AuditLog audit,
+            MeterRegistry registry) {
         BootClock clock = new BootClock();
         LockTable table = table(properties, store, clock.getAsLong());
         LockManager manager = new LockManager(
                 table,
                 store,
                 desk,
+                watches,
+                audit,
                 clock,
-                new LockMetrics(registry, store),
+                new LockMetrics(registry, store, watches::count),
                 () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start());
         manager.start();
         return manager;
     }
 
     @Bean
-    GrpcServer grpcServer(LockManagerProperties properties, LockManager manager, SessionDesk desk) {
-        return new GrpcServer(properties, manager, desk);
+    GrpcServer grpcServer(
+            LockManagerProperties properties,
+            LockManager manager,
+            DecisionStore store,
+            SessionDesk desk,
+            WatchDesk watches,
+            AuditLog audit) {
+        return new GrpcServer(properties, manager, desk, watches, audit, store.epoch());
     }
 
     /** The table as the store remembers it, with the recovery window that the store asks for. */
     static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
         LockTable.Settings settings;
         try {
-            settings = LockTable.Settings.defaults()
-                    .withTtl(
-                            properties.minTtl().toNanos(),
-                            properties.maxTtl().toNanos(),
-                            properties.defaultTtl().toNanos())
-                    .withRecall(
-                            properties.recallDeadline().toNanos(),
-                            properties.recallCap().toNanos());
+            settings = properties.table();
+            properties.service();
         } catch (IllegalArgumentException e) {
-            throw new StartRefusedException("the lease and recall times cannot be used: " + e.getMessage(), e);
+            throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
         }
         long recoveryTtlNanos = store.recoveryTtlNanos();
         long recoveryNanos = recoveryTtlNanos == 0 ? 0 : recoveryTtlNanos + LockTable.marginNanos(recoveryTtlNanos);

@@ -1,5 +1,7 @@
 package io.terminus.lockmgr.app;
 
+import io.terminus.lockmgr.grpc.ServiceLimits;
+import io.terminus.lockmgr.lock.LockTable;
 import java.nio.file.Path;
 import java.time.Duration;
 import org.springframework.boot.context.properties.ConfigurationProperties;
@@ -21,6 +23,7 @@ import org.springframework.util.unit.DataSize;
  * @param maxLocks what the files of grants are laid out for when the data directory is made
  * @param epochAtLeast to be set above the last known epoch after an older copy of the data directory was put back
  * @param outboundLimit answers and events that may wait for a client that does not read
+ * @param limits what one client or volume may take
  */
 @ConfigurationProperties("lockmgr")
 public record LockManagerProperties(
@@ -35,7 +38,40 @@ public record LockManagerProperties(
         @DefaultValue("64MB") DataSize compactAfter,
         @DefaultValue("1000000") long maxLocks,
         @DefaultValue("0") long epochAtLeast,
-        @DefaultValue("65536") int outboundLimit) {
+        @DefaultValue("65536") int outboundLimit,
+        @DefaultValue Limits limits) {
+
+    /**
+     * {@code lockmgr.limits.*}. Who asks for more is refused with LIMIT_EXCEEDED and a sentence that names the bound.
+     *
+     * @param sessions open at a time
+     * @param volumes that ever came into being
+     * @param locksPerSession held and waited for
+     * @param waitersPerSession waited for alone
+     * @param locksPerVolume held and waited for
+     * @param waitersPerVolume waited for alone
+     * @param nameLength of volumes and owners, in characters; the contract promises 128
+     * @param valueSize of a value block
+     * @param rangesPerRequest of one acquire; at most 64
+     * @param operationsPerMessage of one message of a session stream
+     * @param messageSize of one message of a client; gRPC ends the call of a longer one with RESOURCE_EXHAUSTED
+     * @param watchers of all volumes together
+     * @param watchBacklog events that may wait for a watcher that does not read
+     */
+    public record Limits(
+            @DefaultValue("100000") int sessions,
+            @DefaultValue("100000") int volumes,
+            @DefaultValue("2097152") int locksPerSession,
+            @DefaultValue("65536") int waitersPerSession,
+            @DefaultValue("4194304") int locksPerVolume,
+            @DefaultValue("131072") int waitersPerVolume,
+            @DefaultValue("128") int nameLength,
+            @DefaultValue("4KB") DataSize valueSize,
+            @DefaultValue("64") int rangesPerRequest,
+            @DefaultValue("4096") int operationsPerMessage,
+            @DefaultValue("4MB") DataSize messageSize,
+            @DefaultValue("1000") int watchers,
+            @DefaultValue("16384") int watchBacklog) {}
 
     public LockManagerProperties {
         require(grpcPort >= 0 && grpcPort <= 65535, "lockmgr.grpc-port of " + grpcPort + " breaks the rule 0 to 65535");
@@ -45,6 +81,37 @@ public record LockManagerProperties(
                 "lockmgr.epoch-at-least of " + epochAtLeast + " breaks the rule 0 to 8388607");
         require(outboundLimit > 0, "lockmgr.outbound-limit of " + outboundLimit + " must be positive");
         require(compactAfter.toBytes() > 0, "lockmgr.compact-after of " + compactAfter + " must be positive");
+    }
+
+    /** What the gRPC services refuse by themselves. */
+    ServiceLimits service() {
+        return new ServiceLimits(
+                limits.rangesPerRequest(),
+                limits.operationsPerMessage(),
+                Math.toIntExact(limits.messageSize().toBytes()),
+                outboundLimit,
+                limits.watchers(),
+                limits.watchBacklog());
+    }
+
+    /** What the table refuses by itself. */
+    LockTable.Settings table() {
+        LockTable.Settings defaults = LockTable.Settings.defaults();
+        return new LockTable.Settings(
+                minTtl.toNanos(),
+                maxTtl.toNanos(),
+                defaultTtl.toNanos(),
+                recallDeadline.toNanos(),
+                recallCap.toNanos(),
+                defaults.maxWaitNanos(),
+                Math.toIntExact(limits.valueSize().toBytes()),
+                limits.locksPerSession(),
+                limits.waitersPerSession(),
+                limits.locksPerVolume(),
+                limits.waitersPerVolume(),
+                limits.sessions(),
+                limits.volumes(),
+                limits.nameLength());
     }
 
     private static void require(boolean holds, String message) {

@@ -1,6 +1,8 @@
 package io.terminus.lockmgr.grpc;
 
+import io.grpc.ServerServiceDefinition;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.terminus.lockmgr.grpc.LockLoop.Step;
@@ -22,14 +24,20 @@ import io.terminus.proto.lock.v1.GetValue;
 import io.terminus.proto.lock.v1.Granted;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.OpenSessionRequest;
+import io.terminus.proto.lock.v1.OperateRequest;
 import io.terminus.proto.lock.v1.Operation;
+import io.terminus.proto.lock.v1.Part;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.ReleaseLockRequest;
 import io.terminus.proto.lock.v1.ServerMessage;
 import io.terminus.proto.lock.v1.ValueBlock;
+import io.terminus.proto.lock.v1.WatchMessage;
+import io.terminus.proto.lock.v1.WatchRequest;
 import io.terminus.proto.lock.v1.Welcome;
 import java.security.SecureRandom;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
@@ -38,10 +46,12 @@ import java.util.concurrent.atomic.AtomicLong;
 /**
  * Session streams and unary calls. gRPC's threads parse and queue; everything that decides runs in steps of the loop.
  *
+ * <p>The session method sends bytes that were written as they go out, see {@link ServerMessageWriter}.
+ *
  * <p>A stream has at most {@value #MESSAGES_IN_WORK} messages in work, then it is not read: the client feels that as
  * back-pressure. What a client is told, and how much of it may wait, is {@link SessionStream}'s.
  */
-public final class LockService extends LockServiceGrpc.LockServiceImplBase {
+public final class LockService {
 
     private static final int MESSAGES_IN_WORK = 4;
     private static final int SESSION_ID_BYTES = 16;
@@ -49,91 +59,175 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
     /** Ids of requests that have none of their own; far above what a client that counts from 1 reaches. */
     private static final long FIRST_CHOSEN_REQUEST_ID = 1L << 62;
 
+    private static final int CHOSEN_BITS = 38;
+
     private static final String NO_SESSION = "session_id is empty; OpenSession gives one";
+
+    /** The most that a client's library takes, and what a session's locks are told in when it comes back. */
+    private static final int MAX_WELCOME_BYTES = 256 << 20;
 
     private final LockLoop loop;
     private final SessionDesk desk;
-    private final int outboundLimit;
+    private final WatchDesk watches;
+    private final ServiceLimits limits;
     private final SecureRandom random = new SecureRandom();
-    private final AtomicLong chosenRequestIds = new AtomicLong(FIRST_CHOSEN_REQUEST_ID);
+    private final AtomicLong chosenRequestIds;
 
     /** Offered with every acquire, used up by one that brings a volume into being. Owner thread. */
     private String nextVolumeUuid = UUID.randomUUID().toString();
 
-    /** @param outboundLimit how many answers and events may wait for a client that does not read them */
-    public LockService(LockLoop loop, SessionDesk desk, int outboundLimit) {
+    /** @param epoch of this start: ids chosen in it are above those of starts before, which locks may remember */
+    public LockService(LockLoop loop, SessionDesk desk, WatchDesk watches, ServiceLimits limits, long epoch) {
         this.loop = loop;
         this.desk = desk;
-        this.outboundLimit = outboundLimit;
+        this.watches = watches;
+        this.limits = limits;
+        this.chosenRequestIds = new AtomicLong(FIRST_CHOSEN_REQUEST_ID + (epoch << CHOSEN_BITS));
     }
 
-    @Override
-    public StreamObserver<ClientMessage> session(StreamObserver<ServerMessage> out) {
-        return new Inbound((ServerCallStreamObserver<ServerMessage>) out);
+    /** The service as gRPC is to serve it. */
+    public ServerServiceDefinition bind() {
+        return EncodedSession.bind(
+                new Calls().bindService(), out -> new Inbound((ServerCallStreamObserver<byte[]>) out));
     }
 
-    @Override
-    public void openSession(OpenSessionRequest request, StreamObserver<Welcome> out) {
-        UnaryCall<Welcome> call = new UnaryCall<>(out);
-        loop.submit(call.step(turn -> {
-            Opening opening = open(turn, request.getOwner(), request.getTtlMillis());
-            turn.afterwards(() -> {
-                switch (opening) {
-                    case Opened opened -> call.reply(opened.welcome());
-                    case NotOpened not -> call.fail(Refusals.toProto(not.reason()), not.message());
-                }
-            });
-        }));
-    }
-
-    @Override
-    public void closeSession(CloseSessionRequest request, StreamObserver<CloseSessionResponse> out) {
-        UnaryCall<CloseSessionResponse> call = new UnaryCall<>(out);
-        loop.submit(call.step(turn -> {
-            turn.apply(new Command.CloseSession(request.getSessionId(), "closed by its client"));
-            turn.afterwards(() -> call.reply(CloseSessionResponse.getDefaultInstance()));
-        }));
-    }
-
-    @Override
-    public void acquireLock(AcquireLockRequest request, StreamObserver<Answer> out) {
-        String sessionId = request.getSessionId();
-        long requestId = request.getRequestId() == 0 ? chosenRequestIds.getAndIncrement() : request.getRequestId();
-        UnaryCall<Answer> call = new UnaryCall<>(out);
-        AnswerCaller caller = new AnswerCaller(call);
-        call.onCancel(() -> loop.submit(turn -> giveUp(turn, sessionId, requestId, caller)));
-        if (sessionId.isEmpty()) {
-            call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
-            return;
+    /** The calls that have one answer, and the watch. */
+    private final class Calls extends LockServiceGrpc.LockServiceImplBase {
+        @Override
+        public void openSession(OpenSessionRequest request, StreamObserver<Welcome> out) {
+            UnaryCall<Welcome> call = new UnaryCall<>(out);
+            loop.submit(call.step(turn -> {
+                Opening opening = open(turn, newSessionId(), request.getOwner(), request.getTtlMillis());
+                turn.afterwards(() -> {
+                    switch (opening) {
+                        case Opened opened -> call.reply(opened.welcome());
+                        case NotOpened not -> call.fail(Refusals.toProto(not.reason()), not.message());
+                    }
+                });
+            }));
         }
-        loop.submit(call.step(turn -> {
-            if (call.cancelled()) {
+
+        @Override
+        public void closeSession(CloseSessionRequest request, StreamObserver<CloseSessionResponse> out) {
+            UnaryCall<CloseSessionResponse> call = new UnaryCall<>(out);
+            loop.submit(call.step(turn -> {
+                turn.apply(new Command.CloseSession(request.getSessionId(), "closed by its client"));
+                turn.afterwards(() -> call.reply(CloseSessionResponse.getDefaultInstance()));
+            }));
+        }
+
+        @Override
+        public void acquireLock(AcquireLockRequest request, StreamObserver<Answer> out) {
+            String sessionId = request.getSessionId();
+            long requestId = request.getRequestId() == 0 ? chosenRequestIds.getAndIncrement() : request.getRequestId();
+            UnaryCall<Answer> call = new UnaryCall<>(out);
+            AnswerCaller caller = new AnswerCaller(call);
+            call.onCancel(() -> loop.submit(turn -> giveUp(turn, sessionId, requestId, caller)));
+            if (sessionId.isEmpty()) {
+                call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
                 return;
             }
-            desk.expect(sessionId, requestId, caller);
-            acquire(turn, sessionId, requestId, request.getAcquire());
-        }));
-    }
-
-    @Override
-    public void releaseLock(ReleaseLockRequest request, StreamObserver<Answer> out) {
-        UnaryCall<Answer> call = new UnaryCall<>(out);
-        if (request.getSessionId().isEmpty()) {
-            call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
-            return;
+            loop.submit(call.step(turn -> {
+                if (call.cancelled()) {
+                    return;
+                }
+                desk.expect(sessionId, requestId, caller);
+                acquire(turn, sessionId, requestId, request.getAcquire());
+            }));
         }
-        loop.submit(call.step(turn -> {
-            long requestId = chosenRequestIds.getAndIncrement();
-            desk.expect(request.getSessionId(), requestId, new AnswerCaller(call));
-            turn.apply(new Command.Release(request.getSessionId(), requestId, request.getLockId()));
-        }));
+
+        @Override
+        public void releaseLock(ReleaseLockRequest request, StreamObserver<Answer> out) {
+            UnaryCall<Answer> call = new UnaryCall<>(out);
+            if (request.getSessionId().isEmpty()) {
+                call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
+                return;
+            }
+            loop.submit(call.step(turn -> {
+                long requestId = chosenRequestIds.getAndIncrement();
+                desk.expect(request.getSessionId(), requestId, new AnswerCaller(call));
+                turn.apply(new Command.Release(request.getSessionId(), requestId, request.getLockId()));
+            }));
+        }
+
+        @Override
+        public void getValueBlock(GetValue request, StreamObserver<ValueBlock> out) {
+            UnaryCall<ValueBlock> call = new UnaryCall<>(out);
+            loop.submit(call.step(
+                    turn -> turn.afterwards(() -> call.reply(Wire.value(turn.table(), request.getVolume())))));
+        }
+
+        @Override
+        public void operate(OperateRequest request, StreamObserver<Answer> out) {
+            UnaryCall<Answer> call = new UnaryCall<>(out);
+            AnswerCaller caller = new AnswerCaller(call);
+            String sessionId = request.getSessionId();
+            Operation operation = request.getOperation();
+            long requestId =
+                    operation.getRequestId() == 0 ? chosenRequestIds.getAndIncrement() : operation.getRequestId();
+            if (operation.hasAcquire()) {
+                call.onCancel(() -> loop.submit(turn -> giveUp(turn, sessionId, requestId, caller)));
+            }
+            if (sessionId.isEmpty()) {
+                call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
+                return;
+            }
+            loop.submit(call.step(turn -> {
+                if (!call.cancelled()) {
+                    desk.expect(sessionId, requestId, caller);
+                    LockService.this.operate(turn, sessionId, requestId, operation);
+                }
+            }));
+        }
+
+        @Override
+        public void watch(WatchRequest request, StreamObserver<WatchMessage> out) {
+            ServerCallStreamObserver<WatchMessage> call = (ServerCallStreamObserver<WatchMessage>) out;
+            Watching watching = new Watching(request.getVolume(), call);
+            call.setOnReadyHandler(watching::ready);
+            call.setOnCancelHandler(watching::leave);
+            loop.submit(watching);
+        }
     }
 
-    @Override
-    public void getValueBlock(GetValue request, StreamObserver<ValueBlock> out) {
-        UnaryCall<ValueBlock> call = new UnaryCall<>(out);
-        loop.submit(call.step(
-                turn -> turn.afterwards(() -> call.reply(Wire.value(turn.table(), request.getVolume())))));
+    /** A watch, from its call to its end. */
+    private final class Watching implements Step {
+        private final Watcher watcher;
+
+        Watching(String volume, ServerCallStreamObserver<WatchMessage> call) {
+            // The owner of the loop asks as well, and must not wait for room in its own queue.
+            this.watcher = new Watcher(
+                    volume,
+                    limits.watchBacklog(),
+                    call,
+                    w -> Thread.startVirtualThread(() -> loop.submit(turn -> watches.next(turn, w))));
+        }
+
+        @Override
+        public void run(Turn turn) {
+            watches.open(turn, watcher);
+        }
+
+        @Override
+        public void refused() {
+            watcher.end(stopping());
+        }
+
+        void ready() {
+            watcher.send();
+            watcher.askForPiece();
+        }
+
+        void leave() {
+            watcher.gone();
+            loop.submit(turn -> watches.leave(turn, watcher));
+        }
+    }
+
+    private static StatusRuntimeException stopping() {
+        return Status.UNAVAILABLE
+                .withDescription("the lock manager is stopping")
+                .asRuntimeException();
     }
 
     /** The client's half of a session stream. gRPC calls it from one thread at a time. */
@@ -144,8 +238,8 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         /** Empty until attached. Owner thread. */
         private String sessionId = "";
 
-        Inbound(ServerCallStreamObserver<ServerMessage> call) {
-            this.stream = new SessionStream(call, outboundLimit);
+        Inbound(ServerCallStreamObserver<byte[]> call) {
+            this.stream = new SessionStream(call, limits.outbound());
             call.disableAutoRequest();
             call.setOnReadyHandler(stream::drain);
             call.setOnCancelHandler(() -> leave(false));
@@ -177,9 +271,7 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
 
                 @Override
                 public void refused() {
-                    stream.abort(Status.UNAVAILABLE
-                            .withDescription("the lock manager is stopping")
-                            .asRuntimeException());
+                    stream.abort(stopping());
                 }
             });
         }
@@ -201,32 +293,62 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
             if (!desk.speaksFor(sessionId, stream)) {
                 return;
             }
-            // A client acknowledges before it asks for more, wherever in the message the acknowledgement stands.
-            for (Operation operation : message.getOperationsList()) {
-                if (acknowledges(operation)) {
-                    operate(turn, sessionId, operation);
-                }
-            }
-            for (Operation operation : message.getOperationsList()) {
-                if (!acknowledges(operation)) {
-                    operate(turn, sessionId, operation);
-                }
-            }
+            operateAll(turn, message);
             if (message.hasRenew()) {
                 turn.apply(new Command.Renew(sessionId, message.getRenew().getSequence()));
             }
         }
 
+        /** A client acknowledges before it asks for more, wherever in the message the acknowledgement stands. */
+        private void operateAll(Turn turn, ClientMessage message) {
+            int count = message.getOperationsCount();
+            if (count > limits.operationsPerMessage()) {
+                for (Operation operation : message.getOperationsList()) {
+                    refuse(
+                            turn,
+                            sessionId,
+                            operation.getRequestId(),
+                            Reason.LIMIT_EXCEEDED,
+                            "one of " + count + " operations in a message; the most allowed are "
+                                    + limits.operationsPerMessage() + ", and none of these was done");
+                }
+                return;
+            }
+            int acknowledgements = 0;
+            for (int i = 0; i < count; i++) {
+                Operation operation = message.getOperations(i);
+                if (acknowledges(operation)) {
+                    acknowledgements++;
+                    operate(turn, sessionId, operation.getRequestId(), operation);
+                }
+            }
+            for (int i = 0; acknowledgements < count && i < count; i++) {
+                Operation operation = message.getOperations(i);
+                if (acknowledgements == 0 || !acknowledges(operation)) {
+                    operate(turn, sessionId, operation.getRequestId(), operation);
+                }
+            }
+        }
+
         private void attach(Turn turn, Attach attach) {
             Opening opening = attach.getSessionId().isEmpty()
-                    ? open(turn, attach.getOwner(), attach.getTtlMillis())
-                    : reattach(turn, attach.getSessionId());
+                    ? open(turn, newSessionId(), attach.getOwner(), attach.getTtlMillis())
+                    : attach.getMayReassert() ? reopen(turn, attach) : reattach(turn, attach.getSessionId());
             switch (opening) {
                 case NotOpened not -> turn.afterwards(() -> stream.end(Refusals.status(not.reason(), not.message())));
                 case Opened opened -> {
-                    sessionId = opened.welcome().getSessionId();
+                    String id = opened.welcome().getSessionId();
+                    byte[] welcome = encode(opened, turn.table().heldBy(id));
+                    if (welcome.length > MAX_WELCOME_BYTES) {
+                        turn.afterwards(() -> stream.end(Refusals.status(
+                                Reason.LIMIT_EXCEEDED,
+                                "what session " + id + " holds takes " + welcome.length
+                                        + " bytes to tell; the most that can be told are " + MAX_WELCOME_BYTES)));
+                        return;
+                    }
+                    sessionId = id;
                     desk.claim(sessionId, stream);
-                    turn.afterwards(() -> desk.attach(sessionId, stream, opened.welcome()));
+                    turn.afterwards(() -> desk.attach(sessionId, stream, welcome));
                     // What was said on an older stream may have been lost with it.
                     for (Notice event : turn.table().unansweredEvents(sessionId)) {
                         turn.afterwards(() -> desk.deliver(event, turn.table(), turn.nowNanos()));
@@ -245,8 +367,7 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
         return operation.hasLostAck() || operation.hasRecallProgress();
     }
 
-    private void operate(Turn turn, String sessionId, Operation operation) {
-        long id = operation.getRequestId();
+    private void operate(Turn turn, String sessionId, long id, Operation operation) {
         switch (operation.getKindCase()) {
             case ACQUIRE -> acquire(turn, sessionId, id, operation.getAcquire());
             case CANCEL ->
@@ -343,20 +464,51 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
             refuse(turn, sessionId, requestId, Reason.INVALID_MODE, Wire.notAMode(acquire.getModeValue()));
             return;
         }
+        int ranges = 1 + acquire.getAlsoCount();
+        if (ranges > limits.rangesPerRequest()) {
+            refuse(
+                    turn,
+                    sessionId,
+                    requestId,
+                    Reason.LIMIT_EXCEEDED,
+                    "request for " + ranges + " ranges; the most allowed are " + limits.rangesPerRequest());
+            return;
+        }
+        List<Command.Part> also = List.of();
+        if (ranges > 1) {
+            also = new ArrayList<>(ranges - 1);
+            for (Part part : acquire.getAlsoList()) {
+                Mode ofPart = Wire.mode(part.getMode());
+                if (ofPart == null) {
+                    refuse(turn, sessionId, requestId, Reason.INVALID_MODE, Wire.notAMode(part.getModeValue()));
+                    return;
+                }
+                also.add(new Command.Part(
+                        part.getVolume(),
+                        UUID.randomUUID().toString(),
+                        part.getRange().getStart(),
+                        part.getRange().getEnd(),
+                        ofPart));
+            }
+        }
+        Range range = acquire.getRange();
+        Range desired = acquire.getDesired();
         LockTable.Decision decision = turn.apply(new Command.Acquire(
                 sessionId,
                 requestId,
                 acquire.getVolume(),
                 nextVolumeUuid,
-                acquire.getRange().getStart(),
-                acquire.getRange().getEnd(),
+                range.getStart(),
+                range.getEnd(),
                 mode,
                 Wire.nanos(acquire.getWaitMillis()),
-                acquire.getStandby()));
-        for (Change change : decision.changes()) {
-            if (change instanceof Change.VolumePut) {
-                nextVolumeUuid = UUID.randomUUID().toString();
-            }
+                acquire.getStandby(),
+                desired.getStart(),
+                desired.getEnd(),
+                also));
+        // A volume is the first thing a decision says if it came into being.
+        if (!decision.changes().isEmpty() && decision.changes().getFirst() instanceof Change.VolumePut) {
+            nextVolumeUuid = UUID.randomUUID().toString();
         }
     }
 
@@ -380,14 +532,18 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
 
     private sealed interface Opening {}
 
+    /** The welcome lacks what the session holds. */
     private record Opened(Welcome welcome) implements Opening {}
 
     private record NotOpened(Reason reason, String message) implements Opening {}
 
-    private Opening open(Turn turn, String owner, long ttlMillis) {
+    private String newSessionId() {
         byte[] id = new byte[SESSION_ID_BYTES];
         random.nextBytes(id);
-        String sessionId = HexFormat.of().formatHex(id);
+        return HexFormat.of().formatHex(id);
+    }
+
+    private Opening open(Turn turn, String sessionId, String owner, long ttlMillis) {
         LockTable.Decision decision = turn.apply(new Command.OpenSession(sessionId, owner, Wire.nanos(ttlMillis)));
         for (Notice notice : decision.notices()) {
             if (notice instanceof Notice.Refused refused) {
@@ -395,6 +551,19 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
             }
         }
         return reattach(turn, sessionId);
+    }
+
+    /** The session, or one anew under its id if the table may have forgotten it. */
+    private Opening reopen(Turn turn, Attach attach) {
+        String sessionId = attach.getSessionId();
+        if (turn.table().session(sessionId).isPresent() || !turn.table().recovering()) {
+            return reattach(turn, sessionId);
+        }
+        return switch (open(turn, sessionId, attach.getOwner(), attach.getTtlMillis())) {
+            case Opened opened ->
+                new Opened(opened.welcome().toBuilder().setReassert(true).build());
+            case NotOpened not -> not;
+        };
     }
 
     private static Opening reattach(Turn turn, String sessionId) {
@@ -406,14 +575,26 @@ public final class LockService extends LockServiceGrpc.LockServiceImplBase {
                     "session '" + sessionId + "' is not known: it has ended, and what it held is released");
         }
         long ttlNanos = session.get().ttlNanos();
-        Welcome.Builder welcome = Welcome.newBuilder()
+        return new Opened(Welcome.newBuilder()
                 .setSessionId(sessionId)
                 .setTtlMillis(TimeUnit.NANOSECONDS.toMillis(ttlNanos))
                 .setMarginMillis(TimeUnit.NANOSECONDS.toMillis(LockTable.marginNanos(ttlNanos)))
-                .setEpoch(table.epoch());
-        for (Notice.Granted granted : table.heldBy(sessionId)) {
-            welcome.addHeld(Wire.granted(granted));
+                .setEpoch(table.epoch())
+                .build());
+    }
+
+    /**
+     * A ServerMessage with the welcome and what the session holds. It is one message however much that is: 80 to 100 bytes a
+     * lock, so a million locks are some 90 MB for a moment, which the limits of a session bound.
+     */
+    private static byte[] encode(Opened opened, List<Notice.Granted> held) {
+        ServerMessageWriter welcome = new ServerMessageWriter();
+        welcome.message(opened.welcome());
+        for (Notice.Granted granted : held) {
+            welcome.granted(Welcome.HELD_FIELD_NUMBER, granted);
         }
-        return new Opened(welcome.build());
+        ServerMessageWriter message = new ServerMessageWriter();
+        message.field(ServerMessage.WELCOME_FIELD_NUMBER, welcome);
+        return message.take();
     }
 }

@@ -6,7 +6,6 @@ import io.terminus.lockmgr.lock.Notice;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.Refused;
-import io.terminus.proto.lock.v1.Welcome;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -33,6 +32,11 @@ public final class SessionDesk {
     /** Streams that have something to send at the end of the turn, by session. */
     private final Map<String, SessionStream> touched = new LinkedHashMap<>();
 
+    /** The stream found last in this turn, because what one message asked for is answered in a row. */
+    private @Nullable SessionStream spokeLast;
+
+    private String spokeLastTo = "";
+
     /** A unary call that waits for one answer. */
     interface Caller {
         void answered(Answer answer);
@@ -53,7 +57,17 @@ public final class SessionDesk {
     /** Takes one notice; streams get it at {@link #endOfTurn}. */
     public void deliver(Notice notice, LockTable table, long nowNanos) {
         switch (notice) {
-            case Notice.Answer answer -> answer(answer.sessionId(), Wire.answer(answer, table));
+            case Notice.Answer answer -> {
+                Caller caller = forget(answer.sessionId(), answer.requestId());
+                if (caller != null) {
+                    caller.answered(Wire.answer(answer, table));
+                    return;
+                }
+                SessionStream stream = stream(answer.sessionId());
+                if (stream != null) {
+                    stream.add(answer, table);
+                }
+            }
             case Notice.Recall recall -> {
                 SessionStream stream = stream(recall.sessionId());
                 if (stream != null) {
@@ -84,6 +98,8 @@ public final class SessionDesk {
             }
         });
         touched.clear();
+        spokeLastTo = "";
+        spokeLast = null;
     }
 
     /** The store failed: whether what this answers was done is not known. */
@@ -103,6 +119,7 @@ public final class SessionDesk {
         for (SessionStream stream : streams.values()) {
             stream.end(Status.UNAVAILABLE.withDescription(why).asRuntimeException());
         }
+        spokeLast = null;
         streams.clear();
         claims.clear();
         touched.clear();
@@ -128,8 +145,13 @@ public final class SessionDesk {
         return claims.get(sessionId) == stream;
     }
 
-    /** From now on the stream hears what the session is told; another one before it is ended. */
-    void attach(String sessionId, SessionStream stream, Welcome welcome) {
+    /**
+     * From now on the stream hears what the session is told; another one before it is ended.
+     *
+     * @param welcome an encoded ServerMessage
+     */
+    void attach(String sessionId, SessionStream stream, byte[] welcome) {
+        spokeLast = null;
         SessionStream before = streams.put(sessionId, stream);
         if (before != null) {
             touched.remove(sessionId);
@@ -146,6 +168,7 @@ public final class SessionDesk {
     }
 
     void detach(String sessionId, SessionStream stream) {
+        spokeLast = null;
         streams.remove(sessionId, stream);
         claims.remove(sessionId, stream);
     }
@@ -173,7 +196,7 @@ public final class SessionDesk {
 
     /** Returns the caller that waited; null if it has its answer. */
     private @Nullable Caller forget(String sessionId, long requestId) {
-        Map<Long, Caller> ofSession = callers.get(sessionId);
+        Map<Long, Caller> ofSession = callers.isEmpty() ? null : callers.get(sessionId);
         if (ofSession == null) {
             return null;
         }
@@ -191,6 +214,10 @@ public final class SessionDesk {
     }
 
     private @Nullable SessionStream stream(String sessionId) {
+        SessionStream last = spokeLast;
+        if (last != null && spokeLastTo.equals(sessionId) && !last.over()) {
+            return last;
+        }
         SessionStream stream = streams.get(sessionId);
         if (stream == null) {
             return null;
@@ -200,12 +227,15 @@ public final class SessionDesk {
             return null;
         }
         touched.put(sessionId, stream);
+        spokeLast = stream;
+        spokeLastTo = sessionId;
         return stream;
     }
 
     private void end(String sessionId, String why) {
         String sentence = "session " + sessionId + " is over: " + why;
         claims.remove(sessionId);
+        spokeLast = null;
         SessionStream stream = streams.remove(sessionId);
         if (stream != null) {
             touched.remove(sessionId);

@@ -3,11 +3,12 @@ package io.terminus.lockmgr.grpc;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
+import io.terminus.lockmgr.lock.LockTable;
+import io.terminus.lockmgr.lock.Notice;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.RenewalAnswer;
 import io.terminus.proto.lock.v1.ServerMessage;
-import io.terminus.proto.lock.v1.Welcome;
 import java.util.ArrayDeque;
 
 /**
@@ -28,51 +29,64 @@ final class SessionStream {
     private static final int RENEWAL = 3;
 
     /** So large a message is sent although more would fit its order: far below the 4 MiB that gRPC clients take. */
-    private static final int MESSAGE_BYTES = 1 << 20;
+    static final int MESSAGE_BYTES = 1 << 20;
 
-    private final ServerCallStreamObserver<ServerMessage> out;
+    private final ServerCallStreamObserver<byte[]> out;
     private final int limit;
 
-    private ServerMessage.Builder building = ServerMessage.newBuilder();
+    private final ServerMessageWriter building = new ServerMessageWriter();
     private int buildingRank;
     private int buildingItems;
-    private int buildingBytes;
 
     private final ArrayDeque<Queued> queue = new ArrayDeque<>(); // guarded by this
     private int queuedItems; // guarded by this
-    private boolean over; // guarded by this
+    private volatile boolean over; // written under this
 
-    private record Queued(ServerMessage message, int items) {}
+    private record Queued(byte[] message, int items) {}
 
-    SessionStream(ServerCallStreamObserver<ServerMessage> out, int limit) {
+    SessionStream(ServerCallStreamObserver<byte[]> out, int limit) {
         this.out = out;
         this.limit = limit;
     }
 
-    void welcome(Welcome welcome) {
+    /** @param welcome an encoded ServerMessage */
+    void welcome(byte[] welcome) {
         cut();
-        building.setWelcome(welcome);
-        added(EVENTS, welcome.getSerializedSize());
+        enqueue(new Queued(welcome, 1));
     }
 
     void add(Event event) {
         order(EVENTS);
-        building.addEvents(event);
-        added(EVENTS, event.getSerializedSize());
+        building.field(ServerMessage.EVENTS_FIELD_NUMBER, event);
+        added(EVENTS);
     }
 
     void add(Answer answer) {
         order(ANSWERS);
-        building.addAnswers(answer);
-        added(ANSWERS, answer.getSerializedSize());
+        building.field(ServerMessage.ANSWERS_FIELD_NUMBER, answer);
+        added(ANSWERS);
+    }
+
+    void add(Notice.Answer answer, LockTable table) {
+        order(ANSWERS);
+        switch (answer) {
+            case Notice.Granted granted -> building.granted(granted);
+            case Notice.Done done -> building.done(done.requestId());
+            case Notice.GrantedAll a -> building.field(ServerMessage.ANSWERS_FIELD_NUMBER, Wire.answer(a, table));
+            case Notice.ValueStored a -> building.field(ServerMessage.ANSWERS_FIELD_NUMBER, Wire.answer(a, table));
+            case Notice.Refused a -> building.field(ServerMessage.ANSWERS_FIELD_NUMBER, Wire.answer(a, table));
+        }
+        added(ANSWERS);
     }
 
     void addRenewal(long sequence) {
         if (buildingRank == RENEWAL) {
             cut();
         }
-        building.setRenewal(RenewalAnswer.newBuilder().setSequence(sequence));
-        added(RENEWAL, 0);
+        building.field(
+                ServerMessage.RENEWAL_FIELD_NUMBER,
+                RenewalAnswer.newBuilder().setSequence(sequence).build());
+        added(RENEWAL);
     }
 
     /** Ends a turn. */
@@ -113,7 +127,7 @@ final class SessionStream {
         queue.clear();
     }
 
-    synchronized boolean over() {
+    boolean over() {
         return over;
     }
 
@@ -130,41 +144,38 @@ final class SessionStream {
         }
     }
 
-    private void added(int rank, int bytes) {
+    private void added(int rank) {
         buildingRank = Math.max(buildingRank, rank);
         buildingItems++;
-        buildingBytes += bytes;
-        if (buildingBytes > MESSAGE_BYTES) {
+        if (building.length() > MESSAGE_BYTES) {
             cut();
         }
     }
 
     private void cut() {
-        if (buildingItems == 0) {
+        if (buildingItems > 0) {
+            Queued message = new Queued(building.take(), buildingItems);
+            buildingRank = 0;
+            buildingItems = 0;
+            enqueue(message);
+        }
+    }
+
+    private synchronized void enqueue(Queued message) {
+        if (over) {
             return;
         }
-        Queued message = new Queued(building.build(), buildingItems);
-        building = ServerMessage.newBuilder();
-        buildingRank = 0;
-        buildingItems = 0;
-        buildingBytes = 0;
-        synchronized (this) {
-            if (over) {
-                return;
-            }
-            queue.add(message);
-            queuedItems += message.items();
-            // One message always fits, however large the turn was.
-            if (queuedItems > limit && queue.size() > 1) {
-                drain();
-            }
-            if (queuedItems > limit && queue.size() > 1) {
-                queue.clear();
-                stop(Status.RESOURCE_EXHAUSTED
-                        .withDescription("the client left more than " + limit
-                                + " answers and events unread; the session lives on, attach to it again")
-                        .asRuntimeException());
-            }
+        queue.add(message);
+        queuedItems += message.items();
+        // One message always fits, however large the turn was.
+        if (queuedItems > limit && queue.size() > 1) {
+            drain();
+        }
+        if (queuedItems > limit && queue.size() > 1) {
+            stop(Status.RESOURCE_EXHAUSTED
+                    .withDescription("the client left more than " + limit
+                            + " answers and events unread; the session lives on, attach to it again")
+                    .asRuntimeException());
         }
     }
 

@@ -1,6 +1,8 @@
 package io.terminus.lockmgr.grpc;
 
 import com.google.protobuf.UnsafeByteOperations;
+import io.terminus.lockmgr.lock.ClaimView;
+import io.terminus.lockmgr.lock.LockEvent;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Notice;
@@ -10,11 +12,13 @@ import io.terminus.proto.lock.v1.Done;
 import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.Granted;
 import io.terminus.proto.lock.v1.GrantedAll;
+import io.terminus.proto.lock.v1.LockInfo;
 import io.terminus.proto.lock.v1.Lost;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Recall;
 import io.terminus.proto.lock.v1.Refused;
 import io.terminus.proto.lock.v1.ValueBlock;
+import io.terminus.proto.lock.v1.WatchMessage;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -53,15 +57,69 @@ final class Wire {
     }
 
     static Granted granted(Notice.Granted granted) {
-        return Granted.newBuilder()
+        Granted.Builder to = Granted.newBuilder()
                 .setLockId(granted.lockId())
                 .setVolume(granted.volume())
                 .setVolumeUuid(granted.volumeUuid())
-                .setRequested(range(granted.requestedStart(), granted.requestedEnd()))
                 .setRange(range(granted.start(), granted.end()))
                 .setMode(mode(granted.mode()))
-                .setToken(granted.token())
+                .setToken(granted.token());
+        if (granted.requestedStart() != granted.start() || granted.requestedEnd() != granted.end()) {
+            to.setRequested(range(granted.requestedStart(), granted.requestedEnd()));
+        }
+        return to.build();
+    }
+
+    static LockInfo info(ClaimView claim) {
+        LockInfo.Builder to = LockInfo.newBuilder()
+                .setId(claim.id())
+                .setVolume(claim.volume())
+                .setRange(range(claim.start(), claim.end()))
+                .setMode(mode(claim.mode()))
+                .setSessionId(claim.sessionId())
+                .setOwner(claim.owner())
+                .setRequestId(claim.requestId());
+        switch (claim) {
+            case ClaimView.LockView lock -> {
+                to.setToken(lock.token())
+                        .setRevoked(lock.revoked())
+                        .setRecalled(lock.recalled())
+                        .setDelayed(lock.delayed());
+                if (lock.requestedStart() != lock.start() || lock.requestedEnd() != lock.end()) {
+                    to.setRequested(range(lock.requestedStart(), lock.requestedEnd()));
+                }
+            }
+            case ClaimView.WaiterView waiter ->
+                to.setStandby(waiter.standby())
+                        .setConvertsLockId(waiter.convertsLockId())
+                        .addAllBlockedBy(waiter.blockedBy());
+        }
+        return to.build();
+    }
+
+    static WatchMessage watched(LockEvent event, long unixMillis) {
+        return WatchMessage.newBuilder()
+                .setEvent(io.terminus.proto.lock.v1.LockEvent.newBuilder()
+                        .setKind(kind(event.kind()))
+                        .setLock(info(event.claim()))
+                        .setWhy(event.why())
+                        .setValueVersion(event.valueVersion())
+                        .setTimeUnixMillis(unixMillis))
                 .build();
+    }
+
+    static io.terminus.proto.lock.v1.LockEvent.Kind kind(LockEvent.Kind kind) {
+        return switch (kind) {
+            case GRANTED -> io.terminus.proto.lock.v1.LockEvent.Kind.GRANTED;
+            case CHANGED -> io.terminus.proto.lock.v1.LockEvent.Kind.CHANGED;
+            case RELEASED -> io.terminus.proto.lock.v1.LockEvent.Kind.RELEASED;
+            case EXPIRED -> io.terminus.proto.lock.v1.LockEvent.Kind.EXPIRED;
+            case REVOKED -> io.terminus.proto.lock.v1.LockEvent.Kind.REVOKED;
+            case WAITING -> io.terminus.proto.lock.v1.LockEvent.Kind.WAITING;
+            case GAVE_UP -> io.terminus.proto.lock.v1.LockEvent.Kind.GAVE_UP;
+            case RECALLED -> io.terminus.proto.lock.v1.LockEvent.Kind.RECALLED;
+            case VALUE_PUT -> io.terminus.proto.lock.v1.LockEvent.Kind.VALUE_PUT;
+        };
     }
 
     static Event event(Notice.Recall recall, long nowNanos) {

@@ -1198,6 +1198,19 @@ public final class LockTable {
         return ids;
     }
 
+    /** From now on decisions carry the events of this volume, or no longer do. */
+    public void watch(String volume, boolean on) {}
+
+    /** What is in the way of a waiting request, locks first; empty if no such request waits. */
+    public Optional<List<ClaimView>> blockers(String sessionId, long requestId) {
+        return Optional.empty();
+    }
+
+    /** How much is held and waited for; [0, 0): from the first to the last byte locked or waited for. */
+    public List<LockQuery.Bucket> contention(String volume, long start, long end, int buckets) {
+        return List.of();
+    }
+
     /** All sessions, by id. */
     public List<SessionView> sessions() {
         return sessions.values().stream()

@@ -4,6 +4,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.lockmgr.grpc.SessionDesk;
+import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
@@ -20,6 +21,22 @@ final class TestServer implements AutoCloseable {
 
     static final Duration TTL = Duration.ofSeconds(20);
 
+    static final LockManagerProperties.Limits LIMITS = new LockManagerProperties.Limits(
+            100,
+            100,
+            10_000,
+            1000,
+            10_000,
+            1000,
+            128,
+            DataSize.ofKilobytes(4),
+            64,
+            4096,
+            DataSize.ofMegabytes(4),
+            10,
+            100);
+
+    final SimpleMeterRegistry registry = new SimpleMeterRegistry();
     final LockManager manager;
     final DecisionStore store;
     final CountDownLatch failed = new CountDownLatch(1);
@@ -31,6 +48,10 @@ final class TestServer implements AutoCloseable {
     }
 
     TestServer(Path directory, int outboundLimit, String bootId) {
+        this(directory, outboundLimit, bootId, LIMITS);
+    }
+
+    TestServer(Path directory, int outboundLimit, String bootId, LockManagerProperties.Limits limits) {
         LockManagerProperties properties = new LockManagerProperties(
                 directory,
                 0,
@@ -43,16 +64,26 @@ final class TestServer implements AutoCloseable {
                 DataSize.ofMegabytes(64),
                 1000,
                 0,
-                outboundLimit);
+                outboundLimit,
+                limits);
         store = DecisionStore.open(new StoreSettings(
                 directory, bootId, 1 << 20, 1000, 100, properties.maxTtl().toNanos(), 0));
         SessionDesk desk = new SessionDesk();
+        WatchDesk watches = new WatchDesk(limits.watchers());
+        AuditLog audit = new AuditLog(directory);
         BootClock clock = new BootClock();
         LockTable table = LockManagerApplication.table(properties, store, clock.getAsLong());
         manager = new LockManager(
-                table, store, desk, clock, new LockMetrics(new SimpleMeterRegistry(), store), failed::countDown);
+                table,
+                store,
+                desk,
+                watches,
+                audit,
+                clock,
+                new LockMetrics(registry, store, watches::count),
+                failed::countDown);
         manager.start();
-        server = new GrpcServer(properties, manager, desk);
+        server = new GrpcServer(properties, manager, desk, watches, audit, store.epoch());
         server.start();
         channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
                 .usePlaintext()
