@@ -40,7 +40,9 @@ class ArchitectureTest {
             .optionalLayer("ranges")
             .definedBy("io.terminus.ranges..")
             .optionalLayer("lock client")
-            .definedBy("io.terminus.lockmgr..")
+            .definedBy("io.terminus.lockmgr.client..")
+            .optionalLayer("fencing")
+            .definedBy("io.terminus.lockmgr.fencing..")
             .optionalLayer("proto")
             .definedBy("io.terminus.proto..")
             .whereLayer("app")
@@ -62,7 +64,9 @@ class ArchitectureTest {
             .whereLayer("net")
             .mayOnlyBeAccessedByLayers("app", "nbd", "peer")
             .whereLayer("ranges")
-            .mayOnlyBeAccessedByLayers("volume", "lock", "lock client")
+            .mayOnlyBeAccessedByLayers("volume", "lock", "lock client", "fencing")
+            .whereLayer("fencing")
+            .mayOnlyBeAccessedByLayers("volume")
             .whereLayer("lock client")
             .mayOnlyBeAccessedByLayers("lock");
 

@@ -1,37 +1,21 @@
 package io.terminus.lockmgr.client;
 
-import io.github.resilience4j.core.IntervalFunction;
 import io.grpc.ManagedChannel;
-import io.grpc.Status.Code;
-import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
-import io.grpc.stub.ClientCallStreamObserver;
-import io.grpc.stub.ClientResponseObserver;
 import io.grpc.stub.StreamObserver;
 import io.netty.channel.ChannelOption;
-import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
-import io.terminus.proto.lock.v1.ServerMessage;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.LockSupport;
-import java.util.function.LongConsumer;
 import java.util.regex.Pattern;
-import org.agrona.collections.Long2ObjectHashMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -176,47 +160,10 @@ public final class LockClient implements AutoCloseable {
     /** A Welcome names every lock held, at some 100 bytes each. */
     private static final int MAX_MESSAGE_BYTES = 256 << 20;
 
-    /** Messages that may wait for the owner thread; the rest waits in the connection. */
-    private static final int MAX_UNREAD_MESSAGES = 16;
-
-    private static final LongConsumer NOTHING = now -> {};
-
     private final Config config;
     private final ManagedChannel channel;
-    private final IntervalFunction backOff;
-    private final Thread ownerThread;
-    private final ThreadPoolExecutor callbackThread;
-
-    // The way to the owner thread: what is Asked, and LongConsumers that take the time. Bounded by maxInFlight, the
-    // grants, and
-    // MAX_UNREAD_MESSAGES.
-    private final ConcurrentLinkedQueue<Object> inbox = new ConcurrentLinkedQueue<>();
-    private final AtomicBoolean parked = new AtomicBoolean();
+    private final ClientLoop loop;
     private final AtomicInteger inFlight = new AtomicInteger();
-    private final AtomicBoolean closing = new AtomicBoolean();
-    /** Whoever asks from now on runs what it asks. */
-    private volatile boolean ownerless;
-
-    private volatile @Nullable Thread callbacks;
-
-    // The owner's, under the monitor of run().
-    private final SessionCore core;
-    private final Long2ObjectHashMap<Asked<?>> asked = new Long2ObjectHashMap<>();
-    private @Nullable Stream stream;
-    /** On System.nanoTime, for this is about politeness and not about leases. */
-    private long connectAtNanos;
-
-    private boolean connectWanted;
-    private int failedAttempts;
-    private String lastFailure = "";
-    private String sessionToClose = "";
-    private boolean stopped;
-    private boolean readyGiven;
-    private boolean readyRefused;
-
-    // Seen by all.
-    private volatile Status status = new Status(State.CONNECTING, "", 0, 0, 0, "");
-    private volatile CompletableFuture<String> ready = new CompletableFuture<>();
 
     /** Returns at once; {@link #ready()} tells when the session is there. */
     public static LockClient connect(Config config) {
@@ -236,38 +183,28 @@ public final class LockClient implements AutoCloseable {
     /** The channel is closed with the client. */
     static LockClient connect(Config config, ManagedChannel channel) {
         LockClient client = new LockClient(config, channel);
-        client.onOwner(now -> client.core.start());
-        client.ownerThread.start();
+        client.loop.start();
         return client;
     }
 
     private LockClient(Config config, ManagedChannel channel) {
         this.config = config;
         this.channel = channel;
-        this.backOff =
-                IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
-        this.ownerThread = daemon(this::live, "lock-client-" + config.owner);
-        // Bounded by what it carries: one task for each run of the owner that had something to tell.
-        this.callbackThread =
-                new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), this::callbackThread);
-        this.core = new SessionCore(
-                new SessionCore.Settings(config.owner, config.ttl.toNanos(), config.ttl.toNanos()),
-                config.clock,
-                new Changes());
+        this.loop = new ClientLoop(config, channel, new Changes());
     }
 
     /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
     public CompletableFuture<String> ready() {
-        return ready.copy();
+        return loop.ready().copy();
     }
 
     /** Empty while there is none. */
     public String sessionId() {
-        return status.sessionId;
+        return loop.status().sessionId;
     }
 
     public Status status() {
-        return status;
+        return loop.status();
     }
 
     // Locks.
@@ -370,7 +307,7 @@ public final class LockClient implements AutoCloseable {
     }
 
     void requireNotCallbackThread() {
-        if (Thread.currentThread().equals(callbacks)) {
+        if (loop.isCallbackThread(Thread.currentThread())) {
             throw new IllegalStateException("a blocking call on the callback thread would wait for itself");
         }
     }
@@ -380,11 +317,11 @@ public final class LockClient implements AutoCloseable {
     }
 
     void giveUp(Asked<?> given) {
-        onOwner(now -> core.cancel(given.requestId));
+        loop.onOwner(now -> loop.core().cancel(given.requestId));
     }
 
     CompletableFuture<Void> promote(PendingAcquire waiter, Duration wait) {
-        return submit(new Doing(this, (core, now) -> core.promote(waiter.requestId, wait, now)));
+        return loop.submit(new Doing(this, (core, now) -> core.promote(waiter.requestId, wait, now)));
     }
 
     /** What holders want done with their grants. */
@@ -393,18 +330,18 @@ public final class LockClient implements AutoCloseable {
         public CompletableFuture<Void> release(Grant grant) {
             // At once, on the caller's own thread: it must not find itself believed behind this call.
             grant.markGone();
-            return submit(new Doing(LockClient.this, (core, now) -> core.release(grant)));
+            return loop.submit(new Doing(LockClient.this, (core, now) -> core.release(grant)));
         }
 
         @Override
         public void progress(Grant grant, long progress) {
-            onOwner(now -> core.progress(grant, progress));
+            loop.onOwner(now -> loop.core().progress(grant, progress));
         }
 
         @Override
         public CompletableFuture<Void> convert(Grant grant, LockMode mode, Duration wait) {
             Grant.Limit limit = grant.limitTo(mode);
-            return submit(new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
+            return loop.submit(new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
                 @Override
                 void gaveUp() {
                     giveUp(this);
@@ -415,14 +352,14 @@ public final class LockClient implements AutoCloseable {
         @Override
         public CompletableFuture<Void> shrink(Grant grant, LockRange range) {
             Grant.Limit limit = grant.limitTo(range);
-            return submit(new Doing(LockClient.this, (core, now) -> core.shrink(grant, range, limit)));
+            return loop.submit(new Doing(LockClient.this, (core, now) -> core.shrink(grant, range, limit)));
         }
 
         @Override
         public CompletableFuture<Grant> split(Grant grant, long at) {
             LockRange whole = grant.range();
             Grant.Limit limit = grant.limitTo(new LockRange(whole.startInclusive(), at));
-            return submit(new Asked<Grant>(LockClient.this) {
+            return loop.submit(new Asked<Grant>(LockClient.this) {
                 @Override
                 long ask(SessionCore core, long nowNanos) {
                     return core.split(grant, at, whole.endExclusive(), limit);
@@ -510,7 +447,7 @@ public final class LockClient implements AutoCloseable {
             return CompletableFuture.completedFuture(
                     new PutOutcome.Refused(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
         }
-        return submit(new Asked<PutOutcome>(this) {
+        return loop.submit(new Asked<PutOutcome>(this) {
             @Override
             long ask(SessionCore core, long nowNanos) {
                 return core.putValue(grant, expectedVersion, copy);
@@ -532,7 +469,7 @@ public final class LockClient implements AutoCloseable {
     public CompletableFuture<Void> closeSession(String sessionId) {
         CompletableFuture<Void> told = new CompletableFuture<>();
         closeSession(sessionId, config.ttl)
-                .whenComplete((done, failure) -> callBack(List.of((Runnable) () -> {
+                .whenComplete((done, failure) -> loop.callBack(List.of((Runnable) () -> {
                     if (failure == null) {
                         told.complete(null);
                     } else {
@@ -571,15 +508,10 @@ public final class LockClient implements AutoCloseable {
      */
     @Override
     public void close() {
-        if (!closing.compareAndSet(false, true)) {
+        CompletableFuture<String> session = new CompletableFuture<>();
+        if (!loop.close(session)) {
             return;
         }
-        CompletableFuture<String> session = new CompletableFuture<>();
-        onOwner(now -> {
-            core.close();
-            perform();
-            session.complete(sessionToClose);
-        });
         try {
             String id = session.get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
             if (!id.isEmpty()) {
@@ -588,287 +520,22 @@ public final class LockClient implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException e) {
-            log.warn("session {} could not be closed and ends with its ttl", sessionToClose, e);
+            log.warn("the session of {} could not be closed and ends with its ttl", config.owner, e);
         } finally {
-            ownerless = true;
-            LockSupport.unpark(ownerThread);
-            // What was asked meanwhile is answered with CLOSED here.
-            run();
-            callbackThread.shutdown();
+            loop.stop();
             channel.shutdownNow();
         }
     }
 
-    // The owner thread.
+    // What is in flight.
 
     private <T> Asked<T> ask(Asked<T> request) {
         if (admitted()) {
-            return submit(request);
+            return loop.submit(request);
         }
         request.refuse(new LockRefusedException(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
         return request;
     }
-
-    private <T> Asked<T> submit(Asked<T> request) {
-        inbox.add(request);
-        wake();
-        return request;
-    }
-
-    private void onOwner(LongConsumer command) {
-        inbox.add(command);
-        wake();
-    }
-
-    /** Behind an addition to the inbox. One caller wakes the owner, and nobody while it is awake: it looks again before it parks. */
-    private void wake() {
-        if (parked.get() && parked.compareAndSet(true, false)) {
-            LockSupport.unpark(ownerThread);
-        }
-        if (ownerless) {
-            // The core is closed: it only completes what it is asked.
-            run();
-        }
-    }
-
-    private void live() {
-        while (!ownerless) {
-            long idleNanos = run();
-            parked.set(true);
-            if (inbox.isEmpty() && idleNanos > 0) {
-                LockSupport.parkNanos(this, idleNanos);
-            }
-            parked.set(false);
-        }
-    }
-
-    /** Everything that is asked, then everything that follows from it. Returns for how long there is nothing to do by itself. */
-    private synchronized long run() {
-        long now = config.clock.nanos();
-        try {
-            Object command = inbox.poll();
-            while (command != null) {
-                if (command instanceof Asked<?> request) {
-                    request.requestId = request.ask(core, now);
-                    asked.put(request.requestId, request);
-                } else {
-                    ((LongConsumer) command).accept(now);
-                }
-                command = inbox.poll();
-            }
-            if (connectWanted && System.nanoTime() - connectAtNanos >= 0) {
-                connectWanted = false;
-                openStream(now);
-            }
-            core.tick(now);
-            perform();
-            while (stream != null && stream.call.isReady() && core.flush(now)) {
-                perform();
-            }
-        } catch (RuntimeException | Error e) {
-            // A broken invariant: believing on would be worse than stopping.
-            log.error("the lock client of {} stops: it found itself in an impossible state", config.owner, e);
-            lastFailure = "stopped: " + e;
-            stopped = true;
-            core.close();
-            perform();
-        }
-        publish();
-        long idleNanos = Long.MAX_VALUE;
-        if (core.wakeAtNanos() != Long.MAX_VALUE) {
-            idleNanos = core.wakeAtNanos() - config.clock.nanos();
-        }
-        return connectWanted ? Math.min(idleNanos, connectAtNanos - System.nanoTime()) : idleNanos;
-    }
-
-    private void perform() {
-        List<Object> tidings = new ArrayList<>();
-        for (SessionCore.Action action : core.drain()) {
-            switch (action) {
-                case SessionCore.Action.Complete complete -> {
-                    Asked<?> request = asked.remove(complete.requestId());
-                    if (request != null) {
-                        request.ended(complete.outcome());
-                        tidings.add(request);
-                    }
-                }
-                case SessionCore.Action.Send send -> {
-                    if (stream != null) {
-                        stream.call.onNext(send.message());
-                    }
-                }
-                case SessionCore.Action.Connect connect -> scheduleConnect();
-                case SessionCore.Action.Disconnect disconnect -> {
-                    lastFailure = disconnect.why();
-                    if (stream != null) {
-                        stream.call.cancel(disconnect.why(), null);
-                        stream = null;
-                    }
-                    // A stream that fell silent means a connection that may be dead without a word; another stream on
-                    // the same
-                    // connection would be as silent until TCP gives up, minutes later. This makes the next one connect
-                    // anew.
-                    channel.enterIdle();
-                }
-                case SessionCore.Action.CloseSession close -> sessionToClose = close.sessionId();
-                case SessionCore.Notice.Attached attached -> {
-                    // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
-                    failedAttempts = 1;
-                    lastFailure = "";
-                    readyGiven = true;
-                    CompletableFuture<String> waiting = ready;
-                    tidings.add((Runnable) () -> waiting.complete(attached.sessionId()));
-                }
-                case SessionCore.Notice.Recalled recalled ->
-                    tidings.add((Runnable) () -> tellRecalled(recalled.grant(), recalled.recall()));
-                case SessionCore.Notice.Lost lost -> tidings.add((Runnable) () -> tellLost(lost.grant(), lost.why()));
-                case SessionCore.Notice.Jeopardy jeopardy -> tidings.add((Runnable) config.listener::jeopardy);
-                case SessionCore.Notice.Safe safe -> tidings.add((Runnable) config.listener::safe);
-                case SessionCore.Notice.SessionLost over ->
-                    tidings.add((Runnable) () -> config.listener.sessionLost(over.why()));
-            }
-        }
-        callBack(tidings);
-    }
-
-    private void tellRecalled(Grant grant, Recall recall) {
-        Grant.Keeper keeper = grant.keeper;
-        if (keeper != null) {
-            keeper.recalled(grant, recall);
-        } else {
-            config.listener.recalled(grant, recall);
-        }
-    }
-
-    private void tellLost(Grant grant, String why) {
-        try {
-            Grant.Keeper keeper = grant.keeper;
-            if (keeper != null) {
-                keeper.lost(grant, why);
-            }
-            config.listener.lost(grant, why);
-        } finally {
-            onOwner(now -> core.lossHeard(grant, now));
-        }
-    }
-
-    /** What is Asked and ended, and Runnables, in their order. */
-    private void callBack(List<?> tidings) {
-        if (tidings.isEmpty()) {
-            return;
-        }
-        Runnable task = () -> {
-            for (Object tiding : tidings) {
-                try {
-                    if (tiding instanceof Asked<?> request) {
-                        request.tell();
-                    } else {
-                        ((Runnable) tiding).run();
-                    }
-                } catch (Throwable e) {
-                    // Also an AssertionError: what stands behind it in the batch must not be lost with it.
-                    log.error("a callback of the lock client of {} failed", config.owner, e);
-                }
-            }
-        };
-        try {
-            callbackThread.execute(task);
-        } catch (RejectedExecutionException closed) {
-            task.run();
-        }
-    }
-
-    private void publish() {
-        State state;
-        if (closing.get() || stopped) {
-            state = State.CLOSED;
-        } else if (core.inJeopardy()) {
-            state = State.JEOPARDY;
-        } else {
-            state = core.attached() ? State.ATTACHED : State.CONNECTING;
-        }
-        status = new Status(state, core.sessionId(), core.epoch(), core.heldCount(), core.pendingCount(), lastFailure);
-        if (state == State.CLOSED && !readyRefused) {
-            readyRefused = true;
-            CompletableFuture<String> waiting = ready;
-            LockRefusedException refused = new LockRefusedException(RefusalReason.CLOSED, "the client is closed");
-            ready = CompletableFuture.failedFuture(refused);
-            callBack(List.of((Runnable) () -> waiting.completeExceptionally(refused)));
-        }
-    }
-
-    // The stream.
-
-    private void scheduleConnect() {
-        if (readyGiven) {
-            readyGiven = false;
-            ready = new CompletableFuture<>();
-        }
-        long delayMillis = failedAttempts == 0 ? 0 : backOff.apply(failedAttempts);
-        failedAttempts = Math.min(failedAttempts + 1, 30);
-        connectAtNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(delayMillis);
-        connectWanted = true;
-    }
-
-    private void openStream(long nowNanos) {
-        if (closing.get()) {
-            return;
-        }
-        // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
-        channel.resetConnectBackoff();
-        Stream opened = new Stream();
-        LockServiceGrpc.newStub(channel).session(opened);
-        stream = opened;
-        core.streamOpened(nowNanos);
-    }
-
-    /** What comes from one stream. gRPC's threads only pass it on. */
-    private final class Stream implements ClientResponseObserver<ClientMessage, ServerMessage> {
-
-        @SuppressWarnings("NullAway.Init") // Set by beforeStart, before the call that makes this returns.
-        private ClientCallStreamObserver<ClientMessage> call;
-
-        @Override
-        public void beforeStart(ClientCallStreamObserver<ClientMessage> call) {
-            this.call = call;
-            call.disableAutoRequestWithInitial(MAX_UNREAD_MESSAGES);
-            call.setOnReadyHandler(() -> onOwner(NOTHING));
-        }
-
-        @Override
-        public void onNext(ServerMessage message) {
-            onOwner(now -> {
-                if (this.equals(stream)) {
-                    core.received(message, now);
-                    call.request(1);
-                }
-            });
-        }
-
-        @Override
-        public void onError(Throwable failure) {
-            boolean sessionUnknown = failure instanceof StatusRuntimeException ended
-                    && ended.getStatus().getCode() == Code.NOT_FOUND;
-            closed(sessionUnknown, String.valueOf(failure.getMessage()));
-        }
-
-        @Override
-        public void onCompleted() {
-            closed(false, "the lock manager ended the stream");
-        }
-
-        private void closed(boolean sessionUnknown, String why) {
-            onOwner(now -> {
-                if (this.equals(stream)) {
-                    stream = null;
-                    lastFailure = why;
-                    core.streamClosed(sessionUnknown, why, now);
-                }
-            });
-        }
-    }
-
-    // Small things.
 
     void oneLessInFlight() {
         inFlight.decrementAndGet();
@@ -879,7 +546,8 @@ public final class LockClient implements AutoCloseable {
      * leaves the count at once, but its Cancel may still be on its way; hence the second part.
      */
     private boolean admitted() {
-        if (inFlight.incrementAndGet() > config.maxInFlight || status.requestsInFlight > 4L * config.maxInFlight) {
+        if (inFlight.incrementAndGet() > config.maxInFlight
+                || loop.status().requestsInFlight > 4L * config.maxInFlight) {
             inFlight.decrementAndGet();
             return false;
         }
@@ -888,17 +556,5 @@ public final class LockClient implements AutoCloseable {
 
     private String tooMany() {
         return config.maxInFlight + " requests are in flight, which is the bound; nothing was sent";
-    }
-
-    private Thread callbackThread(Runnable task) {
-        Thread thread = daemon(task, "lock-callbacks-" + config.owner);
-        callbacks = thread;
-        return thread;
-    }
-
-    private static Thread daemon(Runnable task, String name) {
-        Thread thread = new Thread(task, name);
-        thread.setDaemon(true);
-        return thread;
     }
 }

@@ -26,7 +26,7 @@ final class Requests {
     private final long patienceNanos;
     private final Consumer<SessionCore.Action> actions;
 
-    private final Long2ObjectHashMap<Pending> pending = new Long2ObjectHashMap<>();
+    private final Long2ObjectHashMap<Pending> pending = new Long2ObjectHashMap<>(1024, 0.4f);
     /** In the order of sending. Empty without a stream: all of {@code pending} is sent when there is one. */
     private final ArrayDeque<Pending> unsent = new ArrayDeque<>();
 
@@ -229,11 +229,12 @@ final class Requests {
 
     void fill(ClientMessage.Builder message, long nowNanos) {
         int room = MAX_OPERATIONS_PER_MESSAGE - message.getOperationsCount();
+        Operation.Builder operation = Operation.newBuilder();
         while (room > 0 && !unsent.isEmpty()) {
             Pending request = unsent.removeFirst();
             if (!request.finished) {
                 request.everSent = true;
-                Operation.Builder operation = Operation.newBuilder().setRequestId(request.id);
+                operation.clear().setRequestId(request.id);
                 request.describe(operation, nowNanos);
                 message.addOperations(operation.build());
                 room--;

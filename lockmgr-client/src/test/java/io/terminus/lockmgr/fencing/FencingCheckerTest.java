@@ -62,7 +62,7 @@ class FencingCheckerTest {
         FencingChecker fences = new FencingChecker(8);
 
         for (int i = 0; i < 9; i++) {
-            fences.fence(new BlockRange(10 * i, 10 * i + 5), 100 + i);
+            fences.fence(BlockRange.ofLength(10L * i, 5), 100L + i);
         }
 
         assertThat(fences.floor()).isEqualTo(104);
@@ -82,7 +82,7 @@ class FencingCheckerTest {
             long[] highest = new long[BYTES];
             for (int step = 0; step < 200; step++) {
                 BlockRange range = someRange(random);
-                long token = 1 + random.nextInt(60);
+                long token = 1L + random.nextInt(60);
                 Verdict expected = verdict(highest, range, token);
 
                 boolean raising = random.nextBoolean();

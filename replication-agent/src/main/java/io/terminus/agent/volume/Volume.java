@@ -6,6 +6,8 @@ import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.VolumeAuthority.Block;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeConfig.Member;
+import io.terminus.lockmgr.fencing.FencingChecker;
+import io.terminus.ranges.BlockRange;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -92,6 +94,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     /** Orders everything that may append to the journal, or ends somebody's right to. */
     private final Object fence = new Object();
 
+    /** The newest token answered to, by the volume's bytes: all of them, as long as a volume has one writer. Under the fence. */
+    private final FencingChecker tokens = new FencingChecker();
+
     private @Nullable Inbound inbound;
     private volatile @Nullable Writer writer;
     private volatile Role role = Role.REPLICA;
@@ -118,6 +123,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         this.config = config;
         this.configVersion = replica.superblock().seen().version();
         this.replica = replica;
+        tokens.fence(BlockRange.WHOLE, replica.superblock().fence().token());
         this.settings = settings;
         this.authority = authority;
         this.network = network;
@@ -336,6 +342,17 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             throw new RefusedException(
                     Why.FENCED, "agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
         }
+        // Terms and tokens rise together, unless the lock manager's data were set back to an older copy: then it gives
+        // out
+        // tokens a second time, and only those who keep the newest they have seen can tell.
+        if (tokens.admit(BlockRange.WHOLE, token) instanceof FencingChecker.Refused newer) {
+            throw new RefusedException(
+                    Why.FENCED,
+                    "agent " + settings.agent() + " has answered to token " + newer.fencedBy()
+                            + " and not to the older "
+                            + token + " of " + by + " in term " + term
+                            + ": the lock manager gives out old tokens, its epoch has to be raised");
+        }
         if (term == sealed) {
             return;
         }
@@ -350,6 +367,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         replica.journal().closeTerm(); // captures under way become part of the answer, later ones are refused
         try {
             replica.update(s -> s.with(new Superblock.Fence(term, token)));
+            tokens.fence(BlockRange.WHOLE, token);
         } catch (IOException e) {
             throw cannotStore("the fence", e);
         }

@@ -1,0 +1,427 @@
+package io.terminus.lockmgr.client;
+
+import io.github.resilience4j.core.IntervalFunction;
+import io.grpc.ManagedChannel;
+import io.grpc.Status.Code;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
+import io.terminus.proto.lock.v1.ClientMessage;
+import io.terminus.proto.lock.v1.LockServiceGrpc;
+import io.terminus.proto.lock.v1.ServerMessage;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.LongConsumer;
+import org.agrona.collections.Long2ObjectHashMap;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The threads of a {@link LockClient}, and its stream: carries what is asked to the {@link SessionCore}, and what the core decides to the
+ * lock manager and to the callers.
+ *
+ * <pre>
+ *   any thread ----> inbox ----> owner thread ----> stream ----> lock manager
+ *                      ^              |                               |
+ *                      |              '--> callback thread            |
+ *                      '------------------- gRPC's threads <----------'
+ * </pre>
+ *
+ * <p>Everything that has come together in the inbox while the owner was busy is done in one go, and leaves in as few messages as it fits
+ * into; and everything that one message answers goes to the callback thread in one go. Under load the threads so wake each other once
+ * for some hundred operations. The owner parks by itself until the core wants it.
+ */
+final class ClientLoop {
+
+    private static final Logger log = LoggerFactory.getLogger(LockClient.class);
+
+    /** Messages that may wait for the owner thread; the rest waits in the connection. */
+    private static final int MAX_UNREAD_MESSAGES = 16;
+
+    private static final LongConsumer NOTHING = now -> {};
+
+    private final LockClient.Config config;
+    private final ManagedChannel channel;
+    private final IntervalFunction backOff;
+    private final Thread ownerThread;
+    private final ThreadPoolExecutor callbackThread;
+
+    // The way to the owner thread: what is Asked, and LongConsumers that take the time. Bounded by maxInFlight, the
+    // grants, and MAX_UNREAD_MESSAGES.
+    private final ConcurrentLinkedQueue<Object> inbox = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean parked = new AtomicBoolean();
+    private final AtomicBoolean closing = new AtomicBoolean();
+    /** Whoever asks from now on runs what it asks. */
+    private volatile boolean ownerless;
+
+    private volatile @Nullable Thread callbacks;
+
+    // The owner's, under the monitor of run().
+    private final SessionCore core;
+    private final Long2ObjectHashMap<Asked<?>> asked = new Long2ObjectHashMap<>(1024, 0.4f);
+    private @Nullable Stream stream;
+    /** On System.nanoTime, for this is about politeness and not about leases. */
+    private long connectAtNanos;
+
+    private boolean connectWanted;
+    private int failedAttempts;
+    private String lastFailure = "";
+    private String sessionToClose = "";
+    private boolean stopped;
+    private boolean readyGiven;
+    private boolean readyRefused;
+
+    // Seen by all.
+    private volatile LockClient.Status status = new LockClient.Status(LockClient.State.CONNECTING, "", 0, 0, 0, "");
+    private volatile CompletableFuture<String> ready = new CompletableFuture<>();
+
+    ClientLoop(LockClient.Config config, ManagedChannel channel, Grant.Owner grantOwner) {
+        this.config = config;
+        this.channel = channel;
+        this.backOff =
+                IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
+        this.ownerThread = daemon(this::live, "lock-client-" + config.owner());
+        // Bounded by what it carries: one task for each run of the owner that had something to tell.
+        this.callbackThread =
+                new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), this::callbackThread);
+        this.core = new SessionCore(
+                new SessionCore.Settings(
+                        config.owner(), config.ttl().toNanos(), config.ttl().toNanos()),
+                config.clock(),
+                grantOwner);
+    }
+
+    void start() {
+        onOwner(now -> core.start());
+        ownerThread.start();
+    }
+
+    SessionCore core() {
+        return core;
+    }
+
+    LockClient.Status status() {
+        return status;
+    }
+
+    CompletableFuture<String> ready() {
+        return ready;
+    }
+
+    boolean isCallbackThread(Thread thread) {
+        return thread.equals(callbacks);
+    }
+
+    /** Ends everything here; the future brings the session that is to be given back, if there is one. False: that was done before. */
+    boolean close(CompletableFuture<String> session) {
+        if (!closing.compareAndSet(false, true)) {
+            return false;
+        }
+        onOwner(now -> {
+            core.close();
+            perform();
+            session.complete(sessionToClose);
+        });
+        return true;
+    }
+
+    /** The end, behind {@link #close}. What was asked meanwhile, and what is asked from now on, is answered with CLOSED. */
+    void stop() {
+        ownerless = true;
+        LockSupport.unpark(ownerThread);
+        run();
+        callbackThread.shutdown();
+    }
+
+    // The owner thread.
+
+    <T> Asked<T> submit(Asked<T> request) {
+        inbox.add(request);
+        wake();
+        return request;
+    }
+
+    void onOwner(LongConsumer command) {
+        inbox.add(command);
+        wake();
+    }
+
+    /** Behind an addition to the inbox. One caller wakes the owner, and nobody while it is awake: it looks again before it parks. */
+    private void wake() {
+        if (parked.get() && parked.compareAndSet(true, false)) {
+            LockSupport.unpark(ownerThread);
+        }
+        if (ownerless) {
+            // The core is closed: it only completes what it is asked.
+            run();
+        }
+    }
+
+    private void live() {
+        while (!ownerless) {
+            long idleNanos = run();
+            parked.set(true);
+            if (inbox.isEmpty() && idleNanos > 0) {
+                LockSupport.parkNanos(this, idleNanos);
+            }
+            parked.set(false);
+        }
+    }
+
+    /** Everything that is asked, then everything that follows from it. Returns for how long there is nothing to do by itself. */
+    private synchronized long run() {
+        long now = config.clock().nanos();
+        try {
+            Object command = inbox.poll();
+            while (command != null) {
+                if (command instanceof Asked<?> request) {
+                    request.requestId = request.ask(core, now);
+                    asked.put(request.requestId, request);
+                } else {
+                    ((LongConsumer) command).accept(now);
+                }
+                command = inbox.poll();
+            }
+            if (connectWanted && System.nanoTime() - connectAtNanos >= 0) {
+                connectWanted = false;
+                openStream(now);
+            }
+            core.tick(now);
+            perform();
+            while (stream != null && stream.call.isReady() && core.flush(now)) {
+                perform();
+            }
+        } catch (RuntimeException | Error e) {
+            // A broken invariant: believing on would be worse than stopping.
+            log.error("the lock client of {} stops: it found itself in an impossible state", config.owner(), e);
+            lastFailure = "stopped: " + e;
+            stopped = true;
+            core.close();
+            perform();
+        }
+        publish();
+        long idleNanos = Long.MAX_VALUE;
+        if (core.wakeAtNanos() != Long.MAX_VALUE) {
+            idleNanos = core.wakeAtNanos() - config.clock().nanos();
+        }
+        return connectWanted ? Math.min(idleNanos, connectAtNanos - System.nanoTime()) : idleNanos;
+    }
+
+    private void perform() {
+        List<Object> tidings = new ArrayList<>();
+        for (SessionCore.Action action : core.drain()) {
+            switch (action) {
+                case SessionCore.Action.Complete complete -> {
+                    Asked<?> request = asked.remove(complete.requestId());
+                    if (request != null) {
+                        request.ended(complete.outcome());
+                        tidings.add(request);
+                    }
+                }
+                case SessionCore.Action.Send send -> {
+                    if (stream != null) {
+                        stream.call.onNext(send.message());
+                    }
+                }
+                case SessionCore.Action.Connect connect -> scheduleConnect();
+                case SessionCore.Action.Disconnect disconnect -> {
+                    lastFailure = disconnect.why();
+                    if (stream != null) {
+                        stream.call.cancel(disconnect.why(), null);
+                        stream = null;
+                    }
+                    // A stream that fell silent means a connection that may be dead without a word; another stream on
+                    // the same
+                    // connection would be as silent until TCP gives up, minutes later. This makes the next one connect
+                    // anew.
+                    channel.enterIdle();
+                }
+                case SessionCore.Action.CloseSession close -> sessionToClose = close.sessionId();
+                case SessionCore.Notice.Attached attached -> {
+                    // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
+                    failedAttempts = 1;
+                    lastFailure = "";
+                    readyGiven = true;
+                    CompletableFuture<String> waiting = ready;
+                    tidings.add((Runnable) () -> waiting.complete(attached.sessionId()));
+                }
+                case SessionCore.Notice.Recalled recalled ->
+                    tidings.add((Runnable) () -> tellRecalled(recalled.grant(), recalled.recall()));
+                case SessionCore.Notice.Lost lost -> tidings.add((Runnable) () -> tellLost(lost.grant(), lost.why()));
+                case SessionCore.Notice.Jeopardy jeopardy -> tidings.add((Runnable) config.listener()::jeopardy);
+                case SessionCore.Notice.Safe safe -> tidings.add((Runnable) config.listener()::safe);
+                case SessionCore.Notice.SessionLost over ->
+                    tidings.add((Runnable) () -> config.listener().sessionLost(over.why()));
+            }
+        }
+        callBack(tidings);
+    }
+
+    private void tellRecalled(Grant grant, Recall recall) {
+        Grant.Keeper keeper = grant.keeper;
+        if (keeper != null) {
+            keeper.recalled(grant, recall);
+        } else {
+            config.listener().recalled(grant, recall);
+        }
+    }
+
+    private void tellLost(Grant grant, String why) {
+        try {
+            Grant.Keeper keeper = grant.keeper;
+            if (keeper != null) {
+                keeper.lost(grant, why);
+            }
+            config.listener().lost(grant, why);
+        } finally {
+            onOwner(now -> core.lossHeard(grant, now));
+        }
+    }
+
+    /** What is Asked and ended, and Runnables, in their order. */
+    void callBack(List<?> tidings) {
+        if (tidings.isEmpty()) {
+            return;
+        }
+        Runnable task = () -> {
+            for (Object tiding : tidings) {
+                try {
+                    if (tiding instanceof Asked<?> request) {
+                        request.tell();
+                    } else {
+                        ((Runnable) tiding).run();
+                    }
+                } catch (Throwable e) {
+                    // Also an AssertionError: what stands behind it in the batch must not be lost with it.
+                    log.error("a callback of the lock client of {} failed", config.owner(), e);
+                }
+            }
+        };
+        try {
+            callbackThread.execute(task);
+        } catch (RejectedExecutionException closed) {
+            task.run();
+        }
+    }
+
+    private void publish() {
+        LockClient.State state;
+        if (closing.get() || stopped) {
+            state = LockClient.State.CLOSED;
+        } else if (core.inJeopardy()) {
+            state = LockClient.State.JEOPARDY;
+        } else {
+            state = core.attached() ? LockClient.State.ATTACHED : LockClient.State.CONNECTING;
+        }
+        status = new LockClient.Status(
+                state, core.sessionId(), core.epoch(), core.heldCount(), core.pendingCount(), lastFailure);
+        if (state == LockClient.State.CLOSED && !readyRefused) {
+            readyRefused = true;
+            CompletableFuture<String> waiting = ready;
+            LockRefusedException refused = new LockRefusedException(RefusalReason.CLOSED, "the client is closed");
+            ready = CompletableFuture.failedFuture(refused);
+            callBack(List.of((Runnable) () -> waiting.completeExceptionally(refused)));
+        }
+    }
+
+    // The stream.
+
+    private void scheduleConnect() {
+        if (readyGiven) {
+            readyGiven = false;
+            ready = new CompletableFuture<>();
+        }
+        long delayMillis = failedAttempts == 0 ? 0 : backOff.apply(failedAttempts);
+        failedAttempts = Math.min(failedAttempts + 1, 30);
+        connectAtNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(delayMillis);
+        connectWanted = true;
+    }
+
+    private void openStream(long nowNanos) {
+        if (closing.get()) {
+            return;
+        }
+        // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
+        channel.resetConnectBackoff();
+        Stream opened = new Stream();
+        LockServiceGrpc.newStub(channel).session(opened);
+        stream = opened;
+        core.streamOpened(nowNanos);
+    }
+
+    /** What comes from one stream. gRPC's threads only pass it on. */
+    private final class Stream implements ClientResponseObserver<ClientMessage, ServerMessage> {
+
+        @SuppressWarnings("NullAway.Init") // Set by beforeStart, before the call that makes this returns.
+        private ClientCallStreamObserver<ClientMessage> call;
+        /** The owner's. */
+        private int unrequested;
+
+        @Override
+        public void beforeStart(ClientCallStreamObserver<ClientMessage> call) {
+            this.call = call;
+            call.disableAutoRequestWithInitial(MAX_UNREAD_MESSAGES);
+            call.setOnReadyHandler(() -> onOwner(NOTHING));
+        }
+
+        @Override
+        public void onNext(ServerMessage message) {
+            onOwner(now -> {
+                if (this.equals(stream)) {
+                    core.received(message, now);
+                    // Not one by one: each time wakes gRPC's thread.
+                    if (++unrequested == MAX_UNREAD_MESSAGES / 2) {
+                        unrequested = 0;
+                        call.request(MAX_UNREAD_MESSAGES / 2);
+                    }
+                }
+            });
+        }
+
+        @Override
+        public void onError(Throwable failure) {
+            boolean sessionUnknown = failure instanceof StatusRuntimeException ended
+                    && ended.getStatus().getCode() == Code.NOT_FOUND;
+            closed(sessionUnknown, String.valueOf(failure.getMessage()));
+        }
+
+        @Override
+        public void onCompleted() {
+            closed(false, "the lock manager ended the stream");
+        }
+
+        private void closed(boolean sessionUnknown, String why) {
+            onOwner(now -> {
+                if (this.equals(stream)) {
+                    stream = null;
+                    lastFailure = why;
+                    core.streamClosed(sessionUnknown, why, now);
+                }
+            });
+        }
+    }
+
+    // Small things.
+
+    private Thread callbackThread(Runnable task) {
+        Thread thread = daemon(task, "lock-callbacks-" + config.owner());
+        callbacks = thread;
+        return thread;
+    }
+
+    private static Thread daemon(Runnable task, String name) {
+        Thread thread = new Thread(task, name);
+        thread.setDaemon(true);
+        return thread;
+    }
+}
