@@ -97,7 +97,20 @@ public final class LocksBench extends BenchCommand {
             case CACHE -> CachedReacquire.measure(report, server, quick());
             case WAITERS -> Waiters.measure(report, server, quick());
             case SESSIONS -> MassDeath.measure(report, server, quick() ? 2_000 : 100_000);
-            case RESTART -> Restart.measure(report, server, quick() ? 50_000 : 1_000_000);
+            case RESTART -> {
+                Restart.measure(report, server, quick() ? 50_000 : 1_000_000);
+                emptyStart(report, scratch);
+            }
+        }
+    }
+
+    /** What a start takes of this machine at this moment without anything to load. */
+    private void emptyStart(Report report, Path scratch) throws Exception {
+        long start = System.nanoTime();
+        try (Subprocess empty =
+                Subprocess.lockManager(home(), Files.createTempDirectory(scratch, "empty-"), serverHeap)) {
+            report.figure("restart.empty-start", (System.nanoTime() - start) / 1e9, "s");
+            report.progress("pid %d was started on an empty directory", empty.pid());
         }
     }
 
@@ -125,7 +138,7 @@ public final class LocksBench extends BenchCommand {
     private void pairs(Report report, Subprocess server, Path scratch) throws Exception {
         int rounds = quick() ? 2 : 5;
         double unmeasured = quick() ? 0.3 : 1;
-        double measured = quick() ? 0.8 : 4;
+        double measured = quick() ? 0.7 : 4;
         Map<String, Runs> busy = new LinkedHashMap<>();
         Map<String, Runs> quiet = new LinkedHashMap<>();
         try (Subprocess echo = Subprocess.echo(scratch, serverHeap)) {
@@ -137,6 +150,7 @@ public final class LocksBench extends BenchCommand {
                     "Latencies are of single operations, an acquire or a release, in closed loops: a caller begins the next when"
                             + " the one before was answered, so what a stall would have done to callers at a rate of their own is not in them.");
             Map<String, Opening> contenders = new LinkedHashMap<>();
+            contenders.put("echo", () -> new Pairs.Echo(echo, sizes));
             contenders.put("unary", () -> new Pairs.Unary(server));
             contenders.put("stream", () -> new Pairs.SingleStream(server));
             contenders.put("library", () -> new Pairs.Library(server));
@@ -147,10 +161,12 @@ public final class LocksBench extends BenchCommand {
             alone.put("unary", () -> new Pairs.Unary(server));
             for (int round = -1; round < rounds; round++) {
                 for (Map.Entry<String, Opening> contender : contenders.entrySet()) {
-                    window(round, busy, contender, IN_FLIGHT, server, unmeasured, measured, report);
+                    Subprocess asked = contender.getKey().equals("echo") ? echo : server;
+                    window(round, busy, contender, IN_FLIGHT, asked, unmeasured, measured, report);
                 }
                 for (Map.Entry<String, Opening> contender : alone.entrySet()) {
-                    window(round, quiet, contender, 1, server, unmeasured, measured, report);
+                    Subprocess asked = contender.getKey().equals("echo") ? echo : server;
+                    window(round, quiet, contender, 1, asked, unmeasured, measured, report);
                 }
             }
         }

@@ -21,13 +21,13 @@ final class MassDeath {
     private static final int BYSTANDERS_PER_SECOND = 1000;
     private static final int POLL_MILLIS = 20;
     private static final int PILOTS = 500;
+    private static final int PILOT_SECONDS = 4;
     private static final int END_SECONDS = 120;
 
     private MassDeath() {}
 
     static void measure(Report report, Subprocess server, int wanted) throws Exception {
         try (Sessions sessions = new Sessions(server)) {
-            pilot(report, sessions, wanted); // compiles what the next one measures
             long lifeNanos = pilot(report, sessions, wanted);
             long end = System.nanoTime() + lifeNanos;
             ConcurrentLinkedQueue<String> ids = new ConcurrentLinkedQueue<>();
@@ -48,16 +48,23 @@ final class MassDeath {
         }
     }
 
-    /** How long a life they need, judged by how long a few of them take: what is left of it in the end passes idly. */
+    /**
+     * How long a life they need, judged by the quickest of a few pilots, because the first ones only make the JVMs compile. What is left of it
+     * in the end passes idly.
+     */
     private static long pilot(Report report, Sessions sessions, int wanted) throws Exception {
         int few = Math.min(PILOTS, wanted);
-        ConcurrentLinkedQueue<String> ids = new ConcurrentLinkedQueue<>();
-        long start = System.nanoTime();
-        sessions.open(few, ids, session -> TimeUnit.SECONDS.toMillis(Sessions.MAX_TTL_SECONDS));
-        sessions.holdSlots(ids, "pilot", LOCKS_EACH);
-        double secondsEach = (System.nanoTime() - start) / 1e9 / few;
-        sessions.closeAll(ids);
-        double seconds = Math.min(10 + 1.5 * secondsEach * wanted, 0.95 * Sessions.MAX_TTL_SECONDS);
+        double secondsEach = Double.MAX_VALUE;
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(PILOT_SECONDS);
+        while (System.nanoTime() < until) {
+            ConcurrentLinkedQueue<String> ids = new ConcurrentLinkedQueue<>();
+            long start = System.nanoTime();
+            sessions.open(few, ids, session -> TimeUnit.SECONDS.toMillis(Sessions.MAX_TTL_SECONDS));
+            sessions.holdSlots(ids, "pilot", LOCKS_EACH);
+            secondsEach = Math.min(secondsEach, (System.nanoTime() - start) / 1e9 / few);
+            sessions.closeAll(ids);
+        }
+        double seconds = Math.min(10 + 2 * secondsEach * wanted, 0.95 * Sessions.MAX_TTL_SECONDS);
         report.progress("sessions: %.0f us each to open and fill; they get %.0f s", secondsEach * 1e6, seconds);
         return (long) (seconds * 1e9);
     }

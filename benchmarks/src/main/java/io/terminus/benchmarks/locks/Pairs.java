@@ -21,10 +21,10 @@ import io.terminus.proto.lock.v1.ReleaseLockRequest;
 import io.terminus.proto.lock.v1.ServerMessage;
 import java.nio.ByteBuffer;
 import java.time.Duration;
-import java.util.ArrayDeque;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -238,12 +238,14 @@ sealed interface Pairs extends Contender, AutoCloseable {
         }
     }
 
-    /** A bare gRPC stream that carries what {@link SingleStream} would, and no meaning. Has one loop. */
+    /** A bare gRPC stream that carries what {@link SingleStream} would, and no meaning. */
     final class Echo implements Pairs {
 
         private final ManagedChannel channel;
         private final Sizes sizes;
-        private final ArrayDeque<Runnable> onAnswer = new ArrayDeque<>(1);
+        /** In the order of the requests, which is that of the answers. Holds one for each loop at most. */
+        private final ConcurrentLinkedQueue<Runnable> onAnswer = new ConcurrentLinkedQueue<>();
+
         private final StreamObserver<byte[]> out;
 
         Echo(Subprocess server, Sizes sizes) {
@@ -288,9 +290,11 @@ sealed interface Pairs extends Contender, AutoCloseable {
         private void send(Loop loop, int requestBytes, int answerBytes, Runnable then) {
             byte[] request = new byte[requestBytes];
             ByteBuffer.wrap(request).putInt(0, answerBytes);
-            onAnswer.add(then);
             loop.begin();
-            out.onNext(request);
+            synchronized (this) {
+                onAnswer.add(then);
+                out.onNext(request);
+            }
         }
 
         @Override

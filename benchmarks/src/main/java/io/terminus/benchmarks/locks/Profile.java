@@ -5,9 +5,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import jdk.jfr.consumer.RecordedEvent;
 import jdk.jfr.consumer.RecordedFrame;
@@ -100,6 +102,7 @@ final class Profile {
         Map<String, Map<String, Double>> threads = new HashMap<>();
         Map<String, Double> classes = new HashMap<>();
         Map<String, Double> sites = new HashMap<>();
+        Set<Long> weighed = new HashSet<>();
         try (RecordingFile events = new RecordingFile(recording)) {
             while (events.hasMoreEvents()) {
                 RecordedEvent event = events.readEvent();
@@ -120,6 +123,11 @@ final class Profile {
                         add(threads, type, thread == null ? "?" : group(thread));
                     }
                     case ALLOCATION_SAMPLE -> {
+                        RecordedThread allocating = event.getThread();
+                        if (allocating != null && weighed.add(allocating.getId())) {
+                            // A thread's first sample weighs all that it has allocated since it began.
+                            continue;
+                        }
                         double weight = event.getLong("weight");
                         RecordedStackTrace stack = event.getStackTrace();
                         classes.merge(event.getClass("objectClass").getName(), weight, Double::sum);
