@@ -53,6 +53,12 @@ public final class LocksBench extends BenchCommand {
     private String serverHeap = "512m";
 
     @Option(
+            names = "--sessions",
+            paramLabel = "N",
+            description = "How many sessions die at once (default: 100000; with --quick 2000).")
+    private int dyingSessions;
+
+    @Option(
             names = "--dir",
             paramLabel = "DIR",
             description = "Where the lock manager keeps its data while it is measured (default: under target).")
@@ -96,7 +102,8 @@ public final class LocksBench extends BenchCommand {
             case PAIRS -> pairs(report, server, scratch);
             case CACHE -> CachedReacquire.measure(report, server, quick());
             case WAITERS -> Waiters.measure(report, server, quick());
-            case SESSIONS -> MassDeath.measure(report, server, quick() ? 2_000 : 100_000);
+            case SESSIONS ->
+                MassDeath.measure(report, server, dyingSessions > 0 ? dyingSessions : quick() ? 2_000 : 100_000);
             case RESTART -> {
                 Restart.measure(report, server, quick() ? 50_000 : 1_000_000);
                 emptyStart(report, scratch);

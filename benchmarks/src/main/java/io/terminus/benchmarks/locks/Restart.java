@@ -105,7 +105,10 @@ final class Restart {
                         return (System.nanoTime() - startNanos) / 1e9;
                     }
                 } catch (StatusRuntimeException e) {
-                    if (!server.alive() || System.nanoTime() - startNanos > TimeUnit.SECONDS.toNanos(GIVE_UP_SECONDS)) {
+                    if (!server.alive()) {
+                        throw new IllegalStateException("the lock manager died: " + server.lastWords(), e);
+                    }
+                    if (System.nanoTime() - startNanos > TimeUnit.SECONDS.toNanos(GIVE_UP_SECONDS)) {
                         throw e;
                     }
                     channel.resetConnectBackoff();

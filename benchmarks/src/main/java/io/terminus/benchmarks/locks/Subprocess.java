@@ -113,6 +113,12 @@ final class Subprocess implements AutoCloseable {
         return process.isAlive();
     }
 
+    /** The end of what it wrote: of a process that died, mostly why. */
+    String lastWords() throws IOException {
+        List<String> lines = Files.readAllLines(log);
+        return String.join(" / ", lines.subList(Math.max(0, lines.size() - 2), lines.size()));
+    }
+
     /** {@code kill -9}. */
     void kill() throws InterruptedException {
         process.destroyForcibly().waitFor();
