@@ -1,6 +1,7 @@
 package io.terminus.benchmarks;
 
 import io.terminus.benchmarks.index.IndexBench;
+import io.terminus.benchmarks.locks.LocksBench;
 import io.terminus.benchmarks.table.LockTableBench;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,7 @@ import picocli.CommandLine.Spec;
         description = "Measure Terminus on this machine, each figure beside its goal.",
         subcommands = {
             // One line for each benchmark.
+            LocksBench.class,
             LockTableBench.class,
             IndexBench.class,
         })
@@ -35,7 +37,7 @@ public final class Bench implements Callable<Integer> {
     }
 
     static CommandLine commandLine() {
-        CommandLine commandLine = new CommandLine(new Bench());
+        CommandLine commandLine = new CommandLine(new Bench()).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine
                 .getCommandSpec()
                 .addOption(OptionSpec.builder("-h", "--help")

@@ -10,7 +10,7 @@ import java.util.Locale;
  * What a figure was taken on. Other load on the machine moves figures by factors, so it is told with them: the load average, and
  * how much CPU everybody but the benchmark used, from {@code /proc}.
  */
-final class Machine {
+public final class Machine {
 
     private static final Path PROC = Path.of("/proc");
 
@@ -29,7 +29,7 @@ final class Machine {
     }
 
     /** Seconds all CPUs together were busy, or taken by other guests of the host, since the start of the machine. */
-    static double busySeconds() {
+    public static double busySeconds() {
         try {
             // "cpu user nice system idle iowait irq softirq steal ..."
             String[] fields =
