@@ -42,15 +42,8 @@ class LauncherTest {
         home = Files.createDirectories(place.resolve("my terminus"));
         Files.copy(launcher(), home.resolve("terminus"), StandardCopyOption.COPY_ATTRIBUTES);
         Files.writeString(home.resolve("pom.xml"), "<project><version>1.2.3</version></project>");
-        for (String module :
-                List.of(
-                        "proto",
-                        "ranges",
-                        "lockmgr-client",
-                        "lockmgr-service",
-                        "replication-agent",
-                        "cli",
-                        "benchmarks")) {
+        for (String module : List.of(
+                "proto", "ranges", "lockmgr-client", "lockmgr-service", "replication-agent", "cli", "benchmarks")) {
             Path source = Files.createDirectories(home.resolve(module).resolve("src/main"));
             Files.writeString(home.resolve(module).resolve("pom.xml"), "<project/>");
             Files.writeString(source.resolve("Source.java"), "");

@@ -7,6 +7,7 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.LockTable.Decision;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Notice;
+import io.terminus.lockmgr.lock.Settings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -239,7 +240,7 @@ final class ConflictProfile {
     }
 
     private static final class TableLocks implements Locks {
-        private final LockTable table = new LockTable(LockTable.Settings.defaults(), 1, 0);
+        private final LockTable table = new LockTable(Settings.defaults(), 1, 0);
         private long requests;
         private long lockId;
 

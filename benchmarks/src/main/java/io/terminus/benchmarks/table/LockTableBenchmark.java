@@ -5,6 +5,7 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.LockTable.Decision;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Notice;
+import io.terminus.lockmgr.lock.Settings;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -49,7 +50,7 @@ public class LockTableBenchmark {
 
     @Setup(Level.Trial)
     public void setUp() {
-        table = new LockTable(LockTable.Settings.defaults(), 1, 0);
+        table = new LockTable(Settings.defaults(), 1, 0);
         random = new SplittableRandom(1);
         requests = 0;
         apply(new Command.OpenSession("holder", "bench", 60 * SECOND));

@@ -150,9 +150,7 @@ final class ModeIndex<C extends Claim> {
         ModeEntries index = byMode[mode.ordinal()];
         if (index != null && Math.max(start, from) < end) {
             index.forEachOverlapping(
-                    Math.max(start, from),
-                    end,
-                    (begin, entry) -> begin < from || visitor.visit(oldest(entry)));
+                    Math.max(start, from), end, (begin, entry) -> begin < from || visitor.visit(oldest(entry)));
         }
     }
 
