@@ -219,7 +219,9 @@ final class ClientLoop {
 
     private void perform() {
         List<Object> tidings = new ArrayList<>();
+        boolean noticed = false;
         for (SessionCore.Action action : core.drain()) {
+            noticed |= action instanceof SessionCore.Notice;
             switch (action) {
                 case SessionCore.Action.Complete complete -> {
                     Asked<?> request = asked.remove(complete.requestId());
@@ -263,6 +265,9 @@ final class ClientLoop {
                 case SessionCore.Notice.SessionLost over ->
                     tidings.add((Runnable) () -> config.listener().sessionLost(over.why()));
             }
+        }
+        if (noticed) {
+            publish(); // Who is told that the session is there finds it there.
         }
         callBack(tidings);
     }
