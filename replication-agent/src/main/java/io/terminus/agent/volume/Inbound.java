@@ -18,8 +18,8 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Inbound {
 
-    /** Everything before these positions; cumulative. */
-    public record Progress(long received, long durable, long applied) {}
+    /** Everything before these positions, and of a copy the items up to these; cumulative. */
+    public record Progress(long received, long durable, long applied, long copiesWritten, long copiesDurable) {}
 
     private final Object fence;
     private final Replica replica;
@@ -104,6 +104,31 @@ public final class Inbound {
         syncUpTo(syncUpTo);
     }
 
+    /** An item of a copy, in its place among the runs; its bytes are this replica's from now on. */
+    public void copy(CopyItem item) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            long end = replica.image().sizeBytes();
+            if (item.offset() < 0 || item.length() < 0 || item.offset() > end - item.length()) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE,
+                        "a copy of [" + item.offset() + ", +" + item.length() + ") of a volume of " + end + " bytes");
+            }
+            String wrong = replica.takeCopy(item);
+            if (wrong != null) {
+                throw new RefusedException(Why.BAD_MESSAGE, wrong);
+            }
+        }
+    }
+
+    /** What the writer knows to be committed: the records before a copy's position are. */
+    public void committed(long position) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            replica.commit(Math.min(position, replica.journal().end()));
+        }
+    }
+
     /** The writer waits until this is durable here. What has not come yet is synced when it has. */
     public void syncUpTo(long position) {
         long wanted = Math.min(position, replica.journal().end());
@@ -114,7 +139,12 @@ public final class Inbound {
 
     public Progress progress() {
         Journal journal = replica.journal();
-        return new Progress(secured, Math.min(journal.durable(), secured), replica.applied());
+        return new Progress(
+                secured,
+                Math.min(journal.durable(), secured),
+                replica.applied(),
+                replica.copiesWritten(),
+                replica.copiesDurable());
     }
 
     public long term() {
