@@ -5,6 +5,8 @@ import io.terminus.agent.volume.PeerMarks.Marked;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -53,6 +55,9 @@ final class Copier {
 
     private volatile boolean stopped;
     private volatile boolean done;
+
+    /** The marks of everything that became durable up to this item are cleared. */
+    private volatile long marksSeen;
 
     // Guarded by this.
     private final ArrayDeque<CopyItem> ready = new ArrayDeque<>();
@@ -119,30 +124,40 @@ final class Copier {
         LockSupport.unpark(thread);
     }
 
-    /** Everything up to these items is in the image there, and durable there. */
+    /** Everything up to these items is in the image there, and durable there. The stream's thread only. */
     void acknowledged(long writtenThere, long durableThere) {
+        List<Through> through = new ArrayList<>();
+        boolean ended;
         synchronized (this) {
             while (!unwritten.isEmpty() && unwritten.element().sequence() <= writtenThere) {
                 unwrittenBytes -= unwritten.remove().bytes();
             }
             while (!undurable.isEmpty() && undurable.element().sequence() <= durableThere) {
-                Through t = undurable.remove().through();
-                if (t.to() > t.from() && !stopped) {
-                    marks.copied(t.from(), t.to(), t.position());
-                }
+                through.add(undurable.remove().through());
             }
-            if (!done && durableThere >= endSequence) {
-                done = true;
-                marks.ended(endPosition);
+            ended = durableThere >= endSequence && !done;
+        }
+        // Not under the lock: who pumps looks for items, and must not wait for marks.
+        for (Through t : through) {
+            if (t.to() > t.from() && !stopped) {
+                marks.copied(t.from(), t.to(), t.position());
             }
+        }
+        marksSeen = durableThere;
+        if (ended) {
+            marks.ended(endPosition);
+            done = true;
         }
         LockSupport.unpark(thread);
     }
 
     // ---- progress
 
-    synchronized CopyProgress progress() {
-        long left = marks.markedBytes();
+    CopyProgress progress() {
+        return progress(marks.markedBytes());
+    }
+
+    private synchronized CopyProgress progress(long left) {
         totalBytes = Math.max(totalBytes, left);
         long now = System.nanoTime();
         double seconds = (now - rateFromNanos) / 1e9;
@@ -163,7 +178,7 @@ final class Copier {
             copyAll();
         } catch (IOException e) {
             if (!stopped) {
-                writer.captureFailed(e);
+                replica.fail("the image cannot be read: " + e.getMessage());
             }
         } catch (RuntimeException e) {
             LOG.error("the copy to {} ends here: our own bug", agent, e);
@@ -285,7 +300,7 @@ final class Copier {
     }
 
     private synchronized boolean allDurable() {
-        return undurable.isEmpty();
+        return undurable.isEmpty() && marksSeen >= sequence;
     }
 
     private synchronized boolean room() {

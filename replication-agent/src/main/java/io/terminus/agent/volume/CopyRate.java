@@ -19,8 +19,8 @@ final class CopyRate {
     private static final Duration REFRESH = Duration.ofMillis(100);
     private static final long REFRESHES_PER_SECOND = 10;
 
-    /** A copy waits for its permits at most this long in one go, and then asks again: the limit may have changed. */
-    private static final Duration PATIENCE = Duration.ofSeconds(1);
+    /** The longest wait for the permits of one piece, which has at most {@link CopyItem#MAX_DATA_BYTES}. */
+    private static final Duration PATIENCE = Duration.ofSeconds(10);
 
     private static final double LEAST_REST = 0.25;
     private static final double MOST_REST = 16;
@@ -39,7 +39,7 @@ final class CopyRate {
     private boolean copying;
     private volatile long requestAtNanos = System.nanoTime() - QUIET_NANOS;
 
-    /** 0: no limit. Takes effect at once. */
+    /** 0: no limit; the least is 40 KiB a second. Takes effect with the next piece. */
     void limit(long bytesPerSecond) {
         if (bytesPerSecond < 0) {
             throw new IllegalArgumentException("a copy limit of " + bytesPerSecond + " bytes per second");
@@ -63,7 +63,7 @@ final class CopyRate {
         return limitBytesPerSecond;
     }
 
-    /** Nanoseconds to wait before these bytes may go; 0: now; negative: ask again after {@link #PATIENCE}. */
+    /** Nanoseconds to wait before these bytes may go; 0: now; negative: ask again. */
     long reserve(long bytes) {
         RateLimiter now = limiter;
         if (now == null) {

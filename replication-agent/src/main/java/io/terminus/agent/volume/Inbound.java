@@ -9,6 +9,7 @@ import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,13 +26,16 @@ public final class Inbound {
     private final Replica replica;
     private final long term;
     private final String writer;
+    private final BooleanSupplier member;
     private @Nullable RefusedException ended;
     /** The journal's end as far as image space is secured for it: only that is acknowledged. */
     private volatile long secured;
 
     private volatile Runnable onProgress = () -> {};
 
-    Inbound(Object fence, Replica replica, long term, String writer) {
+    /** @param member whether this replica is in sync: only then others may need what its journal has */
+    Inbound(Object fence, Replica replica, long term, String writer, BooleanSupplier member) {
+        this.member = member;
         this.fence = fence;
         this.replica = replica;
         this.term = term;
@@ -99,7 +103,10 @@ public final class Inbound {
         synchronized (fence) {
             requireLive();
             replica.commit(Math.min(committed, replica.journal().end()));
-            replica.retain(floor);
+            // The floor was true when this was sent. A replica that is being brought up at full speed would find its
+            // journal
+            // full of what an old floor kept, and could not read the next one for want of a segment.
+            replica.retain(member.getAsBoolean() ? floor : Long.MAX_VALUE);
         }
         syncUpTo(syncUpTo);
     }

@@ -95,7 +95,7 @@ public final class PeerCursor {
         streaming = true;
         PeerMarks m = marks;
         if (planned != null && m != null) {
-            Copier c = writer.copierFor(this, m, pump, appliedThere);
+            Copier c = writer.copierFor(this, m, () -> pump.run(), appliedThere);
             copier = c;
             c.start();
         }

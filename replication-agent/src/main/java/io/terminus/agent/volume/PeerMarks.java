@@ -87,6 +87,10 @@ final class PeerMarks {
     private volatile long upTo;
     private long wholeFrom;
     private long wholeFromSaved;
+
+    /** What was read for a copy before this may be on its way still, and does not count against {@code wholeFrom}. */
+    private long wholeSince;
+
     private String copy = "";
     private long markedBlocks;
     private boolean following;
@@ -108,6 +112,7 @@ final class PeerMarks {
         if (!good || marks.upTo < oldest) {
             // The state itself is not believed, or the journal behind it is gone.
             marks.dropMap();
+            marks.copy = "";
             marks.everything(oldest);
         }
         marks.save();
@@ -224,6 +229,7 @@ final class PeerMarks {
         } catch (IOException e) {
             LOG.warn("{} cannot be deleted: {}", mapFile, e.getMessage());
         }
+        copy = "";
         everything(upTo);
         trySave();
     }
@@ -250,8 +256,8 @@ final class PeerMarks {
 
     /** The next extent with a mark, {@code from} or behind it, or null. */
     synchronized @Nullable Marked next(long from) {
-        long firstWhole = wholeFrom / ExtentMap.EXTENT_BYTES;
         long behind = extents();
+        long firstWhole = wholeFrom < sizeBytes ? wholeFrom / ExtentMap.EXTENT_BYTES : behind;
         ExtentMap there = map;
         if (there != null && markedBlocks > 0) {
             for (long extent = from; extent < Math.min(firstWhole, behind); extent++) {
@@ -283,7 +289,7 @@ final class PeerMarks {
         }
         long start = from * ExtentMap.EXTENT_BYTES;
         long end = Math.min(to * ExtentMap.EXTENT_BYTES, sizeBytes);
-        if (start <= wholeFrom && end > wholeFrom) {
+        if (start <= wholeFrom && end > wholeFrom && position >= wholeSince) {
             wholeFrom = end;
             if (end - wholeFromSaved >= WHOLE_STEP_BYTES || end == sizeBytes) {
                 trySave();
@@ -337,8 +343,8 @@ final class PeerMarks {
     private void everything(long position) {
         wholeFrom = 0;
         wholeFromSaved = 0;
+        wholeSince = position;
         markedBlocks = 0;
-        copy = "";
         base = position;
         upTo = Math.max(upTo, position);
     }

@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayDeque;
 import java.util.Locale;
+import java.util.UUID;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.UnaryOperator;
@@ -147,6 +148,18 @@ final class Replica implements AutoCloseable {
     /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
     static void create(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
+        create(dir, config, journalSegments, self, new Superblock.Life(bootId, bootId, true, false, false, ""));
+    }
+
+    /** The same in the place of one that was thrown away: under a name that no set knows, and vouching for nothing. */
+    static void createAnew(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
+            throws IOException {
+        String incarnation = bootId + "/" + UUID.randomUUID();
+        create(dir, config, journalSegments, self, new Superblock.Life(bootId, incarnation, true, true, false, ""));
+    }
+
+    private static void create(Path dir, VolumeConfig config, int journalSegments, String self, Superblock.Life life)
+            throws IOException {
         Files.createDirectories(dir);
         try (Journal made = Journal.create(dir.resolve(JOURNAL_DIR), spec(config, journalSegments, self), 0);
                 Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes())) {
@@ -157,7 +170,7 @@ final class Replica implements AutoCloseable {
                         new Superblock.Seen(config.encode(), 0),
                         new Superblock.Fence(0, 0),
                         new Superblock.Checkpoint(0, 0, Lineage.EMPTY, 0),
-                        new Superblock.Life(bootId, bootId, true, false, false, ""),
+                        life,
                         Superblock.Rebuild.NONE)
                 .write(dir);
     }
@@ -691,8 +704,6 @@ final class Replica implements AutoCloseable {
                     long rest = copyWrittenAtNanos + COPY_SYNC_NANOS - System.nanoTime();
                     if (rest <= 0) {
                         syncCopiesUnderLock();
-                    } else if (nextCopy() == null) {
-                        LockSupport.parkNanos(this, rest);
                     } else {
                         waitForProgress();
                     }

@@ -260,7 +260,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 throw cannotStore("journal or superblock", e);
             }
             detail = "copied to by " + hello.writer() + " in term " + hello.term() + ": " + told.why();
-            Inbound in = new Inbound(fence, replica, hello.term(), hello.writer());
+            Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
             inbound = in;
             return in;
         }
@@ -330,10 +330,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (inbound != null) {
             inbound.end(Why.NOT_READY, "a new stream took its place");
         }
-        Inbound in = new Inbound(fence, replica, hello.term(), hello.writer());
+        Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
         inbound = in;
         detail = "fed by " + hello.writer() + " in term " + hello.term();
         return in;
+    }
+
+    private boolean inSync() {
+        return config.member(settings.agent()).isPresent();
     }
 
     private void cutTail(long common) throws IOException {
@@ -736,7 +740,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             if (rescued != null) {
                 LOG.warn("volume {}: records that lost the election are now in {}", name(), rescued);
             }
-            Inbound tail = new Inbound(fence, replica, term, from);
+            Inbound tail = new Inbound(fence, replica, term, from, () -> true);
             inbound = tail;
             return tail;
         }
@@ -890,6 +894,39 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         promotion = asked;
         waitForLock(false, timeout);
+    }
+
+    /**
+     * Gives the volume one more replica, whose agent has made an empty one already; returns when the value block names it.
+     * It is then copied to, and joins the in-sync set by itself. Asked of the writer; doing it again is no error.
+     */
+    public void addReplica(VolumeConfig.Address replica, Duration timeout)
+            throws RefusedException, InterruptedException {
+        long until = System.nanoTime() + timeout.toNanos();
+        while (true) {
+            Writer w = writer;
+            if (w == null || !w.serving()) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "volume " + name() + " is not served by agent " + settings.agent() + "; its writer is "
+                                + config.writer());
+            }
+            VolumeConfig now = w.config();
+            VolumeConfig.Address there = now.address(replica.agent()).orElse(null);
+            if (replica.equals(there)) {
+                return;
+            }
+            if (there != null) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE, "agent " + replica.agent() + " has a replica already, at " + there.peer());
+            }
+            w.addReplica(replica);
+            if (System.nanoTime() > until) {
+                throw new RefusedException(
+                        Why.NOT_READY, "the value block does not name " + replica.agent() + " within " + timeout);
+            }
+            Thread.sleep(20);
+        }
     }
 
     /** Limits how fast replicas of this volume are copied by this agent, bytes per second; 0: no limit. Takes effect at once. */

@@ -124,7 +124,10 @@ final class Writer {
     }
 
     /** A stream to every replica that the block names, and to no other. */
-    private void feedAll() {
+    private synchronized void feedAll() {
+        if (stopped.get()) {
+            return;
+        }
         for (VolumeConfig.Address a : config.replicas()) {
             if (!a.agent().equals(self)
                     && cursors.stream().noneMatch(c -> c.address().equals(a))) {
@@ -344,6 +347,7 @@ final class Writer {
         }
         LOG.info("volume {}: in-sync set is {} (version {})", config.name(), agents(change), version);
         owner.configChanged(change, version);
+        feedAll();
         advance();
     }
 
@@ -386,6 +390,13 @@ final class Writer {
                 journal.end(),
                 configVersion,
                 now.encode());
+    }
+
+    /** The volume gets one more replica; when the block names it, it is fed, and copied to, until it is in sync. */
+    void addReplica(VolumeConfig.Address replica) {
+        synchronized (this) {
+            membership.add(replica);
+        }
     }
 
     // ---- replicas that cannot just follow
@@ -466,8 +477,10 @@ final class Writer {
             open = false; // and whoever was counting what is committed has ended
         }
         clients.forEach(c -> c.drop(why));
-        streams.forEach(PeerNetwork.Stream::close);
-        cursors.forEach(PeerCursor::end);
+        synchronized (this) { // or one more replica would be fed from now on
+            streams.forEach(PeerNetwork.Stream::close);
+            cursors.forEach(PeerCursor::end);
+        }
         replica.stopReads();
         owner.writerStopped(this, why);
     }

@@ -216,19 +216,23 @@ final class Agents implements AutoCloseable {
             server.close();
         }
 
-        /** What a kill now would leave. */
+        /** What a kill now would leave; what is on its way here does not arrive. */
         void kill() throws IOException {
+            wire.hold();
             Path killed = CrashCopy.of(temp.resolve(name), temp.resolve(name + "-killed"));
             stop();
             CrashCopy.delete(temp.resolve(name));
             CrashCopy.of(killed, temp.resolve(name));
             CrashCopy.delete(killed);
+            wire.cut();
+            wire.letGo();
         }
 
         void startAgain() throws IOException {
             volumes = makeVolumes();
             volumes.openAll();
             server = serve();
+            wire.join();
             running = true;
         }
 

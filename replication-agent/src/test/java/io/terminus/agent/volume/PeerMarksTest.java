@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -107,8 +108,7 @@ class PeerMarksTest {
         marks.mark(EXTENT + 5, 10, 512); // the copy of this extent was read at 256, and is on its way
         marks.copied(0, EXTENTS, 256);
 
-        PeerMarks.Marked left = marks.next(0);
-        assertThat(left).isNotNull();
+        PeerMarks.Marked left = Objects.requireNonNull(marks.next(0));
         assertThat(left.extent()).isEqualTo(1);
         assertThat(left.next(0, ExtentMap.BLOCKS)).isZero();
         assertThat(left.next(1, ExtentMap.BLOCKS)).isEqualTo(ExtentMap.BLOCKS);
