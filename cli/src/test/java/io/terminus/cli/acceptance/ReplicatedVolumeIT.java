@@ -196,7 +196,15 @@ class ReplicatedVolumeIT {
 
     private static void fill(LiveSet set, String pattern, String range) {
         Program.run(
-                set.folder(), "qemu-io", "-f", "raw", "-c", "write -P " + pattern + " " + range, "-c", "flush", set.uri());
+                set.folder(),
+                "qemu-io",
+                "-f",
+                "raw",
+                "-c",
+                "write -P " + pattern + " " + range,
+                "-c",
+                "flush",
+                set.uri());
     }
 
     @Test
