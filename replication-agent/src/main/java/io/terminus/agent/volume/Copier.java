@@ -34,9 +34,9 @@ final class Copier {
     private static final ByteBuffer ZEROS =
             ByteBuffer.allocateDirect(ExtentMap.BLOCK_BYTES).asReadOnlyBuffer();
 
-    /** Extents [from, to), all of whose marked blocks were read at {@code position} or later. */
-    private record Through(long from, long to, long position) {
-        private static final Through NOTHING = new Through(0, 0, 0);
+    /** These marked blocks, of {@code extents} extents if all of each, were read at {@code position} or later. */
+    private record Through(Marked first, long extents, long position) {
+        private static final Through NOTHING = new Through(Marked.all(0), 0, 0);
     }
 
     /** On its way; when it is durable there, these extents are. */
@@ -139,8 +139,8 @@ final class Copier {
         }
         // Not under the lock: who pumps looks for items, and must not wait for marks.
         for (Through t : through) {
-            if (t.to() > t.from() && !stopped) {
-                marks.copied(t.from(), t.to(), t.position());
+            for (long i = 0; i < t.extents() && !stopped; i++) {
+                marks.copied(i == 0 ? t.first() : Marked.all(t.first().extent() + i), t.position());
             }
         }
         marksSeen = durableThere;
@@ -224,7 +224,7 @@ final class Copier {
                 long end = Math.min(behind * ExtentMap.EXTENT_BYTES, sizeBytes);
                 offer(
                         new CopyItem(++sequence, Kind.ZEROES, at[0], start, end - start, null),
-                        new Through(marked.extent(), behind, at[0]));
+                        new Through(marked, behind - marked.extent(), at[0]));
                 return behind;
             }
         }
@@ -240,14 +240,14 @@ final class Copier {
             int from = block * ExtentMap.BLOCK_BYTES;
             int to = Math.min(behind * ExtentMap.BLOCK_BYTES, length);
             block = marked.next(behind, blocks);
-            oldest = copyBlocks(marked.extent(), start + from, to - from, oldest, block == blocks);
+            oldest = copyBlocks(marked, start + from, to - from, oldest, block == blocks);
         }
         rest(System.nanoTime() - began);
         return marked.extent() + 1;
     }
 
     /** Reads once, and sends what is zeros as such; returns the oldest position at which this extent was read. */
-    private long copyBlocks(long extent, long offset, int length, long oldest, boolean last) throws IOException {
+    private long copyBlocks(Marked marked, long offset, int length, long oldest, boolean last) throws IOException {
         waitForPermits(length);
         waitForRoom();
         ByteBuffer bytes = buffer().limit(length);
@@ -266,7 +266,7 @@ final class Copier {
             CopyItem item = zero
                     ? new CopyItem(++sequence, Kind.ZEROES, position, offset + at, end - at, null)
                     : new CopyItem(++sequence, Kind.DATA, position, offset + at, end - at, bytes.slice(at, end - at));
-            offer(item, last && end == length ? new Through(extent, extent + 1, oldestNow) : Through.NOTHING);
+            offer(item, last && end == length ? new Through(marked, 1, oldestNow) : Through.NOTHING);
             at = end;
         }
         return oldestNow;

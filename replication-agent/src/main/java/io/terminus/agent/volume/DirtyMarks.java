@@ -42,6 +42,7 @@ final class DirtyMarks implements AutoCloseable {
     private volatile LongSupplier wantedBack = () -> 0;
     private volatile Runnable onCovered = () -> {};
     private volatile boolean closing;
+    private boolean started;
 
     DirtyMarks(Path dir, String volume, long sizeBytes, Journal journal) {
         this.dir = dir;
@@ -59,7 +60,17 @@ final class DirtyMarks implements AutoCloseable {
         checkpoint = checkpointNow;
         wantedBack = wanted;
         onCovered = covered;
-        thread.start();
+        synchronized (this) {
+            started = true;
+            startThreadIfNeeded();
+        }
+    }
+
+    /** A volume all of whose replicas are in sync has no such thread. */
+    private void startThreadIfNeeded() {
+        if (started && !closing && !marks.isEmpty() && thread.getState() == Thread.State.NEW) {
+            thread.start();
+        }
     }
 
     /** Marks are kept for these replicas, and no others. */
@@ -79,6 +90,7 @@ final class DirtyMarks implements AutoCloseable {
                 marks.put(agent, PeerMarks.open(stateFile(agent), sizeBytes, journal.oldest()));
             }
         }
+        startThreadIfNeeded();
         LockSupport.unpark(thread);
     }
 
@@ -129,7 +141,9 @@ final class DirtyMarks implements AutoCloseable {
 
     @Override
     public void close() {
-        closing = true;
+        synchronized (this) {
+            closing = true;
+        }
         LockSupport.unpark(thread);
         try {
             if (thread.isAlive()) {

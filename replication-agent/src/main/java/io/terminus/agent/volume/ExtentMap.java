@@ -104,17 +104,28 @@ final class ExtentMap implements AutoCloseable {
         return words;
     }
 
-    /** Forgets an extent unless it was marked at {@code position} or behind; returns how many blocks that were. */
-    int clear(long extent, long position) {
+    /**
+     * Forgets those blocks of an extent, unless any of its blocks was marked at {@code position} or behind; returns how
+     * many that were.
+     */
+    int clear(long extent, long[] blocks, long position) {
         if (!load(extent) || fields.getLong(POSITION_AT) >= position) {
             return 0;
         }
-        int marked = 0;
+        int cleared = 0;
+        boolean left = false;
         for (int i = 0; i < WORDS; i++) {
-            marked += Long.bitCount(fields.getLong(i * Long.BYTES));
+            long word = fields.getLong(i * Long.BYTES);
+            cleared += Long.bitCount(word & blocks[i]);
+            fields.putLong(i * Long.BYTES, word & ~blocks[i]);
+            left |= (word & ~blocks[i]) != 0;
         }
-        map.remove(extent);
-        return marked;
+        if (left) {
+            map.put(extent, value);
+        } else {
+            map.remove(extent);
+        }
+        return cleared;
     }
 
     /** Marked blocks in all. Looks at every entry. */

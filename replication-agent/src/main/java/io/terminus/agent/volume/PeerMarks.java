@@ -58,10 +58,13 @@ final class PeerMarks {
 
     /** What is marked of one extent: which of its blocks. */
     record Marked(long extent, long[] blocks) {
-        private static final long[] ALL = {-1, -1, -1, -1};
-
         static Marked all(long extent) {
-            return new Marked(extent, ALL);
+            return new Marked(extent, new long[] {-1, -1, -1, -1});
+        }
+
+        /** As large as an extent is, whether or not the volume's last one is. */
+        boolean all() {
+            return (blocks[0] & blocks[1] & blocks[2] & blocks[3]) == -1;
         }
 
         boolean block(int number) {
@@ -277,19 +280,20 @@ final class PeerMarks {
     }
 
     /**
-     * Extents [from, to) were read at {@code position} or behind it, and are durable at the replica. Copies come in order,
-     * so of what is marked as a whole the beginning goes.
+     * What was marked there was read at {@code position} or behind it, and is durable at the replica. Only what was looked
+     * at then: a block marked since, though for an older record, was not copied. Copies come in order, so of what is
+     * marked as a whole the beginning goes.
      */
-    synchronized void copied(long from, long to, long position) {
+    synchronized void copied(Marked there, long position) {
         base = Math.max(base, position);
         upTo = Math.max(upTo, position);
-        ExtentMap there = map;
-        for (long extent = from; there != null && extent < to && markedBlocks > 0; extent++) {
-            markedBlocks -= there.clear(extent, position);
+        ExtentMap extents = map;
+        if (extents != null && markedBlocks > 0) {
+            markedBlocks -= extents.clear(there.extent(), there.blocks(), position);
         }
-        long start = from * ExtentMap.EXTENT_BYTES;
-        long end = Math.min(to * ExtentMap.EXTENT_BYTES, sizeBytes);
-        if (start <= wholeFrom && end > wholeFrom && position >= wholeSince) {
+        long start = there.extent() * ExtentMap.EXTENT_BYTES;
+        long end = Math.min(start + ExtentMap.EXTENT_BYTES, sizeBytes);
+        if (start <= wholeFrom && end > wholeFrom && there.all() && position >= wholeSince) {
             wholeFrom = end;
             if (end - wholeFromSaved >= WHOLE_STEP_BYTES || end == sizeBytes) {
                 trySave();

@@ -36,6 +36,9 @@ final class Writer {
     /** How often a hand-over says that it is still draining. */
     private static final long DRAIN_PROGRESS_NANOS = 1_000_000_000;
 
+    /** At most one request in this time is watched for how long it takes. */
+    private static final long PROBE_NANOS = 1_000_000;
+
     private static final Logger LOG = LoggerFactory.getLogger(Writer.class);
 
     /** What the volume has to know about its writer. */
@@ -78,6 +81,7 @@ final class Writer {
     private volatile long retainFrom;
     private volatile long probePosition;
     private volatile long probeAtNanos;
+    private volatile long probedNanos = System.nanoTime();
 
     /** Appends the TERM record. The recovered tail before it counts as acknowledged from now on. */
     Writer(
@@ -203,9 +207,11 @@ final class Writer {
 
     /** One request at a time is watched, from its capture until it is committed: copies give way to slow ones. */
     private void probe() {
-        if (probeAtNanos == 0) {
+        long now = System.nanoTime();
+        if (probeAtNanos == 0 && now - probedNanos > PROBE_NANOS) {
+            probedNanos = now;
             probePosition = replica.journal().end();
-            probeAtNanos = System.nanoTime();
+            probeAtNanos = now;
         }
     }
 

@@ -31,12 +31,22 @@ class PeerMarksTest {
 
         for (int i = 0, position = 0; i < 3_000; i++) {
             switch (random.nextInt(12)) {
-                case 0 -> { // an extent was copied, perhaps read before its newest mark
-                    int extent = random.nextInt(EXTENTS);
-                    long read = Math.max(0, position - random.nextInt(2_000));
-                    marks.copied(extent, extent + 1, read);
-                    if (newest[extent] < read) {
-                        Arrays.fill(model, extent * ExtentMap.BLOCKS, (extent + 1) * ExtentMap.BLOCKS, false);
+                case 0 -> { // an extent was copied, perhaps read before its newest mark, perhaps marked meanwhile
+                    PeerMarks.Marked seen = marks.next(random.nextInt(EXTENTS));
+                    if (seen != null) {
+                        int extent = (int) seen.extent();
+                        if (random.nextBoolean()) {
+                            position += 128;
+                            int block = random.nextInt(ExtentMap.BLOCKS - 3);
+                            marks.mark(extent * (long) EXTENT + block * (long) BLOCK, 1, position);
+                            model[extent * ExtentMap.BLOCKS + block] = true;
+                            newest[extent] = position;
+                        }
+                        long read = Math.max(0, position + 256 - random.nextInt(2_000));
+                        marks.copied(seen, read);
+                        for (int block = 0; newest[extent] < read && block < ExtentMap.BLOCKS; block++) {
+                            model[extent * ExtentMap.BLOCKS + block] &= !seen.block(block);
+                        }
                     }
                 }
                 case 1 -> {
@@ -79,7 +89,7 @@ class PeerMarksTest {
         PeerMarks marks = open(0);
         marks.markAll();
         marks.begin("c", 128);
-        marks.copied(0, EXTENTS, 256);
+        copyAll(marks, EXTENTS);
         assertThat(marks.isEmpty()).isTrue();
         marks.close();
         marks = open(0);
@@ -87,7 +97,7 @@ class PeerMarksTest {
 
         marks.markAll();
         marks.begin("d", 128);
-        marks.copied(0, 2, 256);
+        copyAll(marks, 2);
         marks.close();
 
         PeerMarks after = open(0);
@@ -106,7 +116,7 @@ class PeerMarksTest {
         marks.begin("c", 0);
 
         marks.mark(EXTENT + 5, 10, 512); // the copy of this extent was read at 256, and is on its way
-        marks.copied(0, EXTENTS, 256);
+        copyAll(marks, EXTENTS);
 
         PeerMarks.Marked left = Objects.requireNonNull(marks.next(0));
         assertThat(left.extent()).isEqualTo(1);
@@ -156,6 +166,12 @@ class PeerMarksTest {
 
     private PeerMarks open(long oldest) throws IOException {
         return PeerMarks.open(dir.resolve("m.state"), SIZE, oldest);
+    }
+
+    private static void copyAll(PeerMarks marks, int extents) {
+        for (int extent = 0; extent < extents; extent++) {
+            marks.copied(PeerMarks.Marked.all(extent), 256);
+        }
     }
 
     private static boolean[] marked(PeerMarks marks) {
