@@ -94,7 +94,7 @@ class CopyOrderTest {
         open.forEach(Replica::close);
     }
 
-    @RepeatedTest(4)
+    @RepeatedTest(12)
     void aReplicaThatIsSaidToBeWholeHasExactlyTheStateOfItsPosition() throws Exception {
         seed = Long.getLong("seed", System.nanoTime());
         random = new Random(seed);
