@@ -147,18 +147,14 @@ final class PeerMarks {
 
     /** Marks what the journal holds before {@code to}, durably: that may be released when this returns. */
     void cover(Journal journal, long to) {
-        long from = upTo();
-        while (from < to) {
-            long step = Math.min(to, journal.segmentEnd(from));
+        while (true) {
             synchronized (this) {
-                if (closed) {
+                // Looked up anew each time: a stream that begins may have set it back, or the replica's word forth.
+                long from = upTo;
+                if (closed || from >= to) {
                     return;
                 }
-                from = Math.max(from, upTo); // the replica may have reported more durable
-                if (from < step) {
-                    coverStep(journal, from, step);
-                }
-                from = upTo;
+                coverStep(journal, from, Math.min(to, journal.segmentEnd(from)));
             }
         }
     }
