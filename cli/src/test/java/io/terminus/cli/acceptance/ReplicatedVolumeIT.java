@@ -155,6 +155,59 @@ class ReplicatedVolumeIT {
     }
 
     @Test
+    @NeedsClients("qemu-io")
+    void aReplicaThatWasAwayLongerThanTheJournalReachesIsCopiedTo() {
+        try (LiveSet set = LiveSet.start("256MiB", Map.of("AGENT_JOURNALBUDGETMIB", "192"))) {
+            set.awaitInSync();
+            fill(set, "0x11", "0 128M");
+            set.kill(set.replica());
+
+            fill(set, "0x22", "64M 128M"); // 384 MiB in all: twice what the journal holds
+            fill(set, "0x33", "96M 128M");
+            fill(set, "0x44", "100M 128M");
+            set.terminus("up", "--detach");
+            fill(set, "0x55", "8M 1M");
+
+            set.awaitInSync();
+            set.compareImages();
+            assertThat(set.log(set.writer())).contains("is copied to");
+            String read = Program.run(
+                    set.folder(),
+                    "qemu-io",
+                    "-f",
+                    "raw",
+                    "-r",
+                    "-c",
+                    "read -P 0x11 0 8M",
+                    "-c",
+                    "read -P 0x55 8M 1M",
+                    "-c",
+                    "read -P 0x22 64M 32M",
+                    "-c",
+                    "read -P 0x33 96M 4M",
+                    "-c",
+                    "read -P 0x44 100M 128M",
+                    "-c",
+                    "read -P 0 228M 28M",
+                    set.uri());
+            assertThat(read).doesNotContain("Pattern verification failed");
+        }
+    }
+
+    private static void fill(LiveSet set, String pattern, String range) {
+        Program.run(
+                set.folder(),
+                "qemu-io",
+                "-f",
+                "raw",
+                "-c",
+                "write -P " + pattern + " " + range,
+                "-c",
+                "flush",
+                set.uri());
+    }
+
+    @Test
     @NeedsClients("python3-libnbd")
     void whatAKilledWriterAcknowledgedIsThereAfterItsRestart() {
         LiveSet set = SET.get();

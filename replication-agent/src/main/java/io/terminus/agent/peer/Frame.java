@@ -20,8 +20,10 @@ import java.util.zip.CRC32C;
  *          within one segment, protected by their records' own checksums; a run may begin and end inside a record
  *  STATUS  end i64 | committed i64 | sync up to i64 | floor i64          what a RUN says, when there is nothing to send
  *  ACK     received i64 | durable i64 | applied i64                      cumulative; answers every RUN and STATUS
+ *          | copies written i64 | copies durable i64                     cumulative; 0 where none are under way
  *  CONFIG  version i64 | value block
- *  HELLO, ACCEPTED, REFUSED, FETCH   messages of terminus.agent.v1
+ *  COPY    sequence i64 | position i64 | offset i64 | length i64 | committed i64 | kind i32 | 0 i32 | bytes
+ *  HELLO, ACCEPTED, REFUSED, FETCH, NEEDS, REBUILD   messages of terminus.agent.v1
  * </pre>
  */
 enum Frame {
@@ -32,12 +34,16 @@ enum Frame {
     STATUS(5),
     ACK(6),
     CONFIG(7),
-    FETCH(8);
+    FETCH(8),
+    NEEDS(9),
+    REBUILD(10),
+    COPY(11);
 
     static final int HEADER_BYTES = 16;
     static final int RUN_BODY_BYTES = 40;
     static final int STATUS_BODY_BYTES = 32;
-    static final int ACK_BODY_BYTES = 24;
+    static final int ACK_BODY_BYTES = 40;
+    static final int COPY_LEAST_BYTES = 48;
     private static final int CONFIG_LEAST_BYTES = 8;
 
     /** A lineage of 512 terms with long names fits; nothing longer is a frame of ours. */
@@ -45,12 +51,29 @@ enum Frame {
 
     private static final int MAGIC = 0x31505254; // "TRP1"
     private static final byte VERSION = 1;
-    private static final Frame[] BY_CODE = {null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH};
+    private static final Frame[] BY_CODE = {
+        null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH, NEEDS, REBUILD, COPY
+    };
 
     private final byte code;
 
     Frame(int code) {
         this.code = (byte) code;
+    }
+
+    /** A head whose body goes on in {@code rest}: put what is before that, then {@link #seal(ByteBuffer, ByteBuffer)}. */
+    ByteBuffer beginHead(ByteBuffer b, int headBytes, int restBytes) {
+        return begin(b, headBytes + restBytes);
+    }
+
+    /** Seals a head whose body's rest is elsewhere. */
+    static ByteBuffer seal(ByteBuffer head, ByteBuffer rest) {
+        head.flip();
+        CRC32C crc = new CRC32C();
+        crc.update(head.slice(0, 12));
+        crc.update(head.slice(HEADER_BYTES, head.limit() - HEADER_BYTES));
+        crc.update(rest.duplicate());
+        return head.putInt(12, (int) crc.getValue());
     }
 
     /** A buffer with room for a frame of this body; put the body, then {@link #seal}. */
@@ -113,6 +136,10 @@ enum Frame {
         if (frame == CONFIG && bodyBytes < CONFIG_LEAST_BYTES) {
             throw new RefusedException(
                     Why.BAD_MESSAGE, "CONFIG with a body of " + bodyBytes + " bytes, not even its version");
+        }
+        if (frame == COPY && bodyBytes < COPY_LEAST_BYTES) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE, "COPY with a body of " + bodyBytes + " bytes, not even its fields");
         }
         if (bodyBytes != fixed) {
             throw new RefusedException(

@@ -4,10 +4,15 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.TermStart;
+import io.terminus.agent.volume.CopyItem;
 import io.terminus.agent.volume.PeerCursor.Greeting;
+import io.terminus.agent.volume.RebuildPlan;
+import io.terminus.agent.volume.Reception;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.proto.agent.v1.Hello;
+import io.terminus.proto.agent.v1.Needs;
+import io.terminus.proto.agent.v1.Rebuild;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.UUID;
@@ -51,6 +56,69 @@ final class Messages {
         } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
             throw new RefusedException(Why.BAD_MESSAGE, "not a greeting: " + e.getMessage());
         }
+    }
+
+    static Needs needs(Reception.Needs n) {
+        return Needs.newBuilder()
+                .setWhy(n.why())
+                .setCommon(n.common())
+                .setCopy(n.copy())
+                .setSince(n.since())
+                .setFollows(n.follows())
+                .build();
+    }
+
+    static Reception.Needs needs(ByteBuffer body) throws RefusedException {
+        try {
+            Needs n = Needs.parseFrom(body);
+            return new Reception.Needs(n.getWhy(), n.getCommon(), n.getCopy(), n.getSince(), n.getFollows());
+        } catch (InvalidProtocolBufferException e) {
+            throw new RefusedException(Why.BAD_MESSAGE, "not a NEEDS: " + e.getMessage());
+        }
+    }
+
+    static Rebuild rebuild(RebuildPlan plan) {
+        return Rebuild.newBuilder()
+                .setCopy(plan.copy())
+                .setWhole(plan.whole())
+                .setGoesOn(plan.goesOn())
+                .setAt(plan.at())
+                .addAllLineage(lineage(plan.lineage()))
+                .build();
+    }
+
+    static RebuildPlan rebuild(ByteBuffer body) throws RefusedException {
+        try {
+            Rebuild r = Rebuild.parseFrom(body);
+            if (r.getCopy().isEmpty() || r.getAt() < 0) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE, "a REBUILD named \"" + r.getCopy() + "\" at position " + r.getAt());
+            }
+            return new RebuildPlan(r.getCopy(), r.getWhole(), r.getGoesOn(), r.getAt(), lineage(r.getLineageList()));
+        } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
+            throw new RefusedException(Why.BAD_MESSAGE, "not a REBUILD: " + e.getMessage());
+        }
+    }
+
+    /** A COPY's body; its bytes are copied, for the frame's are the connection's. */
+    static CopyItem copy(ByteBuffer body) throws RefusedException {
+        long sequence = body.getLong();
+        long position = body.getLong();
+        long offset = body.getLong();
+        long length = body.getLong();
+        body.getLong(); // committed: the caller's
+        CopyItem.Kind kind = CopyItem.Kind.of(body.getInt());
+        body.getInt();
+        if (kind == null || body.remaining() != (kind == CopyItem.Kind.DATA ? length : 0)) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE,
+                    "a COPY of kind " + kind + " and length " + length + " with " + body.remaining() + " bytes");
+        }
+        ByteBuffer bytes = null;
+        if (kind == CopyItem.Kind.DATA) {
+            bytes = ByteBuffer.allocate(body.remaining()).put(body).flip();
+        }
+        return new CopyItem(sequence, kind, position, offset, length, bytes);
     }
 
     static List<io.terminus.proto.agent.v1.TermStart> lineage(Lineage lineage) {

@@ -6,6 +6,8 @@ import io.terminus.agent.net.DuplexSocket;
 import io.terminus.agent.net.Listener;
 import io.terminus.agent.volume.Inbound;
 import io.terminus.agent.volume.PeerCursor.Greeting;
+import io.terminus.agent.volume.RebuildPlan;
+import io.terminus.agent.volume.Reception;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.Volume;
@@ -37,6 +39,10 @@ public final class PeerServer implements AutoCloseable {
     private static final int MAX_CONNECTIONS = 1_024;
     private static final long SEND_QUEUE_BYTES = 4L << 20;
     private static final int RUN_BYTES = 1 << 20;
+
+    /** Within a COPY's body. */
+    private static final int COPY_COMMITTED_AT = 32;
+
     private static final Duration GREETING_TIMEOUT = Duration.ofSeconds(5);
     private static final Duration LAST_WORDS_TIMEOUT = Duration.ofSeconds(2);
 
@@ -79,6 +85,8 @@ public final class PeerServer implements AutoCloseable {
                 .order(ByteOrder.LITTLE_ENDIAN);
         private @Nullable Volume volume;
         private @Nullable Inbound inbound;
+        private @Nullable Greeting greeting;
+        private Reception.@Nullable Needs needs;
         private @Nullable Supply supply;
         private boolean answerDue;
         private long syncAfterRun;
@@ -86,7 +94,7 @@ public final class PeerServer implements AutoCloseable {
         /** Guards {@code ack} and what was acknowledged last: the sync and apply threads acknowledge too. */
         private final Object ackLock = new Object();
 
-        private Inbound.Progress told = new Inbound.Progress(-1, -1, -1);
+        private Inbound.Progress told = new Inbound.Progress(-1, -1, -1, 0, 0);
 
         Link(DuplexSocket s, Listener.Place place) {
             this.s = s;
@@ -121,17 +129,47 @@ public final class PeerServer implements AutoCloseable {
                         v.told(block, version);
                     }
                 }
-                case ACCEPTED, REFUSED, RUN, ACK ->
+                case REBUILD -> rebuild(Messages.rebuild(body));
+                case COPY -> {
+                    Inbound in = stream();
+                    in.committed(body.getLong(COPY_COMMITTED_AT));
+                    in.copy(Messages.copy(body));
+                    answerDue = true;
+                }
+                case ACCEPTED, REFUSED, RUN, ACK, NEEDS ->
                     throw new RefusedException(Why.BAD_MESSAGE, type + " does not come from a writer");
             }
         }
 
         private void greet(Greeting hello) throws RefusedException {
-            if (inbound != null || supply != null) {
+            if (inbound != null || supply != null || needs != null) {
                 throw new RefusedException(Why.BAD_MESSAGE, "a second greeting on one connection");
             }
             Volume v = find(hello.volume());
-            Inbound in = v.accept(hello);
+            switch (v.accept(hello)) {
+                case Reception.Follows follows -> streamBegins(v, hello, follows.inbound());
+                case Reception.Needs what -> {
+                    LOG.info("volume {}: {} has to copy to this replica: {}", v.name(), hello.writer(), what.why());
+                    volume = v;
+                    greeting = hello;
+                    needs = what;
+                    s.send(Frame.NEEDS.of(Messages.needs(what).toByteArray()));
+                }
+            }
+        }
+
+        private void rebuild(RebuildPlan plan) throws RefusedException {
+            Volume v = volume;
+            Greeting hello = greeting;
+            Reception.Needs told = needs;
+            if (v == null || hello == null || told == null || inbound != null) {
+                throw new RefusedException(Why.BAD_MESSAGE, "REBUILD answers NEEDS");
+            }
+            s.noDeadline();
+            streamBegins(v, hello, v.rebuild(hello, told, plan));
+        }
+
+        private void streamBegins(Volume v, Greeting hello, Inbound in) {
             volume = v;
             inbound = in;
             s.noDeadline();
@@ -200,8 +238,11 @@ public final class PeerServer implements AutoCloseable {
                 if (evenIfNothingNew || !p.equals(told)) {
                     told = p;
                     Frame.ACK.begin(ack, Frame.ACK_BODY_BYTES);
-                    s.send(Frame.seal(
-                            ack.putLong(p.received()).putLong(p.durable()).putLong(p.applied())));
+                    s.send(Frame.seal(ack.putLong(p.received())
+                            .putLong(p.durable())
+                            .putLong(p.applied())
+                            .putLong(p.copiesWritten())
+                            .putLong(p.copiesDurable())));
                 }
             }
         }

@@ -5,8 +5,11 @@ import io.github.resilience4j.core.IntervalFunction;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.net.DuplexSocket;
 import io.terminus.agent.net.DuplexSocket.Sent;
+import io.terminus.agent.volume.CopyItem;
 import io.terminus.agent.volume.PeerCursor;
 import io.terminus.agent.volume.PeerNetwork;
+import io.terminus.agent.volume.RebuildPlan;
+import io.terminus.agent.volume.Reception;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.proto.agent.v1.Accepted;
@@ -47,6 +50,10 @@ final class PeerStream implements PeerNetwork.Stream {
     private static final long SEND_QUEUE_BYTES = 4L << 20;
     private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(2);
     private static final Duration GREETING_TIMEOUT = Duration.ofSeconds(5);
+
+    /** A replica that begins anew syncs its image and its superblock first, and saves its tail. */
+    private static final Duration REBUILD_TIMEOUT = Duration.ofSeconds(60);
+
     private static final long REBUILD_RETRY_MILLIS = 5_000;
 
     private final PeerCursor cursor;
@@ -60,12 +67,16 @@ final class PeerStream implements PeerNetwork.Stream {
     private volatile @Nullable DuplexSocket socket;
     private volatile boolean ready;
     private volatile boolean closed;
+    private volatile boolean refusedForLong;
 
     // Owned by whoever has the sending flag.
     private long statusSentNanos;
     private long toldCommitted;
     private long toldSync;
     private long toldConfig;
+    private long toldFloor;
+    private final ByteBuffer copyHead = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.COPY_LEAST_BYTES)
+            .order(ByteOrder.LITTLE_ENDIAN);
 
     PeerStream(PeerCursor cursor) {
         this.cursor = cursor;
@@ -114,6 +125,7 @@ final class PeerStream implements PeerNetwork.Stream {
             return;
         }
         Journal journal = cursor.journal();
+        tellNews(s);
         while (moreToSend() && s.queuedBytes() == 0) {
             long from = cursor.sentTo();
             long to = Math.min(Math.min(journal.end(), from + RUN_BYTES), journal.segmentEnd(from));
@@ -122,13 +134,8 @@ final class PeerStream implements PeerNetwork.Stream {
             }
             cursor.sent(to);
         }
+        sendCopies(s);
         long now = System.nanoTime();
-        PeerCursor.Greeting news = cursor.configNewerThan(toldConfig);
-        if (news != null && s.queuedBytes() == 0) {
-            toldConfig = news.configVersion();
-            ByteBuffer b = Frame.CONFIG.begin(8 + news.config().length);
-            s.send(Frame.seal(b.putLong(news.configVersion()).put(news.config())));
-        }
         boolean due = cursor.syncDemand() > toldSync
                 || now - statusSentNanos > (cursor.committed() > toldCommitted ? STATUS_NANOS / 8 : STATUS_NANOS);
         if (due && s.queuedBytes() == 0) {
@@ -139,6 +146,39 @@ final class PeerStream implements PeerNetwork.Stream {
         }
     }
 
+    private void tellNews(DuplexSocket s) {
+        PeerCursor.Greeting news = cursor.configNewerThan(toldConfig);
+        if (news != null && s.queuedBytes() == 0) {
+            ByteBuffer b = Frame.CONFIG.begin(8 + news.config().length);
+            if (s.send(Frame.seal(b.putLong(news.configVersion()).put(news.config()))) != Sent.CLOSED) {
+                toldConfig = news.configVersion();
+            }
+        }
+    }
+
+    /** Only when no record can go out: copies give way. */
+    private void sendCopies(DuplexSocket s) {
+        while (ready && !moreToSend() && s.queuedBytes() == 0) {
+            CopyItem item = cursor.copyToSend();
+            if (item == null) {
+                return;
+            }
+            ByteBuffer bytes = item.bytes() == null ? ByteBuffer.allocate(0) : item.bytes();
+            Frame.COPY.beginHead(copyHead, Frame.COPY_LEAST_BYTES, bytes.remaining());
+            copyHead.putLong(item.sequence())
+                    .putLong(item.position())
+                    .putLong(item.offset())
+                    .putLong(item.length())
+                    .putLong(cursor.committed())
+                    .putInt(item.kind().code())
+                    .putInt(0);
+            if (s.send(Frame.seal(copyHead, bytes), bytes.duplicate()) == Sent.CLOSED) {
+                return;
+            }
+            cursor.copySent(item);
+        }
+    }
+
     private boolean moreToSend() {
         return ready && cursor.sentTo() < cursor.journal().end() && cursor.sentTo() - cursor.received() < WINDOW_BYTES;
     }
@@ -146,7 +186,7 @@ final class PeerStream implements PeerNetwork.Stream {
     /** While the socket holds bytes back its owner goes on, once it has drained them: nobody waits for that here. */
     private boolean canSend() {
         DuplexSocket s = socket;
-        return s != null && moreToSend() && s.queuedBytes() == 0;
+        return s != null && (moreToSend() || (ready && cursor.copyToSend() != null)) && s.queuedBytes() == 0;
     }
 
     private boolean sendRun(DuplexSocket s, Journal journal, long from, long to) {
@@ -163,7 +203,12 @@ final class PeerStream implements PeerNetwork.Stream {
     private ByteBuffer putState(ByteBuffer b) {
         toldCommitted = cursor.committed();
         toldSync = cursor.syncDemand();
-        return b.putLong(toldCommitted).putLong(toldSync).putLong(cursor.floor());
+        // A replica that left the set may move the floor: first the others have to know that it did, and mark for it.
+        long floor = cursor.floor();
+        if (cursor.configNewerThan(toldConfig) == null) {
+            toldFloor = floor;
+        }
+        return b.putLong(toldCommitted).putLong(toldSync).putLong(toldFloor);
     }
 
     // ---- the connection
@@ -194,7 +239,7 @@ final class PeerStream implements PeerNetwork.Stream {
             ready = false;
             socket = null;
             if (!closed) {
-                long pauseMillis = cursor.needsCopy() ? REBUILD_RETRY_MILLIS : backoff.apply(attempt++);
+                long pauseMillis = refusedForLong ? REBUILD_RETRY_MILLIS : backoff.apply(attempt++);
                 LockSupport.parkNanos(this, pauseMillis * 1_000_000);
             }
         }
@@ -208,6 +253,8 @@ final class PeerStream implements PeerNetwork.Stream {
         private long received;
         private long durable;
         private long applied;
+        private long copiesWritten;
+        private long copiesDurable;
 
         Acks(DuplexSocket s) {
             this.s = s;
@@ -224,15 +271,28 @@ final class PeerStream implements PeerNetwork.Stream {
         void frame(Frame type, ByteBuffer body) throws IOException, RefusedException {
             switch (type) {
                 case ACCEPTED -> accepted(body);
+                case NEEDS -> needs(Messages.needs(body));
                 case REFUSED -> refusedByPeer(body);
                 case ACK -> {
                     received = body.getLong();
                     durable = body.getLong();
                     applied = body.getLong();
+                    copiesWritten = body.getLong();
+                    copiesDurable = body.getLong();
                     progressed = true;
                 }
-                case HELLO, RUN, STATUS, CONFIG, FETCH ->
+                case HELLO, RUN, STATUS, CONFIG, FETCH, REBUILD, COPY ->
                     throw new RefusedException(Why.BAD_MESSAGE, "a replica does not send " + type);
+            }
+        }
+
+        private void needs(Reception.Needs needs) {
+            RebuildPlan plan = cursor.needs(needs);
+            if (plan == null) {
+                s.close("not copied to now: " + needs.why());
+            } else {
+                s.deadline(REBUILD_TIMEOUT, "the peer was to begin anew");
+                s.send(Frame.REBUILD.of(Messages.rebuild(plan).toByteArray()));
             }
         }
 
@@ -255,6 +315,8 @@ final class PeerStream implements PeerNetwork.Stream {
             toldCommitted = 0;
             toldSync = 0;
             toldConfig = 0;
+            toldFloor = 0;
+            refusedForLong = false;
             cursor.accepted(a.getIncarnation(), a.getReceived(), a.getDurable(), a.getApplied());
             LOG.info("{}: streaming from position {}", name, a.getReceived());
             ready = true;
@@ -266,7 +328,10 @@ final class PeerStream implements PeerNetwork.Stream {
             Refusal r = Refusal.parseFrom(body);
             switch (Why.of(r.getWhy())) {
                 case FENCED -> cursor.fenced(r.getMessage());
-                case NEEDS_COPY, DIVERGED, FAILED, OTHER_SHAPE -> cursor.cannotFollow(r.getMessage());
+                case NEEDS_COPY, DIVERGED, FAILED, OTHER_SHAPE -> {
+                    refusedForLong = true;
+                    cursor.cannotFollow(r.getMessage());
+                }
                 case UNKNOWN_VOLUME, NO_SPACE, NOT_READY, OTHER_CONFIG, BAD_MESSAGE -> cursor.lost(r.getMessage());
             }
             s.close("refused: " + r.getMessage());
@@ -277,6 +342,7 @@ final class PeerStream implements PeerNetwork.Stream {
             if (progressed) {
                 progressed = false;
                 cursor.progressed(received, durable, applied);
+                cursor.copied(copiesWritten, copiesDurable);
                 pump();
             }
         }
@@ -304,7 +370,7 @@ final class PeerStream implements PeerNetwork.Stream {
         @Override
         public void closed(String why, @Nullable Throwable failure) {
             ready = false;
-            if (cursor.streaming()) {
+            if (cursor.streaming() || cursor.planned()) {
                 LOG.info("{}: {}", name, why);
                 cursor.lost(why);
             }

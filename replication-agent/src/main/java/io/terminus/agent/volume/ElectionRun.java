@@ -142,6 +142,10 @@ final class ElectionRun {
                     + config.inSync().stream().map(Member::agent).toList()
                     + "; what it misses could only be given up with --accept-data-loss");
         }
+        if (volume.replica().rebuilding()) {
+            throw new NotElected("the image at " + self
+                    + " is a mixture: a copy to it was begun and has not ended. Only another replica can serve");
+        }
         if (volume.leftBehindBy(config.fork()) && !accepts()) {
             throw new NotElected("term " + config.fork().term() + " gave up what the image at " + self
                     + " may hold: it has to be rebuilt, or, with --accept-data-loss, everything since is given up");

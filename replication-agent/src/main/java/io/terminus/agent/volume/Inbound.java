@@ -9,6 +9,7 @@ import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,20 +19,23 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Inbound {
 
-    /** Everything before these positions; cumulative. */
-    public record Progress(long received, long durable, long applied) {}
+    /** Everything before these positions, and of a copy the items up to these; cumulative. */
+    public record Progress(long received, long durable, long applied, long copiesWritten, long copiesDurable) {}
 
     private final Object fence;
     private final Replica replica;
     private final long term;
     private final String writer;
+    private final BooleanSupplier member;
     private @Nullable RefusedException ended;
     /** The journal's end as far as image space is secured for it: only that is acknowledged. */
     private volatile long secured;
 
     private volatile Runnable onProgress = () -> {};
 
-    Inbound(Object fence, Replica replica, long term, String writer) {
+    /** @param member whether this replica is in sync: only then others may need what its journal has */
+    Inbound(Object fence, Replica replica, long term, String writer, BooleanSupplier member) {
+        this.member = member;
         this.fence = fence;
         this.replica = replica;
         this.term = term;
@@ -99,9 +103,37 @@ public final class Inbound {
         synchronized (fence) {
             requireLive();
             replica.commit(Math.min(committed, replica.journal().end()));
-            replica.retain(floor);
+            // The floor was true when this was sent. A replica that is being brought up at full speed would find its
+            // journal
+            // full of what an old floor kept, and could not read the next one for want of a segment.
+            replica.retain(member.getAsBoolean() ? floor : Long.MAX_VALUE);
         }
         syncUpTo(syncUpTo);
+    }
+
+    /** An item of a copy, in its place among the runs; its bytes are this replica's from now on. */
+    public void copy(CopyItem item) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            long end = replica.image().sizeBytes();
+            if (item.offset() < 0 || item.length() < 0 || item.offset() > end - item.length()) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE,
+                        "a copy of [" + item.offset() + ", +" + item.length() + ") of a volume of " + end + " bytes");
+            }
+            String wrong = replica.takeCopy(item);
+            if (wrong != null) {
+                throw new RefusedException(Why.BAD_MESSAGE, wrong);
+            }
+        }
+    }
+
+    /** What the writer knows to be committed: the records before a copy's position are. */
+    public void committed(long position) throws RefusedException {
+        synchronized (fence) {
+            requireLive();
+            replica.commit(Math.min(position, replica.journal().end()));
+        }
     }
 
     /** The writer waits until this is durable here. What has not come yet is synced when it has. */
@@ -114,7 +146,12 @@ public final class Inbound {
 
     public Progress progress() {
         Journal journal = replica.journal();
-        return new Progress(secured, Math.min(journal.durable(), secured), replica.applied());
+        return new Progress(
+                secured,
+                Math.min(journal.durable(), secured),
+                replica.applied(),
+                replica.copiesWritten(),
+                replica.copiesDurable());
     }
 
     public long term() {

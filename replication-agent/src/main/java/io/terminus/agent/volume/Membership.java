@@ -1,6 +1,7 @@
 package io.terminus.agent.volume;
 
 import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -52,6 +53,7 @@ final class Membership {
     private @Nullable VolumeConfig wanted;
 
     private boolean sent;
+    private @Nullable Address added;
     private long joinAt;
     private long joinDurableAt;
     private long committed;
@@ -106,6 +108,11 @@ final class Membership {
     boolean enoughMembers() {
         return config.inSync().size() >= config.minCopies()
                 && (wanted == null || wanted.inSync().size() >= config.minCopies());
+    }
+
+    /** The volume is to have one more replica, which joins when it holds everything. */
+    void add(Address replica) {
+        added = replica;
     }
 
     /** The next change to send, if one is due. Its set is required by acks from now until the outcome is told. */
@@ -166,6 +173,10 @@ final class Membership {
                     return next;
                 }
             }
+        }
+        Address more = added;
+        if (more != null && config.address(more.agent()).isEmpty()) {
+            return config.withReplica(more).withLineage(lineage);
         }
         if (config.ackLevel() != AckLevel.LOCAL) {
             for (Map.Entry<String, Peer> e : peers.entrySet()) {

@@ -38,6 +38,13 @@ public final class PeerCursor {
     private volatile long heardAtNanos;
     private volatile @Nullable String trouble = "not connected yet";
     private volatile boolean cannotFollow;
+    private volatile @Nullable RebuildPlan plan;
+    private volatile @Nullable Copier copier;
+    private volatile @Nullable PeerMarks marks;
+    private volatile Runnable pump = () -> {};
+    private volatile long copiesWritten;
+    private volatile long copiesDurable;
+    private long horizonTold;
 
     PeerCursor(Writer writer, Address address, long nowNanos) {
         this.writer = writer;
@@ -57,8 +64,26 @@ public final class PeerCursor {
         return writer.journal();
     }
 
+    void pumpedBy(Runnable stream) {
+        pump = stream;
+    }
+
+    /** The peer cannot just follow. Returns what it is to do, or null: it cannot be copied to now. */
+    public @Nullable RebuildPlan needs(Reception.Needs needs) {
+        plan = null;
+        RebuildPlan made = writer.planFor(this, needs);
+        plan = made;
+        return made;
+    }
+
     /** The peer took the greeting and holds everything before {@code at}: what follows is sent from there. */
     public void accepted(String peerIncarnation, long at, long durableThere, long appliedThere) {
+        RebuildPlan planned = plan;
+        plan = null;
+        copiesWritten = 0;
+        copiesDurable = 0;
+        horizonTold = appliedThere;
+        marks = writer.streamBegins(this, planned, at, durableThere);
         incarnation = peerIncarnation;
         sentTo = at;
         durable = durableThere;
@@ -68,6 +93,12 @@ public final class PeerCursor {
         // The positions first: a peer that lost its memory must not be looked at as streaming with what it had before.
         progressed(at, durableThere, appliedThere);
         streaming = true;
+        PeerMarks m = marks;
+        if (planned != null && m != null) {
+            Copier c = writer.copierFor(this, m, () -> pump.run(), appliedThere);
+            copier = c;
+            c.start();
+        }
     }
 
     /** Cumulative: everything before these positions. */
@@ -76,7 +107,43 @@ public final class PeerCursor {
         durable = durableThere;
         applied = appliedThere;
         heard();
+        PeerMarks m = marks;
+        if (m != null) {
+            m.held(durableThere);
+        }
         writer.peerProgressed(this);
+    }
+
+    /** Of the copy under way, the items up to these are in the peer's image, and durable there. */
+    public void copied(long written, long durableThere) {
+        Copier c = copier;
+        if (c != null && (written > copiesWritten || durableThere > copiesDurable)) {
+            copiesWritten = written;
+            copiesDurable = durableThere;
+            c.acknowledged(written, durableThere);
+        }
+    }
+
+    /**
+     * The item of a copy that may go out now, or null: everything before its position has been sent. If that is not so,
+     * the peer hears at times how far it may apply what it has, or its journal would fill behind a copy that cannot come.
+     */
+    public @Nullable CopyItem copyToSend() {
+        Copier c = copier;
+        CopyItem next = c == null ? null : c.peek();
+        if (next == null || next.position() <= sentTo) {
+            return next;
+        }
+        return received > horizonTold ? new CopyItem(0, CopyItem.Kind.HORIZON, received, 0, 0, null) : null;
+    }
+
+    /** That item is with the socket. */
+    public void copySent(CopyItem item) {
+        horizonTold = item.position();
+        Copier c = copier;
+        if (c != null && item.equals(c.peek())) {
+            c.sent();
+        }
     }
 
     public void heard() {
@@ -86,6 +153,26 @@ public final class PeerCursor {
     public void lost(String why) {
         streaming = false;
         trouble = why;
+        streamEnded();
+    }
+
+    private void streamEnded() {
+        plan = null;
+        Copier c = copier;
+        copier = null;
+        if (c != null) {
+            c.stop();
+        }
+        PeerMarks m = marks;
+        marks = null;
+        if (m != null) {
+            m.following(false);
+        }
+    }
+
+    /** The term is over, and with it whatever it copies. */
+    void end() {
+        streamEnded();
     }
 
     /** The peer cannot be fed from this journal: it needs more than a stream. */
@@ -93,6 +180,7 @@ public final class PeerCursor {
         streaming = false;
         cannotFollow = true;
         trouble = why;
+        streamEnded();
     }
 
     /** The peer has been sealed by a newer writer: this one is over. */
@@ -134,6 +222,29 @@ public final class PeerCursor {
 
     public boolean needsCopy() {
         return cannotFollow;
+    }
+
+    /** The peer was told what to do, and has not begun. */
+    public boolean planned() {
+        return plan != null;
+    }
+
+    /** A copy is under way: until it has ended the peer is no member. */
+    boolean copying() {
+        Copier c = copier;
+        return plan != null || (c != null && !c.done());
+    }
+
+    @Nullable
+    CopyProgress copyProgress() {
+        Copier c = copier;
+        return c == null || c.done() ? null : c.progress();
+    }
+
+    /** Journal bytes before this are of no use to the peer. */
+    long wantsFrom() {
+        RebuildPlan planned = plan;
+        return planned == null ? durable : planned.at();
     }
 
     public long received() {

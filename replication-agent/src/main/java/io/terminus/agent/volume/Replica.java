@@ -16,8 +16,10 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Locale;
+import java.util.UUID;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.UnaryOperator;
@@ -70,9 +72,16 @@ final class Replica implements AutoCloseable {
 
     private static final long NO_SPACE_RETRY_NANOS = 500_000_000;
 
+    /** Copied bytes after which the image is synced, so that the writer may forget them. */
+    private static final long COPY_SYNC_BYTES = 32L << 20;
+
+    /** With no more copies coming, what there is gets synced after this time. */
+    private static final long COPY_SYNC_NANOS = 20_000_000;
+
     static final String IMAGE_FILE = "image.raw";
     private static final String JOURNAL_DIR = "journal";
     private static final String RESCUED_DIR = "rescued";
+    private static final String MARKS_DIR = "marks";
 
     /** Held back on the disk, so that a full one stops no fence and no checkpoint: the superblock is written beside first. */
     private static final String RESERVE_FILE = "reserve";
@@ -90,13 +99,27 @@ final class Replica implements AutoCloseable {
     private final Journal journal;
     private final Image image;
     private final Overlay overlay;
+    private final DirtyMarks marks;
     private final long budgetBytes;
 
     /**
      * The image may hold writes up to here, though a restart takes it for applied up to the checkpoint only: what it is
      * ahead of, it is given again. Unless that is given up elsewhere.
      */
-    private final long imageReach;
+    private volatile long imageReach;
+
+    /** Copies that came in and wait for their position; bounded by the sender, see {@link CopyItem#WINDOW_BYTES}. */
+    private final ArrayDeque<CopyItem> copies = new ArrayDeque<>();
+
+    private long copiesHeldBytes;
+
+    /** While a copy is under way nothing beyond this is applied: a copy of that position may still come. */
+    private volatile long applyLimit = Long.MAX_VALUE;
+
+    private volatile long copiesWritten;
+    private volatile long copiesDurable;
+    private long copiesUnsyncedBytes;
+    private long copyWrittenAtNanos;
 
     private final long checkpointBytes;
     private final Thread syncer;
@@ -130,6 +153,18 @@ final class Replica implements AutoCloseable {
     /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
     static void create(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
+        create(dir, config, journalSegments, self, new Superblock.Life(bootId, bootId, true, false, false, ""));
+    }
+
+    /** The same in the place of one that was thrown away: under a name that no set knows, and vouching for nothing. */
+    static void createAnew(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
+            throws IOException {
+        String incarnation = bootId + "/" + UUID.randomUUID();
+        create(dir, config, journalSegments, self, new Superblock.Life(bootId, incarnation, true, true, false, ""));
+    }
+
+    private static void create(Path dir, VolumeConfig config, int journalSegments, String self, Superblock.Life life)
+            throws IOException {
         Files.createDirectories(dir);
         try (Journal made = Journal.create(dir.resolve(JOURNAL_DIR), spec(config, journalSegments, self), 0);
                 Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes())) {
@@ -140,7 +175,8 @@ final class Replica implements AutoCloseable {
                         new Superblock.Seen(config.encode(), 0),
                         new Superblock.Fence(0, 0),
                         new Superblock.Checkpoint(0, 0, Lineage.EMPTY, 0),
-                        new Superblock.Life(bootId, bootId, true, false, false, ""))
+                        life,
+                        Superblock.Rebuild.NONE)
                 .write(dir);
     }
 
@@ -174,6 +210,11 @@ final class Replica implements AutoCloseable {
                 damaged = true;
             }
         }
+        if (superblock.rebuild().journalGoes()) {
+            journal.reset(from.position(), from.lineage());
+            Superblock.Rebuild rebuild = superblock.rebuild();
+            superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false));
+        }
         superblock = superblock.opened(bootId, damaged);
         superblock.write(dir);
         Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
@@ -196,8 +237,12 @@ final class Replica implements AutoCloseable {
         // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
         this.retainFrom = journal.oldest();
         this.overlay = new Overlay(journal::payload);
+        this.marks = new DirtyMarks(dir.resolve(MARKS_DIR), config.name(), config.sizeBytes(), journal);
         this.checkpoint = superblock.checkpoint().position();
         this.applied = checkpoint;
+        if (superblock.rebuild().underWay()) {
+            this.applyLimit = checkpoint; // until a writer says how far it copies
+        }
         this.committed = Math.max(
                 checkpoint,
                 Math.min(
@@ -219,6 +264,7 @@ final class Replica implements AutoCloseable {
         if (superblock().life().failed().isEmpty()) {
             syncer.start();
             applier.start();
+            marks.start(() -> checkpoint, () -> retainFrom, this::releaseSegments);
         }
     }
 
@@ -232,6 +278,15 @@ final class Replica implements AutoCloseable {
 
     Image image() {
         return image;
+    }
+
+    DirtyMarks marks() {
+        return marks;
+    }
+
+    /** The image is a mixture of positions, which only copies can make whole. */
+    boolean rebuilding() {
+        return superblock().rebuild().underWay();
     }
 
     /** The image may hold writes of records up to here. */
@@ -444,24 +499,207 @@ final class Replica implements AutoCloseable {
             throw new IllegalStateException(
                     "journal to be cut at " + position + ", but the image has everything before " + applied);
         }
+        Path file = rescueFile(position);
+        boolean published = position < journal.end();
+        long saved = cutInto(file, position);
+        committed = Math.min(committed, position);
+        return saved > 0 && published ? file : null;
+    }
+
+    private Path rescueFile(long position) throws IOException {
         Files.createDirectories(dir.resolve(RESCUED_DIR));
         String name = "term-" + journal.lineage().lastTerm() + "-from-" + position;
         Path file = dir.resolve(RESCUED_DIR).resolve(name + ".records");
         for (int i = 2; Files.exists(file); i++) {
             file = dir.resolve(RESCUED_DIR).resolve(name + "-" + i + ".records");
         }
-        boolean published = position < journal.end();
-        long saved;
+        return file;
+    }
+
+    private long cutInto(Path file, long position) throws IOException {
         try {
-            saved = journal.cut(position, file);
+            return journal.cut(position, file);
         } catch (JournalException e) {
             throw e;
         } catch (IOException e) {
             Files.deleteIfExists(file); // what it holds is still in the journal
             throw isFull(e) ? new DiskFullException(e) : e;
         }
-        committed = Math.min(committed, position);
-        return saved > 0 && published ? file : null;
+    }
+
+    // ---- copies
+
+    /**
+     * Notes, durably, that the image is to become a mixture, before the first copy lands; then the journal starts over at
+     * {@code at}. What it holds behind {@code common}, and the volume does not, is kept in a file.
+     */
+    void startOver(String copy, long since, long common, long at, Lineage there) throws IOException {
+        applyLock.lock();
+        try {
+            image.sync(); // what was applied is in no journal any more
+            long own = Math.max(common, journal.oldest());
+            if (own < journal.end()) {
+                cutInto(rescueFile(own), own);
+            }
+            Lineage begin = there.upTo(at);
+            update(s -> s.with(new Superblock.Checkpoint(at, at, begin, at))
+                    .with(new Superblock.Rebuild(copy, since, true)));
+            journal.reset(at, begin);
+            checkpoint = at;
+            applied = at;
+            committed = at;
+            retainFrom = at;
+            imageReach = at;
+            beginCopies();
+            update(s -> s.with(new Superblock.Rebuild(copy, since, false)));
+        } finally {
+            applyLock.unlock();
+        }
+        marks.forgetAll();
+    }
+
+    /** The same, but the journal goes on where it is. */
+    void goOn(String copy, long since) throws IOException {
+        applyLock.lock();
+        try {
+            update(s -> s.with(new Superblock.Rebuild(copy, since, false)));
+            beginCopies();
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    private void beginCopies() {
+        dropCopies();
+        applyLimit = applied;
+        copiesWritten = 0;
+        copiesDurable = 0;
+        copiesUnsyncedBytes = 0;
+    }
+
+    /** The stream that brought them has ended: they will come again. */
+    void dropCopies() {
+        synchronized (copies) {
+            copies.clear();
+            copiesHeldBytes = 0;
+        }
+    }
+
+    /** Applies what is left of a history that is known to be the volume's, up to there, before it can be given up. */
+    void applyAllTo(long position) {
+        applyLimit = Math.max(applyLimit, position);
+        commit(position);
+        requestSync(position);
+        if (applierIdle) {
+            LockSupport.unpark(applier);
+        }
+    }
+
+    /** A copy came in; it is written at its position. Returns what is wrong with it, or null. */
+    @Nullable
+    String takeCopy(CopyItem item) {
+        if (!rebuilding()) {
+            return "a copy, but this replica is whole";
+        }
+        if (item.position() < applyLimit) {
+            return "a copy of position " + item.position() + " behind one of " + applyLimit;
+        }
+        if (item.kind() != CopyItem.Kind.HORIZON) {
+            synchronized (copies) {
+                if (copiesHeldBytes > 2 * CopyItem.WINDOW_BYTES) {
+                    return "more than " + 2 * CopyItem.WINDOW_BYTES + " bytes of copies at once";
+                }
+                copies.add(item);
+                copiesHeldBytes += item.weight();
+            }
+        }
+        applyLimit = item.position();
+        if (item.position() > journal.durable()) {
+            requestSync(Math.min(item.position(), journal.end()));
+        }
+        if (applierIdle) {
+            LockSupport.unpark(applier);
+        }
+        return null;
+    }
+
+    /** Copies up to this one are in the image. */
+    long copiesWritten() {
+        return copiesWritten;
+    }
+
+    /** Copies up to this one are in the image, and durable there. */
+    long copiesDurable() {
+        return copiesDurable;
+    }
+
+    private @Nullable CopyItem nextCopy() {
+        synchronized (copies) {
+            return copies.peek();
+        }
+    }
+
+    /** Applier's thread: writes the copies of the position that is applied. */
+    private boolean writeCopies() throws IOException {
+        boolean any = false;
+        applyLock.lock(); // or a stream might begin anew between
+        try {
+            for (CopyItem next = nextCopy();
+                    next != null && next.position() <= applied && rebuilding();
+                    next = nextCopy()) {
+                if (next.position() < applied) {
+                    throw new IllegalStateException("a copy of position " + next.position() + " at " + applied);
+                }
+                write(next);
+                any = true;
+                synchronized (copies) {
+                    copies.remove();
+                    copiesHeldBytes -= next.weight();
+                }
+                copiesWritten = next.sequence();
+                copyWrittenAtNanos = System.nanoTime();
+                copiesUnsyncedBytes += next.weight();
+                if (next.kind() == CopyItem.Kind.END) {
+                    copiesDurable = copiesWritten;
+                    copiesUnsyncedBytes = 0;
+                } else if (copiesUnsyncedBytes >= COPY_SYNC_BYTES) {
+                    syncCopies();
+                }
+            }
+        } finally {
+            applyLock.unlock();
+        }
+        if (any) {
+            observer.applied();
+        }
+        return any;
+    }
+
+    private void write(CopyItem copy) throws IOException {
+        switch (copy.kind()) {
+            case DATA -> {
+                ByteBuffer bytes = copy.bytes();
+                if (bytes != null) {
+                    image.write(bytes.duplicate(), copy.offset());
+                }
+            }
+            case ZEROES -> image.zero(copy.offset(), copy.length(), true);
+            case END -> {
+                // Copies of zeros may have punched space away that was secured for records behind them.
+                Inbound.secure(this, applied, journal.end());
+                checkpointNow(s -> s.with(Superblock.Rebuild.NONE));
+                applyLimit = Long.MAX_VALUE;
+            }
+            case HORIZON -> {}
+        }
+    }
+
+    private void syncCopies() throws IOException {
+        long written = copiesWritten;
+        image.sync();
+        copiesUnsyncedBytes = 0;
+        copiesDurable = written;
+        observer.applied();
     }
 
     // ---- the two threads
@@ -502,17 +740,24 @@ final class Replica implements AutoCloseable {
     private void applyLoop() {
         while (!closing) {
             try {
+                boolean copied = writeCopies();
                 long target = applicable();
                 if (target > applied) {
                     applyTo(target);
+                } else if (copied) {
+                    continue;
+                } else if (copiesUnsyncedBytes > 0) {
+                    waitingFor = null;
+                    long rest = copyWrittenAtNanos + COPY_SYNC_NANOS - System.nanoTime();
+                    if (rest <= 0) {
+                        syncCopiesUnderLock();
+                    } else {
+                        waitForProgress();
+                    }
                 } else if (applied - checkpoint >= checkpointBytes) {
                     checkpointNow();
                 } else {
-                    applierIdle = true;
-                    if (applicable() <= applied && !closing) {
-                        LockSupport.park(this);
-                    }
-                    applierIdle = false;
+                    waitForProgress();
                 }
                 if (applied - checkpoint >= checkpointBytes) {
                     checkpointNow();
@@ -533,6 +778,26 @@ final class Replica implements AutoCloseable {
         }
     }
 
+    private void waitForProgress() {
+        applierIdle = true;
+        CopyItem copy = nextCopy();
+        if (applicable() <= applied && (copy == null || copy.position() > applied) && !closing) {
+            LockSupport.parkNanos(this, copiesUnsyncedBytes > 0 ? COPY_SYNC_NANOS : Long.MAX_VALUE);
+        }
+        applierIdle = false;
+    }
+
+    private void syncCopiesUnderLock() throws IOException {
+        applyLock.lock();
+        try {
+            if (copiesUnsyncedBytes > 0) {
+                syncCopies();
+            }
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
     /** A stopped replica is better than a wrong one. */
     private void ourOwnBug(Throwable e) {
         LOG.error("replica in {}: our own bug", dir, e);
@@ -540,7 +805,9 @@ final class Replica implements AutoCloseable {
     }
 
     private long applicable() {
-        return Math.min(committed, journal.durable());
+        long may = Math.min(Math.min(committed, journal.durable()), applyLimit);
+        CopyItem copy = applyLimit == Long.MAX_VALUE ? null : nextCopy();
+        return copy == null ? may : Math.min(may, copy.position());
     }
 
     private void applyTo(long target) throws IOException {
@@ -580,20 +847,60 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    /** Applier's thread, or after it has ended. */
     private void checkpointNow() throws IOException {
+        applyLock.lock(); // the journal may start over
+        try {
+            checkpointNow(UnaryOperator.identity());
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    /** Applier's thread, or after it has ended. */
+    private void checkpointNow(UnaryOperator<Superblock> change) throws IOException {
         long position = applied;
         Lineage there = journal.lineage().upTo(position);
         image.sync();
-        long kept = Math.max(journal.oldest(), Math.min(position, retainFrom));
-        update(s -> s.with(new Superblock.Checkpoint(position, kept, there, Math.max(position, committed))));
+        long kept = marks.releasable(Math.max(journal.oldest(), Math.min(position, retainFrom)));
+        update(s ->
+                change.apply(s.with(new Superblock.Checkpoint(position, kept, there, Math.max(position, committed)))));
         checkpoint = position;
-        journal.release(kept);
+        marks.wake();
+        releaseSegments();
+    }
+
+    /**
+     * Fills {@code into} from the image as it is at exactly the position returned: apply stands still meanwhile.
+     */
+    long readForCopy(long offset, ByteBuffer into) throws IOException {
+        applyLock.lock();
+        try {
+            image.read(offset, into);
+            return applied;
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    /** How far the image is one hole from {@code offset} on, at the position in {@code at[0]}; 0 if there is data. */
+    long holeForCopy(long offset, long limit, long[] at) throws IOException {
+        applyLock.lock();
+        try {
+            long[] hole = {0};
+            image.extents(offset, limit, (start, length, data) -> {
+                hole[0] = data ? 0 : length;
+                return false;
+            });
+            at[0] = applied;
+            return hole[0];
+        } finally {
+            applyLock.unlock();
+        }
     }
 
     /** Gives back what neither this replica nor a peer needs any more. */
     void releaseSegments() {
-        journal.release(Math.max(journal.oldest(), Math.min(checkpoint, retainFrom)));
+        marks.release(Math.max(journal.oldest(), Math.min(checkpoint, retainFrom)));
     }
 
     void fail(String why) {
@@ -632,6 +939,7 @@ final class Replica implements AutoCloseable {
         } catch (IOException e) {
             LOG.warn("replica in {}: not closed in good order, the next start replays: {}", dir, e.getMessage());
         } finally {
+            marks.close();
             try {
                 journal.close();
                 image.close();

@@ -24,7 +24,7 @@ import java.util.zip.CRC32C;
  *
  * <pre>
  *   0  magic    u64  "TRMSUPER"
- *   8  format   u32  1
+ *   8  format   u32  2; 1 is read, too: it ends before the rebuild
  *  12  length   u32  of the body
  *  16  crc32c   u32  of the body
  *  20  body          fields in the order of this record, big endian, strings as modified UTF-8
@@ -35,8 +35,9 @@ import java.util.zip.CRC32C;
  * @param fence records, seals and acks of lower terms are refused
  * @param checkpoint what is in the image and durable there
  * @param life what may have been lost, and whether this replica works at all
+ * @param rebuild whether the image is a mixture that only copies can make whole
  */
-record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
+record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild) {
 
     /** A value block, encoded; version 0 is the one the replica was made with, which no lock manager has confirmed. */
     record Seen(byte[] config, long version) {}
@@ -61,7 +62,24 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
      */
     record Life(String bootId, String incarnation, boolean clean, boolean memoryLost, boolean damaged, String failed) {}
 
-    static final int FORMAT = 1;
+    /**
+     * While copies come in, the image holds blocks of many positions, and the replica neither votes nor serves.
+     *
+     * @param copy whose: the writer that began it and every start over have another name; empty: the image is whole
+     * @param since the image was whole at that position, and lacks only what was written behind it; -1: it never was, or
+     *     that is no part of the volume's history
+     * @param journalGoes the journal is to start over, empty, at the checkpoint: done at the next start if not before
+     */
+    record Rebuild(String copy, long since, boolean journalGoes) {
+        static final Rebuild NONE = new Rebuild("", -1, false);
+
+        boolean underWay() {
+            return !copy.isEmpty();
+        }
+    }
+
+    static final int FORMAT = 2;
+    private static final int FORMAT_BEFORE_REBUILDS = 1;
     private static final long MAGIC = 0x54524d5355504552L;
     private static final int HEADER_BYTES = 20;
     private static final String FILE = "superblock";
@@ -80,9 +98,9 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
             throw new UnreadableException(dir.resolve(FILE) + " is not a superblock");
         }
         int format = b.getInt();
-        if (format != FORMAT) {
-            throw new UnreadableException(
-                    dir.resolve(FILE) + " has format " + format + "; this version reads format " + FORMAT + " only");
+        if (format != FORMAT && format != FORMAT_BEFORE_REBUILDS) {
+            throw new UnreadableException(dir.resolve(FILE) + " has format " + format + "; this version reads formats "
+                    + FORMAT_BEFORE_REBUILDS + " and " + FORMAT + " only");
         }
         int length = b.getInt();
         int crc = b.getInt();
@@ -95,7 +113,10 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
             Checkpoint checkpoint = new Checkpoint(in.readLong(), in.readLong(), readLineage(in), in.readLong());
             Life life = new Life(
                     in.readUTF(), in.readUTF(), in.readBoolean(), in.readBoolean(), in.readBoolean(), in.readUTF());
-            return new Superblock(seen, fence, checkpoint, life);
+            Rebuild rebuild = format == FORMAT_BEFORE_REBUILDS
+                    ? Rebuild.NONE
+                    : new Rebuild(in.readUTF(), in.readLong(), in.readBoolean());
+            return new Superblock(seen, fence, checkpoint, life, rebuild);
         }
     }
 
@@ -130,6 +151,9 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
             out.writeBoolean(life.memoryLost);
             out.writeBoolean(life.damaged);
             out.writeUTF(life.failed);
+            out.writeUTF(rebuild.copy);
+            out.writeLong(rebuild.since);
+            out.writeBoolean(rebuild.journalGoes);
         }
         byte[] body = bytes.toByteArray();
         ByteBuffer all = ByteBuffer.allocate(HEADER_BYTES + body.length);
@@ -150,19 +174,23 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life) {
     }
 
     Superblock with(Seen newer) {
-        return new Superblock(newer, fence, checkpoint, life);
+        return new Superblock(newer, fence, checkpoint, life, rebuild);
     }
 
     Superblock with(Fence higher) {
-        return new Superblock(seen, higher, checkpoint, life);
+        return new Superblock(seen, higher, checkpoint, life, rebuild);
     }
 
     Superblock with(Checkpoint later) {
-        return new Superblock(seen, fence, later, life);
+        return new Superblock(seen, fence, later, life, rebuild);
     }
 
     Superblock with(Life now) {
-        return new Superblock(seen, fence, checkpoint, now);
+        return new Superblock(seen, fence, checkpoint, now, rebuild);
+    }
+
+    Superblock with(Rebuild now) {
+        return new Superblock(seen, fence, checkpoint, life, now);
     }
 
     /** Opened under this boot id. After a loss the in-sync set has to take this replica in anew, under another name. */

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
@@ -20,6 +21,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -61,7 +63,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    /** One replica, as this agent sees it. Positions are -1 where they are not known. */
+    /**
+     * One replica, as this agent sees it. Positions are -1 where they are not known.
+     *
+     * @param copy how far the copy to it is, if one is under way
+     */
     public record ReplicaStatus(
             String agent,
             @Nullable Path image,
@@ -70,7 +76,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             long received,
             long durable,
             long applied,
-            String detail) {}
+            String detail,
+            @Nullable CopyProgress copy) {}
 
     public record Status(
             VolumeConfig config,
@@ -90,6 +97,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private final VolumeAuthority authority;
     private final PeerNetwork network;
     private final ScheduledExecutorService thread;
+    private final CopyRate copyRate = new CopyRate();
 
     /** Orders everything that may append to the journal, or ends somebody's right to. */
     private final Object fence = new Object();
@@ -154,6 +162,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             detail = failed;
             return;
         }
+        if (everInUse()) {
+            keepMarks();
+        }
         thread.execute(this::decide);
         thread.scheduleWithFixedDelay(this::tick, TICK_MILLIS, TICK_MILLIS, TimeUnit.MILLISECONDS);
     }
@@ -185,7 +196,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     // ---- what peers ask
 
     /** A writer wants to feed this replica. */
-    public Inbound accept(PeerCursor.Greeting hello) throws RefusedException {
+    public Reception accept(PeerCursor.Greeting hello) throws RefusedException {
         synchronized (fence) {
             requireWorking();
             requireReadable(hello.config(), hello.configVersion());
@@ -196,62 +207,158 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                         "this replica of " + name() + " has " + config.sizeBytes() + " bytes in segments of "
                                 + config.segmentBytes() + ", not " + hello.sizeBytes() + " in " + hello.segmentBytes());
             }
-            Journal journal = replica.journal();
-            long common = journal.lineage().commonEnd(hello.lineage(), journal.end(), hello.end());
-            if (common < replica.applied()) {
-                String why = "the image holds writes up to position " + replica.applied()
-                        + " that the volume has lost after position " + common + ": it has to be rebuilt";
-                detail = why;
-                throw new RefusedException(Why.DIVERGED, why);
+            Reception.Needs needs = needs(hello);
+            if (needs != null) {
+                detail = needs.why();
+                return needs;
             }
-            requireNothingGivenUp(hello);
-            if (common < hello.oldest()) {
-                String why = "the journal here ends at " + common + ", and " + hello.writer()
-                        + " has only what follows " + hello.oldest() + ": this replica has to be rebuilt";
-                detail = why;
-                throw new RefusedException(Why.NEEDS_COPY, why);
+            return new Reception.Follows(follow(hello));
+        }
+    }
+
+    /**
+     * The writer brings this replica back: from here on its image is a mixture, until the copy has ended.
+     *
+     * @param told what this replica answered to {@code hello}; if that is true no longer, nothing is done
+     */
+    public Inbound rebuild(PeerCursor.Greeting hello, Reception.Needs told, RebuildPlan plan) throws RefusedException {
+        synchronized (fence) {
+            requireWorking();
+            requireSealedBy(hello.term());
+            if (!told.equals(needs(hello))) {
+                throw new RefusedException(Why.NOT_READY, "this replica has changed since it was asked");
             }
             try {
-                Path rescued = replica.cut(common);
-                if (rescued != null) {
-                    LOG.warn(
-                            "volume {}: records past the end of their term were never acknowledged and are now in {}",
-                            name(),
-                            rescued);
-                }
-                Inbound.secure(replica, replica.applied(), journal.end());
                 remember(hello.config(), hello.configVersion());
+                if (config.member(settings.agent()).isPresent()) {
+                    throw new RefusedException(
+                            Why.NOT_READY,
+                            settings.agent() + " is in sync by version " + configVersion
+                                    + ": it cannot be copied to before it has left");
+                }
+                if (inbound != null) {
+                    inbound.end(Why.NOT_READY, "a copy begins");
+                    inbound = null;
+                }
+                if (!plan.goesOn() && !plan.whole() && replica.applied() < told.common()) {
+                    throw new RefusedException(
+                            Why.NOT_READY, "the journal here holds records that are not applied yet: ask again");
+                }
+                long since = plan.whole() ? -1 : told.since();
+                LOG.info(
+                        "volume {}: {} copies to this replica: {}; the image was whole at {}",
+                        name(),
+                        hello.writer(),
+                        told.why(),
+                        since);
+                if (plan.goesOn()) {
+                    if (!told.follows() || plan.at() != told.common()) {
+                        throw new RefusedException(
+                                Why.BAD_MESSAGE, "the journal here cannot go on at " + plan.at() + ": " + told);
+                    }
+                    cutTail(told.common());
+                    Inbound.secure(replica, replica.applied(), replica.journal().end());
+                    replica.goOn(plan.copy(), since);
+                } else {
+                    replica.startOver(plan.copy(), since, told.common(), plan.at(), plan.lineage());
+                }
             } catch (IOException e) {
                 throw cannotStore("journal or superblock", e);
             }
-            if (inbound != null) {
-                inbound.end(Why.NOT_READY, "a new stream took its place");
-            }
-            inbound = new Inbound(fence, replica, hello.term(), hello.writer());
-            detail = "fed by " + hello.writer() + " in term " + hello.term();
-            return inbound;
+            detail = "copied to by " + hello.writer() + " in term " + hello.term() + ": " + told.why();
+            Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
+            inbound = in;
+            return in;
+        }
+    }
+
+    /** Under the fence: why this replica cannot just follow, or null if it can. */
+    private Reception.@Nullable Needs needs(PeerCursor.Greeting hello) throws RefusedException {
+        Journal journal = replica.journal();
+        Superblock.Rebuild rebuild = replica.superblock().rebuild();
+        long common = journal.lineage().commonEnd(hello.lineage(), journal.end(), hello.end());
+        long applied = replica.applied();
+        if (common < applied) {
+            return diverged(
+                    common,
+                    "the image holds writes up to position " + applied + " that the volume has lost after position "
+                            + common);
+        }
+        VolumeConfig.Fork fork = fork(hello);
+        if (leftBehindBy(fork)) {
+            return diverged(
+                    common,
+                    "term " + fork.term() + " gave up everything after position " + fork.position()
+                            + ", and the image here may hold writes up to " + replica.imageReach());
+        }
+        boolean reached = common >= hello.oldest();
+        if (reached && !rebuild.underWay()) {
+            return null;
+        }
+        if (!reached && applied < common) {
+            // What lies between is the volume's, for the writer has released it: with it less has to be copied.
+            replica.applyAllTo(common);
+            throw new RefusedException(
+                    Why.NOT_READY, "the image here has everything before " + applied + " so far, of " + common);
+        }
+        return new Reception.Needs(
+                reached
+                        ? "a copy has not ended here"
+                        : "the journal here ends at " + common + ", and " + hello.writer() + " has only what follows "
+                                + hello.oldest(),
+                common,
+                rebuild.copy(),
+                rebuild.underWay() ? rebuild.since() : common,
+                reached);
+    }
+
+    private static Reception.Needs diverged(long common, String why) {
+        return new Reception.Needs(why + ": it has to be rebuilt", common, "", -1, false);
+    }
+
+    private static VolumeConfig.Fork fork(PeerCursor.Greeting hello) throws RefusedException {
+        try {
+            return VolumeConfig.decode(hello.config()).fork();
+        } catch (VolumeConfig.UnreadableConfigException e) {
+            throw new RefusedException(Why.OTHER_CONFIG, e.getMessage());
+        }
+    }
+
+    private Inbound follow(PeerCursor.Greeting hello) throws RefusedException {
+        Journal journal = replica.journal();
+        try {
+            cutTail(journal.lineage().commonEnd(hello.lineage(), journal.end(), hello.end()));
+            Inbound.secure(replica, replica.applied(), journal.end());
+            remember(hello.config(), hello.configVersion());
+        } catch (IOException e) {
+            throw cannotStore("journal or superblock", e);
+        }
+        if (inbound != null) {
+            inbound.end(Why.NOT_READY, "a new stream took its place");
+        }
+        Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
+        inbound = in;
+        detail = "fed by " + hello.writer() + " in term " + hello.term();
+        return in;
+    }
+
+    private boolean inSync() {
+        return config.member(settings.agent()).isPresent();
+    }
+
+    private void cutTail(long common) throws IOException {
+        Path rescued = replica.cut(common);
+        if (rescued != null) {
+            LOG.warn(
+                    "volume {}: records past the end of their term were never acknowledged and are now in {}",
+                    name(),
+                    rescued);
         }
     }
 
     /** The image may hold writes that were given up by a term this replica has not been fed from. */
     boolean leftBehindBy(VolumeConfig.Fork fork) {
         return fork.term() > replica.journal().lineage().lastTerm() && replica.imageReach() > fork.position();
-    }
-
-    /** Refuses if the image may hold writes that an operator has given up since this replica was last fed. */
-    private void requireNothingGivenUp(PeerCursor.Greeting hello) throws RefusedException {
-        try {
-            VolumeConfig.Fork fork = VolumeConfig.decode(hello.config()).fork();
-            if (leftBehindBy(fork)) {
-                String why = "term " + fork.term() + " gave up everything after position " + fork.position()
-                        + ", and the image here may hold writes up to " + replica.imageReach()
-                        + ": it has to be rebuilt";
-                detail = why;
-                throw new RefusedException(Why.DIVERGED, why);
-            }
-        } catch (VolumeConfig.UnreadableConfigException e) {
-            throw new RefusedException(Why.OTHER_CONFIG, e.getMessage());
-        }
     }
 
     /** The writer tells of a newer value block. */
@@ -415,6 +522,20 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         });
         config = newer;
         configVersion = version;
+        keepMarks();
+    }
+
+    /** For every replica that is not in sync: whoever is, can bring it back one day. */
+    private void keepMarks() {
+        Set<String> absent = config.replicas().stream()
+                .map(VolumeConfig.Address::agent)
+                .filter(a -> !a.equals(settings.agent()) && config.member(a).isEmpty())
+                .collect(Collectors.toSet());
+        try {
+            replica.marks().keepFor(absent);
+        } catch (IOException e) {
+            LOG.warn("volume {}: no marks are kept for {}: {}", name(), absent, e.getMessage());
+        }
     }
 
     // ---- who is to write: on the volume's thread
@@ -637,7 +758,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             if (rescued != null) {
                 LOG.warn("volume {}: records that lost the election are now in {}", name(), rescued);
             }
-            Inbound tail = new Inbound(fence, replica, term, from);
+            Inbound tail = new Inbound(fence, replica, term, from, () -> true);
             inbound = tail;
             return tail;
         }
@@ -667,6 +788,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     settings.agent(),
                     network,
                     settings.peerTimeout(),
+                    copyRate,
                     settings.hooks(),
                     this);
             writer = w;
@@ -792,6 +914,48 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         waitForLock(false, timeout);
     }
 
+    /**
+     * Gives the volume one more replica, whose agent has made an empty one already; returns when the value block names it.
+     * It is then copied to, and joins the in-sync set by itself. Asked of the writer; doing it again is no error.
+     */
+    public void addReplica(VolumeConfig.Address replica, Duration timeout)
+            throws RefusedException, InterruptedException {
+        long until = System.nanoTime() + timeout.toNanos();
+        while (true) {
+            Writer w = writer;
+            if (w == null || !w.serving()) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "volume " + name() + " is not served by agent " + settings.agent() + "; its writer is "
+                                + config.writer());
+            }
+            VolumeConfig now = w.config();
+            VolumeConfig.Address there = now.address(replica.agent()).orElse(null);
+            if (replica.equals(there)) {
+                return;
+            }
+            if (there != null) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE, "agent " + replica.agent() + " has a replica already, at " + there.peer());
+            }
+            w.addReplica(replica);
+            if (System.nanoTime() > until) {
+                throw new RefusedException(
+                        Why.NOT_READY, "the value block does not name " + replica.agent() + " within " + timeout);
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    /** Limits how fast replicas of this volume are copied by this agent, bytes per second; 0: no limit. Takes effect at once. */
+    public void copyLimit(long bytesPerSecond) {
+        copyRate.limit(bytesPerSecond);
+    }
+
+    public long copyLimit() {
+        return copyRate.limitBytesPerSecond();
+    }
+
     public Status status() {
         VolumeConfig c = config;
         Writer w = writer;
@@ -807,7 +971,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 journal.end(),
                 journal.durable(),
                 replica.applied(),
-                waitsFor == null ? "" : waitsFor));
+                waitsFor == null ? "" : waitsFor,
+                null));
         if (w != null) {
             for (PeerCursor p : w.cursors()) {
                 String agent = p.address().agent();
@@ -820,7 +985,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                         p.received(),
                         p.durable(),
                         p.applied(),
-                        trouble == null ? "" : trouble));
+                        trouble == null ? "" : trouble,
+                        p.copyProgress()));
             }
         }
         String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : detail;

@@ -125,6 +125,28 @@ public record VolumeConfig(
         return with(term, writer, members, left, lineage);
     }
 
+    /** One more replica, which is not in sync yet. */
+    public VolumeConfig withReplica(Address added) {
+        List<Address> more = new ArrayList<>(replicas);
+        more.add(added);
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                ackLevel,
+                copies,
+                minCopies,
+                lineage,
+                failover,
+                more,
+                fork);
+    }
+
     /** Data is given up: this term starts at {@code position}, whatever others hold behind it. */
     public VolumeConfig forkedAt(long position) {
         return with(term, writer, inSync, absent, lineage, new Fork(term, position));

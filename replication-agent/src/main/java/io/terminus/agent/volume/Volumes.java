@@ -9,6 +9,9 @@ import java.util.Collection;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -23,6 +26,8 @@ public final class Volumes implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(Volumes.class);
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,127}");
+
+    private static final long AUTHORITY_TIMEOUT_SECONDS = 10;
 
     private final Path dir;
     private final Volume.Settings settings;
@@ -83,6 +88,43 @@ public final class Volumes implements AutoCloseable {
         deleteUnused(d);
         Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
         return start(d, config);
+    }
+
+    /**
+     * Throws this agent's replica away and makes an empty one, to be copied to: for one that has failed, or is not to be
+     * believed. Refused while the in-sync set counts on it.
+     */
+    public synchronized Volume recreate(String name) throws RefusedException, IOException, InterruptedException {
+        Volume there = byName.get(name);
+        if (there == null) {
+            throw new RefusedException(
+                    Why.UNKNOWN_VOLUME, "agent " + settings.agent() + " has no replica of volume " + name);
+        }
+        VolumeConfig current;
+        try {
+            current = authority(name)
+                    .read()
+                    .get(AUTHORITY_TIMEOUT_SECONDS, TimeUnit.SECONDS)
+                    .config();
+        } catch (ExecutionException | TimeoutException e) {
+            throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
+        }
+        if (current == null || !current.uuid().equals(there.config().uuid())) {
+            throw new RefusedException(Why.OTHER_CONFIG, "the lock manager does not know this volume " + name);
+        }
+        if (current.member(settings.agent()).isPresent()) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "the in-sync set of " + name + " counts on the replica at " + settings.agent()
+                            + ": it can be made anew when it has left");
+        }
+        byName.remove(name);
+        there.close();
+        Path d = dir.resolve(name);
+        deleteUnused(d);
+        Replica.createAnew(d, current, settings.segments(current), settings.agent(), settings.bootId());
+        LOG.info("volume {}: the replica here was thrown away, and is empty", name);
+        return start(d, current);
     }
 
     /** Refuses a name or a size that no volume may have. */

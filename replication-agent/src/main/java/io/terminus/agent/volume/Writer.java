@@ -12,9 +12,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,6 +35,9 @@ final class Writer {
 
     /** How often a hand-over says that it is still draining. */
     private static final long DRAIN_PROGRESS_NANOS = 1_000_000_000;
+
+    /** At most one request in this time is watched for how long it takes. */
+    private static final long PROBE_NANOS = 1_000_000;
 
     private static final Logger LOG = LoggerFactory.getLogger(Writer.class);
 
@@ -55,7 +60,8 @@ final class Writer {
     private final long term;
     private final long floor;
     private final AckLevel ackLevel;
-    private final List<PeerCursor> cursors;
+    private final CopyRate copyRate;
+    private final List<PeerCursor> cursors = new CopyOnWriteArrayList<>();
     private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
     private final List<VolumeClient> clients = new CopyOnWriteArrayList<>();
     private final AtomicBoolean stopped = new AtomicBoolean();
@@ -73,6 +79,9 @@ final class Writer {
     private volatile long durablyCommitted;
     private volatile long syncDemand;
     private volatile long retainFrom;
+    private volatile long probePosition;
+    private volatile long probeAtNanos;
+    private volatile long probedNanos = System.nanoTime();
 
     /** Appends the TERM record. The recovered tail before it counts as acknowledged from now on. */
     Writer(
@@ -83,6 +92,7 @@ final class Writer {
             String self,
             PeerNetwork network,
             Duration peerTimeout,
+            CopyRate copyRate,
             TestHooks hooks,
             Owner owner)
             throws IOException {
@@ -92,6 +102,7 @@ final class Writer {
         this.grant = grant;
         this.self = self;
         this.network = network;
+        this.copyRate = copyRate;
         this.hooks = hooks;
         this.owner = owner;
         this.peerTimeoutNanos = peerTimeout.toNanos();
@@ -108,17 +119,29 @@ final class Writer {
         this.retainFrom = journal.oldest(); // until it is known what the others have
         replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
         // shown
-        long now = System.nanoTime();
-        this.cursors = config.replicas().stream()
-                .filter(a -> !a.agent().equals(self))
-                .map(a -> new PeerCursor(this, a, now))
-                .toList();
     }
 
     void start() {
         replica.requestSync(floor);
-        cursors.forEach(c -> streams.add(network.stream(c)));
+        feedAll();
         advance();
+    }
+
+    /** A stream to every replica that the block names, and to no other. */
+    private synchronized void feedAll() {
+        if (stopped.get()) {
+            return;
+        }
+        for (VolumeConfig.Address a : config.replicas()) {
+            if (!a.agent().equals(self)
+                    && cursors.stream().noneMatch(c -> c.address().equals(a))) {
+                PeerCursor cursor = new PeerCursor(this, a, System.nanoTime());
+                PeerNetwork.Stream stream = network.stream(cursor);
+                cursor.pumpedBy(stream::pump);
+                cursors.add(cursor);
+                streams.add(stream);
+            }
+        }
     }
 
     // ---- clients
@@ -199,6 +222,7 @@ final class Writer {
     /** What one read of a client's socket brought is in the journal: off it goes. */
     void forward(long syncUpTo) {
         hooks.beforeSend();
+        probe();
         if (syncUpTo > 0) {
             demandSync(syncUpTo);
         }
@@ -208,6 +232,16 @@ final class Writer {
         }
         if (alone) {
             advance();
+        }
+    }
+
+    /** One request at a time is watched, from its capture until it is committed: copies give way to slow ones. */
+    private void probe() {
+        long now = System.nanoTime();
+        if (probeAtNanos == 0 && now - probedNanos > PROBE_NANOS) {
+            probedNanos = now;
+            probePosition = replica.journal().end();
+            probeAtNanos = now;
         }
     }
 
@@ -260,6 +294,12 @@ final class Writer {
         if (moved) {
             clients.forEach(VolumeClient::complete);
         }
+        long began = probeAtNanos;
+        if (began != 0 && probePosition <= replica.committed()) {
+            probeAtNanos = 0;
+            long now = System.nanoTime();
+            copyRate.requestTook(now - began, now);
+        }
     }
 
     // ---- the set and the peers, from the volume's thread
@@ -295,7 +335,8 @@ final class Writer {
             boolean silent = now - c.heardAtNanos() > peerTimeoutNanos;
             peers.put(
                     c.address().agent(),
-                    new Membership.Peer(c.streaming() && !silent, silent || c.needsCopy(), c.incarnation()));
+                    new Membership.Peer(
+                            c.streaming() && !silent && !c.copying(), silent || c.needsCopy(), c.incarnation()));
         }
         return peers;
     }
@@ -342,6 +383,7 @@ final class Writer {
         }
         LOG.info("volume {}: in-sync set is {} (version {})", config.name(), agents(change), version);
         owner.configChanged(change, version);
+        feedAll();
         advance();
     }
 
@@ -351,14 +393,12 @@ final class Writer {
         long need = replica.checkpoint();
         long wish = need;
         for (PeerCursor c : cursors) {
-            if (c.needsCopy()) {
-                continue;
-            }
-            if (c.streaming() && config.member(c.address().agent()).isPresent()) {
+            if (config.member(c.address().agent()).isPresent()) {
+                // Until it is removed: what replaces the journal for it, here and elsewhere, begins only then.
                 need = Math.min(need, c.durable());
                 wish = Math.min(wish, c.durable());
-            } else {
-                wish = Math.min(wish, Math.max(c.durable(), 0));
+            } else if (!c.needsCopy() || c.copying()) {
+                wish = Math.min(wish, Math.max(c.wantsFrom(), 0));
             }
         }
         // Beyond the budget an absent peer's records go, by whole segments: one is being written, one is made ready.
@@ -388,6 +428,74 @@ final class Writer {
                 now.encode());
     }
 
+    /** The volume gets one more replica; when the block names it, it is fed, and copied to, until it is in sync. */
+    void addReplica(VolumeConfig.Address replica) {
+        synchronized (this) {
+            membership.add(replica);
+        }
+    }
+
+    // ---- replicas that cannot just follow
+
+    /** What a replica that cannot follow is to do, or null: why not now is said at the cursor. */
+    @Nullable
+    RebuildPlan planFor(PeerCursor cursor, Reception.Needs needs) {
+        String agent = cursor.address().agent();
+        if (config.member(agent).isPresent()) {
+            cursor.cannotFollow(needs.why() + "; it is copied to when the in-sync set is without it");
+            return null;
+        }
+        PeerMarks marks = replica.marks().of(agent);
+        if (!serving() || marks == null) {
+            cursor.lost(needs.why() + "; it is copied to when the volume is served");
+            return null;
+        }
+        boolean resumes = !needs.copy().isEmpty() && marks.reaches(needs.common(), needs.copy());
+        boolean marked = resumes || marks.reaches(needs.since(), "");
+        if (!marked) {
+            marks.markAll();
+        }
+        Journal journal = replica.journal();
+        boolean goesOn = needs.follows() && needs.common() >= journal.oldest();
+        long at = goesOn ? needs.common() : replica.checkpoint();
+        if (!goesOn) {
+            marks.cover(journal, at);
+        }
+        LOG.info(
+                "volume {}: {} is copied to: {}; {} of {} bytes, from position {} on",
+                config.name(),
+                agent,
+                needs.why(),
+                marks.markedBytes(),
+                config.sizeBytes(),
+                at);
+        String copy = resumes ? needs.copy() : UUID.randomUUID().toString();
+        return new RebuildPlan(copy, !marked, goesOn, at, journal.lineage());
+    }
+
+    /** A stream begins; returns the marks of a replica that is not in sync, or null. */
+    @Nullable
+    PeerMarks streamBegins(PeerCursor cursor, @Nullable RebuildPlan plan, long at, long durableThere) {
+        String agent = cursor.address().agent();
+        PeerMarks marks = replica.marks().of(agent);
+        if (marks == null) {
+            return null;
+        }
+        // It may fall back to what it has durable; what it has and this journal has not, it need not be told again.
+        long kept = Math.min(at, Math.max(durableThere, replica.journal().oldest()));
+        if (plan == null) {
+            replica.marks().complete(agent, kept);
+        } else if (!plan.copy().equals(marks.copyUnderWay())) {
+            marks.begin(plan.copy(), kept);
+        }
+        marks.following(true);
+        return marks;
+    }
+
+    Copier copierFor(PeerCursor cursor, PeerMarks marks, Runnable pump, long appliedThere) {
+        return new Copier(this, replica, cursor.address().agent(), marks, copyRate, pump, appliedThere);
+    }
+
     // ---- the end
 
     /** A newer writer has sealed one of the peers: this one is over, whatever its lease says. */
@@ -405,7 +513,10 @@ final class Writer {
             open = false; // and whoever was counting what is committed has ended
         }
         clients.forEach(c -> c.drop(why));
-        streams.forEach(PeerNetwork.Stream::close);
+        synchronized (this) { // or one more replica would be fed from now on
+            streams.forEach(PeerNetwork.Stream::close);
+            cursors.forEach(PeerCursor::end);
+        }
         replica.stopReads();
         owner.writerStopped(this, why);
     }
@@ -438,7 +549,7 @@ final class Writer {
         return durablyCommitted >= end
                 && replica.applied() >= end
                 && clients.stream().allMatch(VolumeClient::idle)
-                && cursors.stream().allMatch(c -> !c.streaming() || c.applied() >= end);
+                && cursors.stream().allMatch(c -> !c.streaming() || c.copying() || c.applied() >= end);
     }
 
     // ---- what it is at
@@ -449,6 +560,11 @@ final class Writer {
 
     long term() {
         return term;
+    }
+
+    /** Where this term's TERM record ends. */
+    long termEnd() {
+        return floor;
     }
 
     long token() {

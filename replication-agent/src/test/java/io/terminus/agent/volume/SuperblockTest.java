@@ -94,12 +94,12 @@ class SuperblockTest {
         superblock().write(dir);
         Path file = dir.resolve("superblock");
         byte[] bytes = Files.readAllBytes(file);
-        ByteBuffer.wrap(bytes).putInt(8, 2);
+        ByteBuffer.wrap(bytes).putInt(8, 3);
         Files.write(file, bytes);
 
         assertThatThrownBy(() -> Superblock.read(dir))
                 .isInstanceOf(Superblock.UnreadableException.class)
-                .hasMessageContaining("has format 2; this version reads format 1 only");
+                .hasMessageContaining("has format 3; this version reads formats 1 and 2 only");
     }
 
     @Test
@@ -117,7 +117,8 @@ class SuperblockTest {
                         new Superblock.Seen(new byte[] {9}, 12),
                         new Superblock.Fence(9, 90),
                         new Superblock.Checkpoint(1024, 512, Lineage.EMPTY, 2048),
-                        new Superblock.Life("boot 1", "boot 1", false, false, false, "why")));
+                        new Superblock.Life("boot 1", "boot 1", false, false, false, "why"),
+                        new Superblock.Rebuild("copy 1", 256, true)));
     }
 
     @Test
@@ -150,6 +151,7 @@ class SuperblockTest {
                 new Superblock.Fence(7, 70),
                 new Superblock.Checkpoint(
                         256, 128, new Lineage(List.of(new TermStart(3, "a", 0), new TermStart(7, "ä-b", 128))), 384),
-                new Superblock.Life("boot 1", "boot 1", true, false, false, ""));
+                new Superblock.Life("boot 1", "boot 1", true, false, false, ""),
+                new Superblock.Rebuild("copy 1", 256, true));
     }
 }

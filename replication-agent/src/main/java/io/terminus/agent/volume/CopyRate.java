@@ -1,0 +1,107 @@
+package io.terminus.agent.volume;
+
+import io.github.resilience4j.ratelimiter.RateLimiter;
+import io.github.resilience4j.ratelimiter.RateLimiterConfig;
+import java.time.Duration;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How fast this volume's replicas are copied: a limit an operator sets, and what foreground writes leave. Any thread.
+ *
+ * <p>Copies give way by resting: after each piece of work for a multiple of what it took. The multiple doubles while
+ * requests take noticeably longer than they do without copies, and falls slowly when they do not.
+ */
+final class CopyRate {
+
+    /** The limit is counted in these, each refresh period. */
+    private static final int PERMIT_BYTES = 4 << 10;
+
+    private static final Duration REFRESH = Duration.ofMillis(100);
+    private static final long REFRESHES_PER_SECOND = 10;
+
+    /** The longest wait for the permits of one piece, which has at most {@link CopyItem#MAX_DATA_BYTES}. */
+    private static final Duration PATIENCE = Duration.ofSeconds(10);
+
+    private static final double LEAST_REST = 0.25;
+    private static final double MOST_REST = 16;
+    private static final double SLOWER = 1.5;
+
+    /** Without a request for this long nobody is in the way. */
+    private static final long QUIET_NANOS = 50_000_000;
+
+    private volatile @Nullable RateLimiter limiter;
+    private volatile long limitBytesPerSecond;
+
+    // Guarded by this.
+    private double undisturbedNanos;
+    private double recentNanos;
+    private double rest = 1;
+    private boolean copying;
+    private volatile long requestAtNanos = System.nanoTime() - QUIET_NANOS;
+
+    /** 0: no limit; the least is 40 KiB a second. Takes effect with the next piece. */
+    void limit(long bytesPerSecond) {
+        if (bytesPerSecond < 0) {
+            throw new IllegalArgumentException("a copy limit of " + bytesPerSecond + " bytes per second");
+        }
+        limitBytesPerSecond = bytesPerSecond;
+        if (bytesPerSecond == 0) {
+            limiter = null;
+            return;
+        }
+        long permits = Math.max(1, bytesPerSecond / REFRESHES_PER_SECOND / PERMIT_BYTES);
+        limiter = RateLimiter.of(
+                "copies",
+                RateLimiterConfig.custom()
+                        .limitForPeriod((int) Math.min(Integer.MAX_VALUE, permits))
+                        .limitRefreshPeriod(REFRESH)
+                        .timeoutDuration(PATIENCE)
+                        .build());
+    }
+
+    long limitBytesPerSecond() {
+        return limitBytesPerSecond;
+    }
+
+    /** Nanoseconds to wait before these bytes may go; 0: now; negative: ask again. */
+    long reserve(long bytes) {
+        RateLimiter now = limiter;
+        if (now == null) {
+            return 0;
+        }
+        // No single piece is let through that could never gather its permits.
+        long permits = (bytes + PERMIT_BYTES - 1) / PERMIT_BYTES;
+        return now.reservePermission(
+                (int) Math.min(permits, now.getRateLimiterConfig().getLimitForPeriod()));
+    }
+
+    /** A request took that long from its capture until it was committed. */
+    synchronized void requestTook(long nanos, long nowNanos) {
+        requestAtNanos = nowNanos;
+        if (copying) {
+            recentNanos = recentNanos == 0 ? nanos : recentNanos * 0.8 + nanos * 0.2;
+        } else {
+            undisturbedNanos = undisturbedNanos == 0 ? nanos : undisturbedNanos * 0.95 + nanos * 0.05;
+        }
+    }
+
+    synchronized void copying(boolean now) {
+        copying = now;
+        recentNanos = 0;
+        rest = 1;
+    }
+
+    /** How long to rest after work that took {@code workNanos}. */
+    synchronized long restNanos(long workNanos, long nowNanos) {
+        if (nowNanos - requestAtNanos > QUIET_NANOS) {
+            return 0;
+        }
+        if (undisturbedNanos == 0) {
+            undisturbedNanos = recentNanos; // requests began after the copy did
+        }
+        rest = recentNanos > undisturbedNanos * SLOWER
+                ? Math.min(MOST_REST, rest * 2)
+                : Math.max(LEAST_REST, rest * 0.9);
+        return (long) (workNanos * rest);
+    }
+}

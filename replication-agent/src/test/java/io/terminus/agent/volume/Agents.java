@@ -1,0 +1,356 @@
+package io.terminus.agent.volume;
+
+import static org.awaitility.Awaitility.await;
+
+import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.peer.GrpcPeerNetwork;
+import io.terminus.agent.peer.PeerServer;
+import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.agent.volume.VolumeConfig.Member;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Agents' volumes in one JVM: real replicas, journals, streams and peer servers; a fake lock manager and fake wires, one
+ * towards each agent. Seals are called directly, and fail towards an agent that is cut off or stopped.
+ *
+ * <p>A kill of an agent is a copy of its files at one moment, put in the place of what a stop leaves.
+ */
+final class Agents implements AutoCloseable {
+
+    static final UUID VOLUME = new UUID(1, 2);
+    static final int SEGMENT_BYTES = 1 << 20;
+    static final Duration LONG = Duration.ofSeconds(60);
+
+    final FakeLockManager lockManager = new FakeLockManager();
+    private final Path temp;
+    private final int volumeBytes;
+    private final long budgetBytes;
+    private final Map<String, Agent> agents = new HashMap<>();
+
+    Agents(Path temp, int volumeBytes, long budgetBytes) {
+        this.temp = temp;
+        this.volumeBytes = volumeBytes;
+        this.budgetBytes = budgetBytes;
+    }
+
+    /** Starts agents of these names with a volume "v", in sync at all of them; the first one writes. */
+    void start(String... names) throws Exception {
+        List<Member> members = new ArrayList<>();
+        List<Address> addresses = new ArrayList<>();
+        for (String name : names) {
+            Agent agent = add(name);
+            members.add(new Member(name, "boot"));
+            addresses.add(agent.address());
+        }
+        VolumeConfig config = new VolumeConfig(
+                VOLUME,
+                "v",
+                volumeBytes,
+                SEGMENT_BYTES,
+                0,
+                names[0],
+                members,
+                List.of(),
+                AckLevel.RECEIVED,
+                0,
+                1,
+                Lineage.EMPTY,
+                Failover.MANUAL,
+                addresses,
+                VolumeConfig.Fork.NONE);
+        lockManager.store(config);
+        for (String name : List.of(names).reversed()) {
+            agent(name).volumes.create(config);
+        }
+        awaitServing(names[0]);
+    }
+
+    Agent add(String name) throws IOException {
+        Agent agent = new Agent(name);
+        agents.put(name, agent);
+        return agent;
+    }
+
+    Agent agent(String name) {
+        Agent agent = agents.get(name);
+        if (agent == null) {
+            throw new IllegalStateException("no agent " + name);
+        }
+        return agent;
+    }
+
+    Volume volume(String agent) {
+        return agent(agent).volume();
+    }
+
+    Replica replica(String agent) {
+        return volume(agent).replica();
+    }
+
+    Journal journal(String agent) {
+        return replica(agent).journal();
+    }
+
+    Client client(String agent) throws Volume.NotServedException {
+        return new Client(volume(agent));
+    }
+
+    void promote(String agent) throws Exception {
+        volume(agent).promote(false, false, LONG, s -> {});
+    }
+
+    List<String> members() {
+        VolumeConfig config = lockManager.block().config();
+        return config == null
+                ? List.of()
+                : config.inSync().stream().map(Member::agent).sorted().toList();
+    }
+
+    void awaitServing(String agent) {
+        awaitTrue(() -> volume(agent).serving());
+    }
+
+    void awaitInSync(String... names) {
+        awaitTrue(() -> members().equals(List.of(names)));
+    }
+
+    /** All have the same journal's end, and have applied it. */
+    void awaitAllApplied(String... names) {
+        awaitTrue(() -> {
+            long end = journal(names[0]).end();
+            return Arrays.stream(names)
+                    .allMatch(n -> journal(n).end() == end && replica(n).applied() == end);
+        });
+    }
+
+    static void awaitTrue(Callable<Boolean> condition) {
+        await().atMost(LONG).until(condition);
+    }
+
+    @Override
+    public void close() throws IOException {
+        for (Agent agent : agents.values()) {
+            agent.wire.letGo();
+            if (agent.running) {
+                agent.stop();
+            }
+            agent.network.close();
+            agent.wire.close();
+        }
+    }
+
+    final class Agent implements PeerNetwork {
+        final String name;
+        final FakeWire wire = new FakeWire();
+        final GrpcPeerNetwork network;
+        private Volumes volumes;
+        private PeerServer server;
+        private volatile boolean unsealable;
+        private volatile boolean running = true;
+
+        Agent(String name) throws IOException {
+            this.name = name;
+            this.network = new GrpcPeerNetwork(name);
+            this.volumes = makeVolumes();
+            this.server = serve();
+        }
+
+        private Volumes makeVolumes() {
+            Volume.Settings settings = new Volume.Settings(
+                    name,
+                    "boot",
+                    budgetBytes,
+                    Duration.ofSeconds(1),
+                    Duration.ofSeconds(30),
+                    Duration.ofSeconds(10),
+                    TestHooks.NONE);
+            return new Volumes(temp.resolve(name), settings, v -> lockManager.as(name), this);
+        }
+
+        private PeerServer serve() throws IOException {
+            PeerServer started = PeerServer.start(new InetSocketAddress("127.0.0.1", 0), volumes);
+            wire.leadsTo(((InetSocketAddress) started.address()).getPort());
+            return started;
+        }
+
+        Address address() {
+            return new Address(name, wire.address(), "unused:1");
+        }
+
+        Volumes volumes() {
+            return volumes;
+        }
+
+        Volume volume() {
+            Volume v = volumes.byName("v");
+            if (v == null) {
+                throw new IllegalStateException(name + " has no replica");
+            }
+            return v;
+        }
+
+        Path directory() {
+            return temp.resolve(name + "/volumes/v");
+        }
+
+        void stop() {
+            running = false;
+            volumes.close();
+            server.close();
+        }
+
+        /** What a kill now would leave; what is on its way here does not arrive. */
+        void kill() throws IOException {
+            wire.hold();
+            Path killed = CrashCopy.of(temp.resolve(name), temp.resolve(name + "-killed"));
+            stop();
+            CrashCopy.delete(temp.resolve(name));
+            CrashCopy.of(killed, temp.resolve(name));
+            CrashCopy.delete(killed);
+            wire.cut();
+            wire.letGo();
+        }
+
+        void startAgain() throws IOException {
+            volumes = makeVolumes();
+            volumes.openAll();
+            server = serve();
+            wire.join();
+            running = true;
+        }
+
+        void cutOff() {
+            unsealable = true;
+            wire.cut();
+        }
+
+        void bringBack() {
+            unsealable = false;
+            wire.join();
+        }
+
+        byte[] image() throws IOException {
+            return Files.readAllBytes(volume().imagePath());
+        }
+
+        @Override
+        public PeerNetwork.Stream stream(PeerCursor cursor) {
+            return network.stream(cursor);
+        }
+
+        @Override
+        public CompletableFuture<Election.Answer> seal(
+                Address peer, UUID volume, long term, long token, long configVersion, Duration deadline) {
+            Agent target = agent(peer.agent());
+            if (target.unsealable || !target.running) {
+                return CompletableFuture.failedFuture(new IOException("no route to " + peer.agent()));
+            }
+            try {
+                return CompletableFuture.completedFuture(target.volume().seal(term, token, configVersion, name));
+            } catch (RefusedException e) {
+                return CompletableFuture.failedFuture(e);
+            }
+        }
+
+        @Override
+        public void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline)
+                throws IOException {
+            network.fetch(peer, volume, from, to, into, deadline);
+        }
+    }
+
+    /** A client that counts, and knows what it wrote. */
+    static final class Client implements ClientReplies {
+        private final VolumeClient requests;
+        final Set<Long> done = ConcurrentHashMap.newKeySet();
+        final Set<Long> failed = ConcurrentHashMap.newKeySet();
+        volatile @Nullable String disconnected;
+        private long cookies;
+
+        Client(Volume volume) throws Volume.NotServedException {
+            requests = volume.attach(this);
+        }
+
+        long write(long offset, byte[] bytes) {
+            requests.write(++cookies, offset, ByteBuffer.wrap(bytes), false);
+            requests.endOfBatch();
+            return cookies;
+        }
+
+        void writeAndAwait(long offset, byte[] bytes) {
+            awaitDone(write(offset, bytes));
+        }
+
+        synchronized void awaitDone(long cookie) {
+            long until = System.nanoTime() + LONG.toNanos();
+            while (!done.contains(cookie)) {
+                long leftMillis = (until - System.nanoTime()) / 1_000_000;
+                if (leftMillis <= 0 || failed.contains(cookie) || disconnected != null) {
+                    throw new AssertionError("request " + cookie + " is not done: failed " + failed.contains(cookie)
+                            + ", disconnected because " + disconnected);
+                }
+                try {
+                    wait(leftMillis);
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+            }
+        }
+
+        void zeroAndAwait(long offset, long length) {
+            requests.zero(++cookies, offset, length, false, true);
+            requests.endOfBatch();
+            awaitDone(cookies);
+        }
+
+        void flushAndAwait() {
+            requests.flush(++cookies);
+            requests.endOfBatch();
+            awaitDone(cookies);
+        }
+
+        byte[] read(long offset, int length) throws IOException, VolumeClient.LostGrantException {
+            ByteBuffer into = ByteBuffer.allocate(length);
+            requests.read(offset, into);
+            return into.array();
+        }
+
+        @Override
+        public synchronized void done(long cookie) {
+            done.add(cookie);
+            notifyAll();
+        }
+
+        @Override
+        public synchronized void failed(long cookie, Failure why) {
+            failed.add(cookie);
+            notifyAll();
+        }
+
+        @Override
+        public void flush() {}
+
+        @Override
+        public synchronized void disconnect(String why) {
+            disconnected = why;
+            notifyAll();
+        }
+    }
+}
