@@ -210,6 +210,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     private void turn(@Nullable Step first) {
         metrics.beginTurn();
+        if (first != null) {
+            steps.add(first);
+            queue.drainTo(steps, STEPS_IN_TURN - 1);
+        }
+        // Behind the last step that is taken: a lease must not be counted from a time before its renewal was even sent.
         nowNanos = clock.getAsLong();
         // Time first: after a sleep of the process the table must learn of the gap before it judges anything by it.
         if (nowNanos - lastTickNanos >= TICK_NANOS) {
@@ -217,14 +222,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             turn.apply(new Command.Tick());
             metrics.refresh(table, nowNanos);
         }
-        if (first != null) {
-            first.run(turn);
-            queue.drainTo(steps, STEPS_IN_TURN - 1);
-            for (int i = 0; i < steps.size(); i++) {
-                steps.get(i).run(turn);
-            }
-            steps.clear();
+        for (int i = 0; i < steps.size(); i++) {
+            steps.get(i).run(turn);
         }
+        steps.clear();
         long beforeNanos = System.nanoTime();
         if (mustSync) {
             store.sync();
