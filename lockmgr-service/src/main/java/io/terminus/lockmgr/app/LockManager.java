@@ -162,7 +162,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
                 Decision decision = turn.apply(command.apply(--operatorRequests));
                 turn.afterwards(() -> {
                     for (Notice notice : decision.notices()) {
-                        if (notice instanceof Notice.Refused refused) {
+                        // It may have ended the wait of a session's request as well, which is no answer to the
+                        // operator.
+                        if (notice instanceof Notice.Refused refused
+                                && refused.sessionId().isEmpty()) {
                             future.completeExceptionally(
                                     new AdminRefusedException(refused.reason(), refused.message()));
                         }
@@ -214,7 +217,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             steps.add(first);
             queue.drainTo(steps, STEPS_IN_TURN - 1);
         }
-        // Behind the last step that is taken: a lease must not be counted from a time before its renewal was even sent.
+        // After the steps were taken: a renewal among them was sent before this time, and its lease must not begin
+        // earlier.
         nowNanos = clock.getAsLong();
         // Time first: after a sleep of the process the table must learn of the gap before it judges anything by it.
         if (nowNanos - lastTickNanos >= TICK_NANOS) {
