@@ -271,9 +271,19 @@ final class Holdings {
     void converted(Pending.Conversion conversion, Answer answer) {
         changed(conversion, conversion.grant);
         if (answer.hasGranted()) {
-            conversion.grant.confirm(stateOf(answer.getGranted()), conversion.limit);
-            if (!conversion.abandoned) {
+            Grant.State now = stateOf(answer.getGranted());
+            conversion.grant.confirm(now, conversion.limit);
+            if (conversion.abandoned) {
+                return;
+            }
+            if (now.mode().covers(conversion.mode)) {
                 requests.complete(conversion.id, new Outcome.Done());
+            } else {
+                // Sent again behind a later change of the lock, it is answered with the lock as it is.
+                requests.refuse(
+                        conversion.id,
+                        RefusalReason.UNKNOWN_OUTCOME,
+                        conversion.grant + " was not converted to " + conversion.mode + ", or has changed again since");
             }
             return;
         }

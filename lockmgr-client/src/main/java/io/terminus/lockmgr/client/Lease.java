@@ -5,8 +5,9 @@ import java.util.ArrayDeque;
 /**
  * The session's lease: what the lock manager was told and answered, and what may be believed for it.
  *
- * <p>Belief ends at the send time of the newest answered renewal + ttl - margin. The Attach is the first renewal of a stream, its Welcome
- * the answer. While locks are being re-asserted nothing that the lock manager answers proves anything about them, since it has lost its
+ * <p>Belief ends at the send time of the newest answered renewal + ttl - margin. The Attach that opens a session is its
+ * first renewal, the Welcome the answer; the Welcome of a stream that comes back to a session proves nothing, and the first renewal
+ * leaves behind it at once. While locks are being re-asserted nothing that the lock manager answers proves anything about them, since it has lost its
  * memory: answers are then kept back ({@link #holdBack}) and count when the last of those locks is settled.
  */
 final class Lease {

@@ -187,8 +187,8 @@ public final class LockCache implements AutoCloseable {
                 seeUsed(candidate, entry.lastUsedNanos);
             }
         }
-        if (leastRecent.size() > maxGrants) {
-            // All others are in use: this one is not kept.
+        if (closed || leastRecent.size() > maxGrants) {
+            // Granted behind the close, or all others are in use: this one is not kept.
             entry.closing = true;
         }
     }
@@ -228,6 +228,10 @@ public final class LockCache implements AutoCloseable {
         Map<Long, Cached> cached = volumes.get(entry.volume);
         if (cached != null) {
             cached.remove(entry.range.startInclusive(), entry);
+            if (cached.isEmpty()) {
+                // Who reads this one still finds nothing in it, and asks under the monitor.
+                volumes.remove(entry.volume);
+            }
         }
     }
 
@@ -295,9 +299,9 @@ public final class LockCache implements AutoCloseable {
                 return null;
             }
             if (wantedMode == LockMode.EXCLUSIVE) {
-                return entered(users.tryWriteLock());
+                return entered(users.tryWriteLock(), false);
             }
-            return exclusiveWaiters.get() > 0 ? null : entered(users.tryReadLock());
+            return exclusiveWaiters.get() > 0 ? null : entered(users.tryReadLock(), false);
         }
 
         /** Null: it was given back meanwhile. */
@@ -317,16 +321,20 @@ public final class LockCache implements AutoCloseable {
             if (stamp == 0) {
                 throw left.over(volume, wanted);
             }
-            return entered(stamp);
+            return entered(stamp, false);
         }
 
-        private @Nullable Use entered(long stamp) {
+        /**
+         * {@code first}: who asked for the grant uses it once, even if it was recalled on its way. Else two processes that want one
+         * range could hand it to each other for ever, and neither would get to use it.
+         */
+        private @Nullable Use entered(long stamp, boolean first) {
             if (stamp == 0) {
                 return null;
             }
             Grant there = grant;
             // Closing before belief, which is to be the last look.
-            long nowNanos = there == null || closing ? Long.MIN_VALUE : there.believedAtNanos();
+            long nowNanos = there == null || closing && !first ? Long.MIN_VALUE : there.believedAtNanos();
             if (there == null || nowNanos == Long.MIN_VALUE) {
                 closing = true;
                 leave(stamp);
@@ -358,7 +366,7 @@ public final class LockCache implements AutoCloseable {
             }
             lastUsedNanos = client.clock().nanos();
             grant = granted;
-            Use use = entered(mode == LockMode.EXCLUSIVE ? fillStamp : users.tryConvertToReadLock(fillStamp));
+            Use use = entered(mode == LockMode.EXCLUSIVE ? fillStamp : users.tryConvertToReadLock(fillStamp), true);
             if (use != null) {
                 granted(this);
             }

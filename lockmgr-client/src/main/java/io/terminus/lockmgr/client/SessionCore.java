@@ -36,7 +36,8 @@ import java.util.List;
  * not settled no renewal of the new session, its welcome included, extends the belief in it. If belief ends first, what was not
  * answered by then is lost. Requests go on under the same session id.
  *
- * <p><b>What it relies on</b> beyond the words of the contract: a Welcome counts as an answered renewal on both sides; an unknown session is
+ * <p><b>What it relies on</b> beyond the words of the contract: the Welcome of a session that was opened by this Attach counts as
+ * an answered renewal on both sides, any other Welcome on neither; an unknown session is
  * told by ending the stream with NOT_FOUND, or by an answer UNKNOWN_SESSION; after an Attach nothing of the session's older streams is
  * processed any more; losses without an ack and open recalls are told again behind a Welcome, and an acquire that is sent again is never
  * answered with a grant that was taken back and acknowledged.
@@ -430,7 +431,8 @@ public final class SessionCore {
     // The session.
 
     private void welcomed(Welcome welcome, long nowNanos) {
-        if (!welcome.getSessionId().equals(sessionId)) {
+        boolean opened = !welcome.getSessionId().equals(sessionId);
+        if (opened) {
             loseSession("the lock manager opened session " + welcome.getSessionId() + " instead");
             sessionId = welcome.getSessionId();
             lease.newSession();
@@ -454,7 +456,13 @@ public final class SessionCore {
         if (holdings.reasserting()) {
             lease.holdBack();
         }
-        lease.proven(attachSentNanos);
+        if (opened) {
+            lease.proven(attachSentNanos);
+        } else {
+            // The lock manager extends no lease because a stream came back, least of all behind a loss that nobody
+            // heard.
+            lease.renewAnew(nowNanos);
+        }
         tellIfSafe(nowNanos);
         add(new Notice.Attached(sessionId));
 

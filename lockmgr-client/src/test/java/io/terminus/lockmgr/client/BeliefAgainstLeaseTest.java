@@ -360,7 +360,10 @@ class BeliefAgainstLeaseTest {
                     }
                     session = Math.abs(session) + 1;
                 }
-                expiresNanos = serverNanos() + leaseNanos;
+                if (asked.isEmpty() || anew) {
+                    // To come back is no renewal.
+                    expiresNanos = serverNanos() + leaseNanos;
+                }
                 ServerMessage.Builder welcome = ServerMessage.newBuilder()
                         .setWelcome(Welcome.newBuilder()
                                 .setSessionId("s" + session)

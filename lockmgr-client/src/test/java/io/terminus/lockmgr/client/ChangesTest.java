@@ -142,6 +142,22 @@ class ChangesTest extends PlayedByHand {
         assertThat(grant.state()).isEqualTo(new Grant.State(RANGE, LockMode.EX, 9));
     }
 
+    /** A lock manager that restarts forgets who waits; a request older than the lock's last change it takes for a retry. */
+    @Test
+    void aConversionThatWasForgottenBehindALaterChangeIsNotTakenForDone() {
+        Grant grant = held(LockMode.PR);
+        long convert = core.convert(grant, LockMode.EX, WAIT, nowNanos);
+        long shrink = core.shrink(grant, LockRange.of(0, 500));
+        step();
+        answer(shrink, lock(1, 0, 500, Mode.MODE_PR, 7));
+
+        cutAndReattach("s1", lock(1, 0, 500, Mode.MODE_PR, 7));
+        answer(convert, lock(1, 0, 500, Mode.MODE_PR, 7));
+
+        assertThat(refusal(convert)).isEqualTo(RefusalReason.UNKNOWN_OUTCOME);
+        assertThat(grant.state()).isEqualTo(new Grant.State(LockRange.of(0, 500), LockMode.PR, 7));
+    }
+
     @Test
     void aReleaseEndsTheChangesOfItsLock() {
         Grant grant = held(LockMode.PR);

@@ -16,6 +16,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -35,6 +36,7 @@ class LockCacheTest {
     private final LockClient client = LockClient.connect(
             LockClient.Config.of(name, "me")
                     .withCloseTimeout(Duration.ofSeconds(1))
+                    .withClock(this::nanos)
                     .withListener(new LockListener() {
                         @Override
                         public void lost(Grant grant, String why) {
@@ -43,6 +45,27 @@ class LockCacheTest {
                     }),
             InProcessChannelBuilder.forName(name).build());
     private final LockCache cache = new LockCache(client, 3, Duration.ofHours(1));
+    private final Thread tester = Thread.currentThread();
+
+    private interface Step {
+        void run() throws InterruptedException;
+    }
+
+    /** Run once, when the test's own thread looks at the clock: it has its grant then, and has not entered yet. */
+    private volatile @Nullable Step beforeEntry;
+
+    private long nanos() {
+        Step step = beforeEntry;
+        if (step != null && Thread.currentThread().equals(tester)) {
+            beforeEntry = null;
+            try {
+                step.run();
+            } catch (InterruptedException e) {
+                throw new AssertionError(e);
+            }
+        }
+        return System.nanoTime();
+    }
 
     @BeforeEach
     void start() throws Exception {
@@ -125,6 +148,37 @@ class LockCacheTest {
         assertThat(cache.size()).isZero();
         cache.shared("v", RANGE, LONG).close();
         assertThat(service.executions(KindCase.ACQUIRE)).isEqualTo(2);
+    }
+
+    @Test
+    void whoAskedForAGrantUsesItOnceThoughItWasRecalledOnItsWay() throws Exception {
+        beforeEntry = () -> {
+            service.recall(1);
+            service.await(() -> service.executions(KindCase.RECALL_PROGRESS) == 1);
+            // Told behind the recall, by the same thread.
+            client.value("v").join();
+        };
+
+        try (LockCache.Use use = cache.exclusive("v", RANGE, LONG)) {
+            assertThat(use.believed()).isTrue();
+            assertThat(use.wanted()).isTrue();
+            assertThat(service.executions(KindCase.ACQUIRE)).isEqualTo(1);
+            assertThat(service.executions(KindCase.RELEASE)).isZero();
+        }
+        service.await(() -> service.executions(KindCase.RELEASE) == 1);
+
+        assertThat(cache.size()).isZero();
+    }
+
+    @Test
+    void aGrantThatComesBehindTheCloseIsGivenBackBehindItsUser() throws Exception {
+        beforeEntry = cache::close;
+
+        cache.exclusive("v", RANGE, LONG).close();
+        service.await(() -> service.executions(KindCase.RELEASE) == 1);
+
+        assertThat(cache.size()).isZero();
+        assertThat(service.held()).isZero();
     }
 
     @Test

@@ -59,10 +59,11 @@ class ReassertionTest extends PlayedByHand {
 
         memoryLost();
         long afterWelcome = core.believedUntilNanos();
+        renewalAnswered(1);
         nowNanos += seconds(4);
         step();
         long renewedAt = nowNanos;
-        renewalAnswered(1);
+        renewalAnswered(2);
         accept(one);
         long afterOne = core.believedUntilNanos();
         accept(other);
@@ -79,11 +80,12 @@ class ReassertionTest extends PlayedByHand {
         attach("s1");
         Grant grant = granted(1, 7);
         memoryLost();
+        renewalAnswered(1);
         nowNanos += seconds(4);
         step();
         long renewedAt = nowNanos;
 
-        receive(accepted(grant).setRenewal(RenewalAnswer.newBuilder().setSequence(1)));
+        receive(accepted(grant).setRenewal(RenewalAnswer.newBuilder().setSequence(2)));
 
         assertThat(core.believedUntilNanos()).isEqualTo(renewedAt + millis(9700));
     }
@@ -118,6 +120,7 @@ class ReassertionTest extends PlayedByHand {
         nowNanos += seconds(9);
         memoryLost();
         accept(answered);
+        renewalAnswered(1);
 
         nowNanos += millis(700);
         step();
@@ -166,6 +169,7 @@ class ReassertionTest extends PlayedByHand {
         cutAndReattach("s1", wire(1, 7));
         long afterSecondWelcome = core.believedUntilNanos();
         long secondAttach = nowNanos;
+        renewalAnswered(1);
         accept(open);
 
         assertThat(operations(KindCase.REASSERT)).hasSize(1);
@@ -202,6 +206,7 @@ class ReassertionTest extends PlayedByHand {
 
         nowNanos += seconds(1);
         memoryLost();
+        renewalAnswered(1);
         long afterSecond = core.believedUntilNanos();
         accept(one);
         accept(other);

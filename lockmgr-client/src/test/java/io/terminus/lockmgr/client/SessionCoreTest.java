@@ -92,10 +92,34 @@ class SessionCoreTest extends PlayedByHand {
         boolean believedBefore = grant.believed();
         open();
         receive(welcomeOf("s1").addHeld(wire(1, 7)));
+        renewalAnswered(1);
 
         assertThat(before).contains(new Notice.Jeopardy());
         assertThat(believedBefore).isFalse();
         assertThat(notices).contains(new Notice.Safe());
+        assertThat(grant.believed()).isTrue();
+    }
+
+    @Test
+    void aStreamThatComesBackExtendsNothingAndRenewsAtOnce() {
+        attach("s1");
+        Grant grant = granted(1, 7);
+        long until = core.believedUntilNanos();
+        nowNanos += seconds(6);
+
+        core.streamClosed(false, "cut", nowNanos);
+        open();
+        nowNanos += seconds(1);
+        receive(welcomeOf("s1").addHeld(wire(1, 7)));
+        long afterWelcome = core.believedUntilNanos();
+        long renewedAt = nowNanos;
+        boolean renews = sent.getLast().hasRenew();
+        nowNanos += seconds(1);
+        renewalAnswered(sent.getLast().getRenew().getSequence());
+
+        assertThat(afterWelcome).isEqualTo(until);
+        assertThat(renews).isTrue();
+        assertThat(core.believedUntilNanos()).isEqualTo(renewedAt + millis(9700));
         assertThat(grant.believed()).isTrue();
     }
 

@@ -162,7 +162,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
                 Decision decision = turn.apply(command.apply(--operatorRequests));
                 turn.afterwards(() -> {
                     for (Notice notice : decision.notices()) {
-                        if (notice instanceof Notice.Refused refused) {
+                        // It may have ended the wait of a session's request as well, which is no answer to the
+                        // operator.
+                        if (notice instanceof Notice.Refused refused
+                                && refused.sessionId().isEmpty()) {
                             future.completeExceptionally(
                                     new AdminRefusedException(refused.reason(), refused.message()));
                         }
@@ -210,6 +213,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     private void turn(@Nullable Step first) {
         metrics.beginTurn();
+        if (first != null) {
+            steps.add(first);
+            queue.drainTo(steps, STEPS_IN_TURN - 1);
+        }
+        // After the steps were taken: a renewal among them was sent before this time, and its lease must not begin
+        // earlier.
         nowNanos = clock.getAsLong();
         // Time first: after a sleep of the process the table must learn of the gap before it judges anything by it.
         if (nowNanos - lastTickNanos >= TICK_NANOS) {
@@ -217,14 +226,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             turn.apply(new Command.Tick());
             metrics.refresh(table, nowNanos);
         }
-        if (first != null) {
-            first.run(turn);
-            queue.drainTo(steps, STEPS_IN_TURN - 1);
-            for (int i = 0; i < steps.size(); i++) {
-                steps.get(i).run(turn);
-            }
-            steps.clear();
+        for (int i = 0; i < steps.size(); i++) {
+            steps.get(i).run(turn);
         }
+        steps.clear();
         long beforeNanos = System.nanoTime();
         if (mustSync) {
             store.sync();

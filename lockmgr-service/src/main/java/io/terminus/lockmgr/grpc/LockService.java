@@ -241,6 +241,7 @@ public final class LockService {
     private final class Inbound implements StreamObserver<ClientMessage> {
         private final SessionStream stream;
         private boolean first = true;
+        private boolean refused;
 
         /** Empty until attached. Owner thread. */
         private String sessionId = "";
@@ -255,23 +256,21 @@ public final class LockService {
 
         @Override
         public void onNext(ClientMessage message) {
-            if (stream.over()) {
+            if (refused || stream.over()) {
                 return;
             }
             if (EncodedSession.isTooLong(message)) {
-                stream.end(Refusals.status(
+                endWith(
                         Reason.LIMIT_EXCEEDED,
-                        "a message is longer than the longest allowed, " + limits.messageBytes() + " bytes"));
+                        "a message is longer than the longest allowed, " + limits.messageBytes() + " bytes");
                 return;
             }
             if (first && !message.hasAttach()) {
-                stream.end(Refusals.status(
-                        Reason.INVALID_ARGUMENT, "the first message of a session stream must be Attach"));
+                endWith(Reason.INVALID_ARGUMENT, "the first message of a session stream must be Attach");
                 return;
             }
             if (!first && message.hasAttach()) {
-                stream.end(Refusals.status(
-                        Reason.INVALID_ARGUMENT, "Attach comes once, as the first message of a stream"));
+                endWith(Reason.INVALID_ARGUMENT, "Attach comes once, as the first message of a stream");
                 return;
             }
             first = false;
@@ -297,6 +296,23 @@ public final class LockService {
         @Override
         public void onCompleted() {
             leave(true);
+        }
+
+        /** Ends the stream, behind the answers to what came before. The owner thread does it: the stream is its own. */
+        private void endWith(Reason reason, String message) {
+            refused = true;
+            StatusRuntimeException status = Refusals.status(reason, message);
+            loop.submit(new Step() {
+                @Override
+                public void run(Turn turn) {
+                    turn.afterwards(() -> stream.end(status));
+                }
+
+                @Override
+                public void refused() {
+                    stream.abort(status);
+                }
+            });
         }
 
         private void take(ClientMessage message, Turn turn) {

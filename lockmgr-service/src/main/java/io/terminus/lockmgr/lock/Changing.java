@@ -8,7 +8,8 @@ import org.jspecify.annotations.Nullable;
  * What is done to a lock that is held: converted, shrunk, split, given back, taken.
  *
  * <p>A conversion, a shrink and a split are done once: the lock keeps the newest request that changed it, and a request that
- * is not newer is a retry, answered with the lock as it is now.
+ * is not newer is a retry, answered with the lock as it is now. Only a conversion to another mode than the lock has is not:
+ * whether it was ever done is not known, and it is refused.
  */
 final class Changing {
 
@@ -33,6 +34,9 @@ final class Changing {
         if (session == null || session.requests.get(c.requestId()) instanceof Request) {
             return; // If it waits already, it is answered when its time has come.
         }
+        if (isOvertaken(session, c)) {
+            return;
+        }
         Held lock = toChange(session, c.requestId(), c.lockId());
         if (lock == null) {
             return;
@@ -55,6 +59,23 @@ final class Changing {
         } else {
             strengthen(lock, c);
         }
+    }
+
+    /**
+     * A conversion may be overtaken by a shrink while it waits, or be refused before one; so if a newer request has changed
+     * the lock, that says nothing about this one. Its mode does. A grant in another mode would be taken for this one's.
+     */
+    private boolean isOvertaken(Session session, Command.Convert c) {
+        Held lock = registry.lockOf(session, c.lockId());
+        if (lock == null || !lock.live() || c.requestId() >= lock.lastRequestId || lock.mode == c.mode()) {
+            return false;
+        }
+        turn.refuse(
+                Reason.CANCELLED,
+                lock.volume.name,
+                "request " + c.requestId() + " for " + c.mode() + " is older than request " + lock.lastRequestId
+                        + ", which has changed lock " + lock.id + ": it is " + lock.what());
+        return true;
     }
 
     private void strengthen(Held lock, Command.Convert c) {

@@ -183,7 +183,7 @@ final class Reasserting {
         if (loser.live()) {
             turn.say(new Notice.Lost(loser.session.id, loser.id, loser.volume.name, loser.start, loser.end, why));
         }
-        grants.remove(loser, LockEvent.Kind.REVOKED, why);
+        grants.remove(loser, LockEvent.Kind.RELEASED, why);
     }
 
     /** Those who waited before may wait for this session now. */

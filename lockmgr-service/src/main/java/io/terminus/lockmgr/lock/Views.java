@@ -177,12 +177,22 @@ final class Views {
         return new Page<>(shown.stream().map(view).toList(), next);
     }
 
-    /** The first of a chain that lies behind a place; within a chain the ids rise. */
+    /**
+     * The first of a chain that lies behind a place. The claims of a chain differ in their ids only, which rise. The lock
+     * that gave the place its id may be elsewhere by now, in a chain that lies before the place as well.
+     */
     private <C extends Claim> @Nullable C firstBehind(Place from, C oldest) {
-        C claim = oldest;
-        while (claim != null && Place.of(claim).compareTo(from) <= 0) {
-            Held last = claim.chain == null ? null : registry.locks.get(from.id());
-            claim = last != null && last.chain == claim.chain ? younger(Views.<C>cast(last)) : younger(claim);
+        Place first = Place.of(oldest);
+        if (first.compareTo(from) > 0) {
+            return oldest;
+        }
+        if (first.start() != from.start() || first.end() != from.end() || first.mode() != from.mode()) {
+            return null;
+        }
+        Held last = oldest.chain == null ? null : registry.locks.get(from.id());
+        C claim = last != null && last.chain == oldest.chain ? younger(Views.<C>cast(last)) : oldest;
+        while (claim != null && claim.id() <= from.id()) {
+            claim = younger(claim);
         }
         return claim;
     }

@@ -65,13 +65,16 @@ final class DecisionLog implements AutoCloseable {
     private final CRC32C crc = new CRC32C();
     private long sequence;
     private volatile long writtenBytes;
-    /** Changed under this object's monitor, as are the next two. */
+    /** Changed under this object's monitor, as are the next three. */
     private volatile long syncedBytes;
 
     /** The generation before this one, until it is known to be synced. */
     private @Nullable DecisionLog before;
 
     private boolean nameSynced;
+    /** The kernel tells of bytes that it could not write once, drops them, and calls the next sync a success. */
+    private @Nullable IOException syncFailure;
+
     private volatile boolean appeared;
 
     /**
@@ -237,17 +240,26 @@ final class DecisionLog implements AutoCloseable {
 
     /** Puts on disk what was flushed, and that under its name. Any thread; who comes second waits for the first. */
     synchronized void sync() throws IOException {
+        IOException failure = syncFailure;
+        if (failure != null) {
+            throw new IOException("an earlier sync of " + file + " failed: " + failure.getMessage(), failure);
+        }
         long upTo = writtenBytes;
         if (syncedBytes == upTo) {
             return;
         }
-        if (before != null) {
-            before.sync();
-            before = null;
-        }
-        disk.sync(channel);
-        if (appeared && !nameSynced) {
-            syncName();
+        try {
+            if (before != null) {
+                before.sync();
+                before = null;
+            }
+            disk.sync(channel);
+            if (appeared && !nameSynced) {
+                syncName();
+            }
+        } catch (IOException e) {
+            syncFailure = e;
+            throw e;
         }
         syncedBytes = upTo;
     }

@@ -259,6 +259,44 @@ class LockServiceTest {
     }
 
     @Test
+    void streamThatIsEndedForASecondAttachIsAnsweredWhatItAskedForBefore() {
+        TestStream stream = open("a");
+        ClientMessage.Builder questions = ClientMessage.newBuilder();
+        for (int i = 1; i <= 4000; i++) {
+            questions.addOperations(Operation.newBuilder()
+                    .setRequestId(i)
+                    .setGetValue(GetValue.newBuilder().setVolume("v")));
+        }
+
+        stream.send(questions.build());
+        stream.send(TestStream.attach(""));
+
+        for (int i = 1; i <= 4000; i++) {
+            assertThat(stream.answer().getRequestId()).isEqualTo(i);
+        }
+        assertThat(stream.end().getDescription()).contains("Attach comes once");
+    }
+
+    @Test
+    void forcedReleaseIsDoneAlsoIfAConversionOfTheLockIsRefusedForIt() {
+        TestStream holder = open("a");
+        TestStream other = open("b");
+        long lock = holder.acquired("v", 0, 10, Mode.MODE_PR).getLockId();
+        other.acquired("v", 0, 10, Mode.MODE_PR);
+        holder.send(Operation.newBuilder()
+                .setConvert(Convert.newBuilder()
+                        .setLockId(lock)
+                        .setMode(Mode.MODE_EX)
+                        .setWaitMillis(60_000)));
+        other.event();
+
+        server.manager.forceRelease("an operator", "v", lock);
+
+        assertThat(holder.answer().getRefused().getReason()).isEqualTo(Reason.CANCELLED);
+        assertThat(holder.event().getLost().getLockId()).isEqualTo(lock);
+    }
+
+    @Test
     void forcedLossStopsRenewalsUntilItIsAcknowledged() {
         TestStream holder = open("holder");
         Granted held = holder.acquired("vol", 0, 100, Mode.MODE_EX);

@@ -209,6 +209,20 @@ class ConversionTest {
     @Test
     void aRetryOfAConversionIsAnsweredAndNotDoneAgainAlsoAfterARestart() {
         long lock = story.hold("alice", Mode.EX, 0, 10);
+        long conversion = story.convert("alice", lock, Mode.PR);
+        story.shrink("alice", lock, 0, 5);
+        story.restart(0);
+        story.look();
+
+        story.apply(new Command.Convert("alice", conversion, lock, Mode.PR, Story.LONG_WAIT));
+
+        assertThat(story.granted().getFirst().mode()).isEqualTo(Mode.PR);
+        assertThat(story.changed).isEmpty();
+    }
+
+    @Test
+    void aRetryOfAConversionIsNotDoneAfterANewerOne() {
+        long lock = story.hold("alice", Mode.EX, 0, 10);
         long first = story.convert("alice", lock, Mode.PR);
         story.convert("alice", lock, Mode.CR);
         story.restart(0);
@@ -216,8 +230,23 @@ class ConversionTest {
 
         story.apply(new Command.Convert("alice", first, lock, Mode.PR, Story.LONG_WAIT));
 
-        assertThat(story.granted().getFirst().mode()).isEqualTo(Mode.CR);
+        assertThat(story.refusal().reason()).isEqualTo(Reason.CANCELLED);
         assertThat(story.changed).isEmpty();
+    }
+
+    @Test
+    void aConversionThatWaitedWhileItsLockWasShrunkIsNotTakenForDoneAfterARestart() {
+        long lock = story.hold("alice", Mode.PR, 0, 10);
+        story.hold("bob", Mode.PR, 0, 10);
+        long conversion = story.convert("alice", lock, Mode.EX);
+        story.shrink("alice", lock, 0, 5);
+        story.restart(0);
+        story.look();
+
+        story.apply(new Command.Convert("alice", conversion, lock, Mode.EX, Story.LONG_WAIT));
+
+        assertThat(story.grantedRequests()).isEmpty();
+        assertThat(story.refusal().reason()).isEqualTo(Reason.CANCELLED);
     }
 
     @Test

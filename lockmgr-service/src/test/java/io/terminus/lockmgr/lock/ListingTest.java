@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 class ListingTest {
 
@@ -62,6 +63,22 @@ class ListingTest {
 
         assertThat(ids).hasSize(5).isSorted().doesNotHaveDuplicates();
         assertThat(story.table.indexEntries("v")).isEqualTo(1);
+    }
+
+    @Test
+    @Timeout(value = 30, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+    void aPageGoesOnThoughTheLockAtItsPlaceJoinedOlderOnesOfAnotherRange() {
+        long last = story.hold("alice", Mode.PR, 0, 20);
+        story.hold("bob", Mode.PR, 0, 10);
+        story.hold("carol", Mode.PR, 0, 10);
+        story.hold("bob", Mode.PR, 0, 30);
+        String token = story.table.locks(LockQuery.all("v", 3)).next();
+
+        story.shrink("alice", last, 0, 10);
+        LockQuery.Page<ClaimView.LockView> next = story.table.locks(new LockQuery("v", 0, 0, null, "", token, 3));
+
+        assertThat(next.items()).extracting(ClaimView::end).containsExactly(30L);
+        assertThat(next.next()).isEmpty();
     }
 
     @Test

@@ -410,6 +410,11 @@ final class LockModel {
                 || byRequest(c.sessionId(), c.requestId()).stream().anyMatch(item -> !item.held)) {
             return;
         }
+        Item known = byLock(c.sessionId(), c.lockId());
+        if (known != null && !known.revoked && c.requestId() < known.lastRequest && known.mode != c.mode()) {
+            refuse(c.sessionId(), c.requestId(), Reason.CANCELLED);
+            return;
+        }
         Item lock = toChange(c.sessionId(), c.requestId(), c.lockId());
         if (lock == null) {
             return;

@@ -174,7 +174,9 @@ class ReshapingTest {
         story.apply(new Command.Convert("alice", later, other, Mode.CR, 0));
         story.apply(new Command.Convert("alice", request, other, Mode.CR, 0));
 
-        assertThat(story.refusal().reason()).isEqualTo(Reason.INVALID_ARGUMENT);
-        assertThat(story.granted()).singleElement().matches(granted -> granted.mode() == Mode.PR);
+        assertThat(story.refusals())
+                .extracting(Notice.Refused::reason)
+                .containsExactly(Reason.INVALID_ARGUMENT, Reason.CANCELLED);
+        assertThat(story.granted()).isEmpty();
     }
 }

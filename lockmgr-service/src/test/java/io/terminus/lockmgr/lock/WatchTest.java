@@ -62,6 +62,27 @@ class WatchTest {
     }
 
     @Test
+    void aLockThatGivesWayToANewerOneThatIsAssertedIsToldAsGone() {
+        long older = story.hold("alice", Mode.EX, 0, 10);
+        Notice.Granted olderGrant = story.granted().getFirst();
+        story.look();
+        story.release("alice", older);
+        story.hold("bob", Mode.EX, 0, 10);
+        Notice.Granted newerGrant = story.granted().getFirst();
+        story.loseMemory(Story.SECOND);
+        story.open("alice", "bob");
+        story.table.watch("v", true);
+        story.events.clear();
+
+        story.reassert(olderGrant);
+        story.reassert(newerGrant);
+
+        assertThat(story.events)
+                .extracting(LockEvent::kind)
+                .containsExactly(LockEvent.Kind.GRANTED, LockEvent.Kind.RELEASED, LockEvent.Kind.GRANTED);
+    }
+
+    @Test
     void othersVolumesAreNotToldAndNeitherIsWhatHappensAfterTheLook() {
         story.table.watch("w", true);
         long lock = story.hold("alice", Mode.EX, 0, 10);

@@ -21,6 +21,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -394,6 +395,30 @@ class DecisionStoreTest {
                 .isGreaterThan("decisions-000000000010.log");
         assertThat(touched).hasSizeLessThan(30);
         store.abandon();
+    }
+
+    @Test
+    void logThatCouldNotBeSyncedOnceIsNeverCalledSynced() throws IOException {
+        AtomicInteger syncs = new AtomicInteger();
+        StoreDisk disk = new StoreDisk() {
+            @Override
+            void sync(FileChannel channel) throws IOException {
+                if (syncs.incrementAndGet() == 1) {
+                    throw new IOException("Input/output error"); // told to one of two threads, as by the kernel
+                }
+            }
+        };
+        LogItem opening = new LogItem.Opening(1, "boot-1", 1, false, false);
+        try (DecisionLog old =
+                        DecisionLog.create(disk, directory.resolve("1"), 1, 0, opening, null, DecisionLog.writer());
+                DecisionLog log = DecisionLog.create(
+                        disk, directory.resolve("2"), 2, old.lastSequence(), opening, old, DecisionLog.writer())) {
+            assertThatThrownBy(old::sync).isInstanceOf(IOException.class);
+
+            assertThatThrownBy(old::sync).hasMessageContaining("Input/output error");
+            assertThatThrownBy(log::sync).hasMessageContaining("Input/output error");
+            assertThat(log.synced()).isFalse();
+        }
     }
 
     @Test
