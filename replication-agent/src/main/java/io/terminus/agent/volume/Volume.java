@@ -197,6 +197,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                                 + config.segmentBytes() + ", not " + hello.sizeBytes() + " in " + hello.segmentBytes());
             }
             Journal journal = replica.journal();
+            if (journal.lineage().lastTerm() == hello.term() && hello.end() < journal.end()) {
+                // One process writes a term, and its journal only grows. While this agent was stopped the writer tried
+                // more than once, and a later try was read first: to cut to this one would undo what was acknowledged.
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "the journal here reaches " + journal.end() + " in term " + hello.term() + ", past the "
+                                + hello.end() + " of this stream: it was opened before one that was served already");
+            }
             long common = journal.lineage().commonEnd(hello.lineage(), journal.end(), hello.end());
             if (common < replica.applied()) {
                 String why = "the image holds writes up to position " + replica.applied()
