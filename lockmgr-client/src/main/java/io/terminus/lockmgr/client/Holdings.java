@@ -287,10 +287,7 @@ final class Holdings {
             }
             return;
         }
-        Outcome.Refused refused = Outcome.Refused.of(answer);
-        if (refused.reason() != RefusalReason.UNKNOWN_OUTCOME) {
-            conversion.grant.lift(conversion.limit);
-        }
+        Outcome.Refused refused = notDone(answer, conversion.grant, conversion.limit);
         if (!conversion.abandoned) {
             requests.complete(conversion.id, refused);
         }
@@ -305,10 +302,7 @@ final class Holdings {
             }
             return;
         }
-        Outcome.Refused refused = Outcome.Refused.of(answer);
-        if (refused.reason() != RefusalReason.UNKNOWN_OUTCOME) {
-            shrinking.grant.lift(shrinking.limit);
-        }
+        Outcome.Refused refused = notDone(answer, shrinking.grant, shrinking.limit);
         if (!shrinking.ours) {
             requests.complete(shrinking.id, refused);
         }
@@ -331,13 +325,18 @@ final class Holdings {
                 recallEarly(upper.getLockId());
             }
         } else {
-            Outcome.Refused refused = Outcome.Refused.of(answer);
-            if (refused.reason() != RefusalReason.UNKNOWN_OUTCOME) {
-                splitting.grant.lift(splitting.limit);
-            }
-            requests.complete(splitting.id, refused);
+            requests.complete(splitting.id, notDone(answer, splitting.grant, splitting.limit));
         }
         nothingEarlyWithoutRequests();
+    }
+
+    /** The grant is again what it was before the change, unless nobody knows whether the change was made. */
+    private static Outcome.Refused notDone(Answer answer, Grant grant, Grant.Limit limit) {
+        Outcome.Refused refused = Outcome.Refused.of(answer);
+        if (refused.reason() != RefusalReason.UNKNOWN_OUTCOME) {
+            grant.lift(limit);
+        }
+        return refused;
     }
 
     private void changed(Pending change, Grant grant) {

@@ -42,6 +42,9 @@ sealed interface ModeEntries {
 
     boolean forEachOverlapping(long start, long end, Visitor visitor);
 
+    /** Entries that begin at {@code start} or later. */
+    boolean forEachFrom(long start, Visitor visitor);
+
     /** As {@link RangeIndex#freeFrom}. */
     long freeFrom(long start, long limit);
 
@@ -80,6 +83,11 @@ sealed interface ModeEntries {
         @Override
         public boolean forEachOverlapping(long start, long end, Visitor visitor) {
             return index.forEachOverlapping(start, end, (from, to, entry) -> visitor.visit(from, entry));
+        }
+
+        @Override
+        public boolean forEachFrom(long start, Visitor visitor) {
+            return index.forEachFrom(start, (from, to, entry) -> visitor.visit(from, entry));
         }
 
         @Override
@@ -124,6 +132,11 @@ sealed interface ModeEntries {
         @Override
         public boolean forEachOverlapping(long start, long end, Visitor visitor) {
             return index.forEachOverlapping(start, end, (from, to, id, entry) -> visitor.visit(from, entry));
+        }
+
+        @Override
+        public boolean forEachFrom(long start, Visitor visitor) {
+            return index.forEachFrom(start, Long.MIN_VALUE, (from, to, id, entry) -> visitor.visit(from, entry));
         }
 
         @Override

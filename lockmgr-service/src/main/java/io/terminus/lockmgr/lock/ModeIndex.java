@@ -148,9 +148,14 @@ final class ModeIndex<C extends Claim> {
      */
     void forEachFrom(Mode mode, long from, long start, long end, Visitor<? super C> visitor) {
         ModeEntries index = byMode[mode.ordinal()];
-        if (index != null && Math.max(start, from) < end) {
-            index.forEachOverlapping(
-                    Math.max(start, from), end, (begin, entry) -> begin < from || visitor.visit(oldest(entry)));
+        if (index == null || Math.max(start, from) >= end) {
+            return;
+        }
+        if (from > start) {
+            // Whatever begins here or later ends behind start too; long ranges from further left are not even met.
+            index.forEachFrom(from, (begin, entry) -> begin < end && visitor.visit(oldest(entry)));
+        } else {
+            index.forEachOverlapping(start, end, (begin, entry) -> begin < from || visitor.visit(oldest(entry)));
         }
     }
 

@@ -275,6 +275,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     /** Under the fence: why this replica cannot just follow, or null if it can. */
     private Reception.@Nullable Needs needs(PeerCursor.Greeting hello) throws RefusedException {
         Journal journal = replica.journal();
+        if (journal.lineage().lastTerm() == hello.term() && hello.end() < journal.end()) {
+            // One process writes a term, and its journal only grows. While this agent was stopped the writer tried more
+            // than once, and a later try was read first: to cut to this one would undo what was acknowledged.
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "the journal here reaches " + journal.end() + " in term " + hello.term() + ", past the "
+                            + hello.end() + " of this stream: it was opened before one that was served already");
+        }
         Superblock.Rebuild rebuild = replica.superblock().rebuild();
         long common = journal.lineage().commonEnd(hello.lineage(), journal.end(), hello.end());
         long applied = replica.applied();

@@ -22,6 +22,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
@@ -342,6 +343,25 @@ class TwoVolumesTest {
         awaitTrue(() -> old.disconnected != null);
         assertThat(old.done).doesNotContain(late);
         assertThat(new Client(volume("b")).read(0, 4_096)).containsOnly(1);
+    }
+
+    @Test
+    void aGreetingThatIsReadBehindALaterOneCutsNothingThatWasAcknowledgedSince() throws Exception {
+        Client client = new Client(volume("a"));
+        client.writeAndAwait(0, filled(4_096, 1));
+        PeerCursor.Greeting unread =
+                Objects.requireNonNull(volume("a").writer()).greeting();
+        client.writeAndAwait(4_096, filled(4_096, 2));
+        long end = journal("b").end();
+
+        assertThatThrownBy(() -> volume("b").accept(unread))
+                .isInstanceOfSatisfying(
+                        RefusedException.class, e -> assertThat(e.why()).isEqualTo(RefusedException.Why.NOT_READY))
+                .hasMessageContaining("opened before one that was served");
+
+        assertThat(journal("b").end()).isEqualTo(end);
+        client.writeAndAwait(8_192, filled(4_096, 3));
+        assertThat(members()).containsExactly("a", "b");
     }
 
     @Test
