@@ -2,12 +2,18 @@ package io.terminus.cli;
 
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.terminus.proto.agent.v1.AddReplicaRequest;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.DeleteReplicaRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.PromoteProgress;
 import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.RecreateReplicaRequest;
+import io.terminus.proto.agent.v1.RemoveReplicaRequest;
+import io.terminus.proto.agent.v1.ReplicaAddress;
+import io.terminus.proto.agent.v1.SetCopyLimitRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.time.Duration;
 import java.util.Iterator;
@@ -53,6 +59,53 @@ final class AgentClient implements AutoCloseable {
             }
             throw e;
         }
+    }
+
+    VolumeStatus requireVolume(String name) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .getVolume(GetVolumeRequest.newBuilder().setName(name).build()));
+    }
+
+    VolumeStatus addReplica(String name, ReplicaAddress replica) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .addReplica(AddReplicaRequest.newBuilder()
+                        .setName(name)
+                        .setReplica(replica)
+                        .build()));
+    }
+
+    VolumeStatus removeReplica(String name, String agent) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .removeReplica(RemoveReplicaRequest.newBuilder()
+                        .setName(name)
+                        .setAgent(agent)
+                        .build()));
+    }
+
+    /** @param bytesPerSecond 0: no limit */
+    VolumeStatus setCopyLimit(String name, long bytesPerSecond) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .setCopyLimit(SetCopyLimitRequest.newBuilder()
+                        .setName(name)
+                        .setBytesPerSecond(bytesPerSecond)
+                        .build()));
+    }
+
+    VolumeStatus recreateReplica(String name) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .recreateReplica(
+                        RecreateReplicaRequest.newBuilder().setName(name).build()));
+    }
+
+    void deleteReplica(String name) {
+        connection.call(() -> connection
+                .timed(stub)
+                .deleteReplica(DeleteReplicaRequest.newBuilder().setName(name).build()));
     }
 
     VolumeStatus create(CreateVolumeRequest request) {

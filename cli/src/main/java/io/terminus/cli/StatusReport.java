@@ -55,6 +55,7 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
      *
      * @param image path of the image file
      * @param connected the writer has a link to it; the writer itself is connected
+     * @param copy null unless the writer copies to it now
      */
     record Replica(
             String agent,
@@ -65,7 +66,21 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
             long durable,
             long applied,
             long lagBytes,
-            String detail) {}
+            String detail,
+            @Nullable Copy copy) {}
+
+    /**
+     * @param phase preparing, copying or ending
+     * @param totalBytes of the volume, holes included; 0 while it is not known yet
+     * @param bytesPerSecond lately; 0 when nothing moves
+     * @param remainingSeconds at that rate; null when nothing moves
+     */
+    record Copy(
+            String phase,
+            long totalBytes,
+            long leftBytes,
+            long bytesPerSecond,
+            @Nullable Long remainingSeconds) {}
 
     static StatusReport empty() {
         return new StatusReport(List.of(), List.of());

@@ -35,7 +35,9 @@ final class StatusView {
                         volume.name() + " is not served" + (volume.detail().isBlank() ? "" : ": " + volume.detail())));
             }
             for (StatusReport.Replica replica : volume.replicas()) {
-                if (!replica.detail().isBlank() && !replica.inSync()) {
+                if (replica.copy() != null) {
+                    lines.add(volume.name() + " at " + replica.agent() + ": " + CopyView.line(replica.copy()));
+                } else if (!replica.detail().isBlank() && !replica.inSync()) {
                     lines.add(screen.warning(volume.name() + " at " + replica.agent() + ": " + replica.detail()));
                 }
             }
@@ -72,6 +74,9 @@ final class StatusView {
                         .append(replica.applied())
                         .append(" lag ")
                         .append(new ByteSize(Math.max(0, replica.lagBytes())));
+                if (replica.copy() != null) {
+                    part.append(' ').append(CopyView.line(replica.copy()));
+                }
             }
             parts.add(part.toString());
         }

@@ -70,6 +70,8 @@ public final class Terminus {
                         .build());
         commandLine
                 .addSubcommand(new VolumeCommand(terminus))
+                .addSubcommand(new PeerCommand(terminus))
+                .addSubcommand(new ResyncCommand(terminus))
                 .addSubcommand(new LocksCommand(terminus))
                 .addSubcommand(new SessionsCommand(terminus));
         return commandLine
@@ -148,12 +150,37 @@ public final class Terminus {
         return directory(dir).loadExisting().ports();
     }
 
-    StatusReport report(@Nullable Path dir) {
+    StatusProbe probe(@Nullable Path dir) {
         SetDirectory directory = directory(dir);
-        try (StatusProbe probe = new StatusProbe(
-                installation, directory, directory.loadExisting().ports())) {
+        return new StatusProbe(installation, directory, directory.loadExisting().ports());
+    }
+
+    StatusReport report(@Nullable Path dir) {
+        try (StatusProbe probe = probe(dir)) {
             return probe.report();
         }
+    }
+
+    /** One volume, in a list that is not empty. */
+    List<StatusReport.Volume> volume(String name, @Nullable Path dir) {
+        List<StatusReport.Volume> named = report(dir).volumes().stream()
+                .filter(volume -> volume.name().equals(name))
+                .toList();
+        if (named.isEmpty()) {
+            throw new Failure("no agent that answers knows a volume '" + name + "'");
+        }
+        return named;
+    }
+
+    /** The agent that serves a volume now. */
+    AgentClient writerOf(String name, @Nullable Path dir, Duration deadline) {
+        StatusReport.Volume volume = volume(name, dir).getFirst();
+        String writer = volume.writer();
+        if (writer == null || volume.nbd() == null) {
+            throw new Failure(
+                    "volume " + name + " is not served" + (volume.detail().isBlank() ? "" : ": " + volume.detail()));
+        }
+        return new AgentClient(SetMember.agent(writer), ports(dir), deadline);
     }
 
     private SetDirectory directory(@Nullable Path dir) {

@@ -55,13 +55,7 @@ final class VolumeCommand {
             @Parameters(paramLabel = "NAME", description = "The volume.") String name,
             @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
-        StatusReport report = terminus.report(dir);
-        List<StatusReport.Volume> named = report.volumes().stream()
-                .filter(volume -> volume.name().equals(name))
-                .toList();
-        if (named.isEmpty()) {
-            throw new Failure("no agent that answers knows a volume '" + name + "'");
-        }
+        List<StatusReport.Volume> named = terminus.volume(name, dir);
         if (json) {
             terminus.screen().line(new StatusReport(List.of(), named).toJson());
         } else {

@@ -1,6 +1,7 @@
 package io.terminus.cli;
 
 import io.terminus.proto.agent.v1.AckLevel;
+import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.Role;
 import io.terminus.proto.agent.v1.VolumeStatus;
@@ -101,7 +102,17 @@ final class VolumeViews {
                 replica.getDurable(),
                 replica.getApplied(),
                 replica.getLagBytes(),
-                replica.getDetail());
+                replica.getDetail(),
+                replica.hasCopy() ? copy(replica.getCopy()) : null);
+    }
+
+    private static StatusReport.Copy copy(CopyStatus copy) {
+        return new StatusReport.Copy(
+                copy.getPhase().name().toLowerCase(Locale.ROOT),
+                copy.getTotalBytes(),
+                copy.getLeftBytes(),
+                copy.getBytesPerSecond(),
+                copy.getRemainingSeconds() < 0 ? null : copy.getRemainingSeconds());
     }
 
     static String name(AckLevel level) {

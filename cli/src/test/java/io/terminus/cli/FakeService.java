@@ -8,8 +8,10 @@ import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.stub.StreamObserver;
 import io.terminus.proto.agent.v1.AckLevel;
+import io.terminus.proto.agent.v1.AddReplicaRequest;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.AgentInfo;
+import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
@@ -17,8 +19,11 @@ import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.ListVolumesResponse;
 import io.terminus.proto.agent.v1.PromoteProgress;
 import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.RecreateReplicaRequest;
+import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.Role;
+import io.terminus.proto.agent.v1.SetCopyLimitRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
 import io.terminus.proto.lock.v1.ConfigureVolumeResponse;
@@ -126,6 +131,8 @@ final class FakeService {
         private final String name;
         private final Path data;
         private final Map<String, String> options;
+        private volatile long copyLimit;
+        private volatile int copied;
 
         Agent(String name, Path data, Map<String, String> options) {
             this.name = name;
@@ -197,11 +204,78 @@ final class FakeService {
                             .build());
         }
 
+        @Override
+        public void addReplica(AddReplicaRequest request, StreamObserver<VolumeStatus> answer) {
+            if (request.getReplica().getAgent().equals(name)) {
+                answer.onError(Status.INVALID_ARGUMENT
+                        .withDescription("agent " + name + " has a replica already")
+                        .asRuntimeException());
+            } else {
+                fault("copy", "b of " + request.getReplica().getPeer());
+                reply(answer, volume());
+            }
+        }
+
+        @Override
+        public void removeReplica(RemoveReplicaRequest request, StreamObserver<VolumeStatus> answer) {
+            if (request.getAgent().equals(name)) {
+                answer.onError(Status.INVALID_ARGUMENT
+                        .withDescription(name + " writes volume " + request.getName() + ": promote another agent first")
+                        .asRuntimeException());
+            } else {
+                reply(answer, volume());
+            }
+        }
+
+        @Override
+        public void setCopyLimit(SetCopyLimitRequest request, StreamObserver<VolumeStatus> answer) {
+            if (!Files.exists(data.resolve("size"))) {
+                answer.onError(Status.NOT_FOUND
+                        .withDescription("agent " + name + " has no replica of it")
+                        .asRuntimeException());
+                return;
+            }
+            copyLimit = request.getBytesPerSecond();
+            reply(answer, volume());
+        }
+
+        @Override
+        public void recreateReplica(RecreateReplicaRequest request, StreamObserver<VolumeStatus> answer) {
+            answer.onError(Status.UNAVAILABLE
+                    .withDescription("the in-sync set counts on the replica at " + name)
+                    .asRuntimeException());
+        }
+
+        private void fault(String file, String content) {
+            try {
+                Files.writeString(data.resolve(file), content);
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+
+        /** Every time it is looked at a quarter more is copied. */
+        private ReplicaStatus.Builder peer() {
+            ReplicaStatus.Builder peer =
+                    ReplicaStatus.newBuilder().setAgent("b").setConnected(true).setInSync(copied >= 4);
+            if (copied < 4) {
+                copied++;
+                peer.setCopy(CopyStatus.newBuilder()
+                        .setPhase(CopyStatus.Phase.COPYING)
+                        .setTotalBytes(4 << 20)
+                        .setLeftBytes((4 - copied) << 20)
+                        .setBytesPerSecond(1 << 20)
+                        .setRemainingSeconds(4 - copied));
+            }
+            return peer;
+        }
+
         private VolumeStatus volume() {
             boolean serves = !Files.exists(data.resolve("fault-serve"));
             try {
-                return VolumeStatus.newBuilder()
+                VolumeStatus.Builder volume = VolumeStatus.newBuilder()
                         .setName(Up.VOLUME)
+                        .setCopyLimit(copyLimit)
                         .setSizeBytes(Long.parseLong(Files.readString(data.resolve("size"))))
                         .setAckLevel(AckLevel.RECEIVED)
                         .setTerm(3)
@@ -216,8 +290,11 @@ final class FakeService {
                                 .setConnected(true)
                                 .setReceived(4096)
                                 .setDurable(4096)
-                                .setApplied(4096))
-                        .build();
+                                .setApplied(4096));
+                if (Files.exists(data.resolve("copy"))) {
+                    volume.addReplicas(peer());
+                }
+                return volume.build();
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }

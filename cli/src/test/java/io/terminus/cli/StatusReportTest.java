@@ -12,6 +12,10 @@ import org.junit.jupiter.api.Test;
 class StatusReportTest {
 
     private static StatusReport report(@Nullable Long pidOfB, @Nullable String nbd) {
+        return report(pidOfB, nbd, null);
+    }
+
+    private static StatusReport report(@Nullable Long pidOfB, @Nullable String nbd, StatusReport.@Nullable Copy copy) {
         PortPlan ports = new PortPlan(10809);
         return new StatusReport(
                 List.of(
@@ -42,7 +46,7 @@ class StatusReportTest {
                         1L,
                         2L,
                         List.of(new StatusReport.Replica(
-                                "a", "/d/a/demo.img", true, true, 12288, 8192, 4096, 0, "")))));
+                                "a", "/d/a/demo.img", true, true, 12288, 8192, 4096, 0, "", copy)))));
     }
 
     @Test
@@ -95,10 +99,27 @@ class StatusReportTest {
                       "durable" : 8192,
                       "applied" : 4096,
                       "lagBytes" : 0,
-                      "detail" : ""
+                      "detail" : "",
+                      "copy" : null
                     } ]
                   } ]
                 }""");
+    }
+
+    @Test
+    void aCopyIsShownAsFarAsItIs() {
+        StatusReport.Copy half = new StatusReport.Copy("copying", 64 << 20, 16 << 20, 1 << 20, 16L);
+        StatusReport.Copy almost = new StatusReport.Copy("ending", 1L << 40, 1, 0, null);
+        StatusReport.Copy unknown = new StatusReport.Copy("preparing", 0, 0, 0, null);
+
+        assertThat(report(42L, "nbd://x", half).toJson())
+                .contains("\"copy\" : {", "\"phase\" : \"copying\"", "\"leftBytes\" : 16777216");
+        assertThat(CopyView.line(half)).isEqualTo("copying, 75 % of 64 MiB, 1 MiB/s, 16 s left");
+        assertThat(CopyView.bar(half)).startsWith("[##################------] copying, 75 %");
+        assertThat(CopyView.line(almost)).isEqualTo("ending, 99 % of 1 TiB, 0 B/s");
+        assertThat(CopyView.bar(unknown)).isEqualTo("[------------------------] preparing");
+        assertThat(CopyView.line(new StatusReport.Copy("copying", 10, 5, 1, 7_260L)))
+                .endsWith("2 h 1 min left");
     }
 
     @Test

@@ -44,7 +44,7 @@ class TerminusTest {
 
     @Test
     void everyCommandHasHelp() {
-        for (String command : new String[] {"up", "status", "down", "volume", "locks", "sessions"}) {
+        for (String command : new String[] {"up", "status", "down", "volume", "peer", "resync", "locks", "sessions"}) {
             FakeSet.Result help = run(command, "--help");
 
             assertThat(help.exitCode()).isZero();

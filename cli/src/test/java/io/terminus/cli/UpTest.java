@@ -259,6 +259,42 @@ class UpTest {
     }
 
     @Test
+    void replicasAreAddedTakenAwayAndWaitedFor() {
+        set.up();
+
+        FakeSet.Result alone = set.run("resync", "demo", "--json");
+        FakeSet.Result limited = set.run("peer", "throttle", "demo", "20MiB", "--json");
+        FakeSet.Result shown = set.run("peer", "throttle", "demo");
+        FakeSet.Result badRate = set.run("peer", "throttle", "demo", "fast");
+        FakeSet.Result added = set.run("peer", "add", "demo", "b");
+        FakeSet.Result twice = set.run("peer", "add", "demo", "a");
+        FakeSet.Result status = set.run("volume", "status", "demo");
+        FakeSet.Result late = set.run("resync", "demo", "--timeout", "1ms");
+        FakeSet.Result synced = set.run("resync", "demo", "--json");
+        FakeSet.Result anew = set.run("resync", "demo", "--agent", "b", "--anew");
+        FakeSet.Result whose = set.run("resync", "demo", "--anew");
+        FakeSet.Result removed = set.run("peer", "remove", "demo", "b");
+        FakeSet.Result writer = set.run("peer", "remove", "demo", "a");
+
+        assertThat(alone.exitCode()).isZero();
+        assertThat(limited.json().path(0).path("bytesPerSecond").asLong()).isEqualTo(20 << 20);
+        assertThat(shown.out()).contains("Agent a copies demo at no more than 20 MiB/s.");
+        assertThat(badRate.err()).contains("'fast' is not a size", "or off");
+        assertThat(added.out()).contains("Agent b holds a replica of demo now");
+        assertThat(twice.err()).contains("has a replica already");
+        assertThat(status.out()).contains("demo at b: copying, ", " % of 4 MiB, 1 MiB/s, ");
+        assertThat(late.exitCode()).isEqualTo(1);
+        assertThat(late.err()).contains("demo is not in sync after");
+        assertThat(synced.exitCode()).isZero();
+        assertThat(synced.out()).contains("\"agent\":\"b\"").endsWith("\"copy\":null}\n");
+        assertThat(anew.exitCode()).isEqualTo(1);
+        assertThat(anew.err()).contains("counts on the replica at b");
+        assertThat(whose.err()).contains("--anew needs --agent");
+        assertThat(removed.out()).contains("The replica of demo at b is none any more; its files stay.");
+        assertThat(writer.err()).contains("promote another agent first");
+    }
+
+    @Test
     void locksAreAskedForInDetailAndSessionsClosed() {
         set.up();
 

@@ -3,6 +3,7 @@ package io.terminus.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.terminus.proto.agent.v1.AckLevel;
+import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.Role;
 import io.terminus.proto.agent.v1.VolumeStatus;
@@ -24,6 +25,12 @@ class VolumeViewsTest {
             .setAgent("b")
             .setReceived(200)
             .setLagBytes(100)
+            .build();
+    private static final CopyStatus COPY = CopyStatus.newBuilder()
+            .setPhase(CopyStatus.Phase.COPYING)
+            .setTotalBytes(8192)
+            .setLeftBytes(4096)
+            .setRemainingSeconds(-1)
             .build();
     private static final ReplicaStatus B_AS_ITSELF_KNOWS = ReplicaStatus.newBuilder()
             .setAgent("b")
@@ -75,6 +82,25 @@ class VolumeViewsTest {
         assertThat(volume.writer()).isEqualTo("a");
         assertThat(volume.nbd()).isNull();
         assertThat(volume.replicas()).extracting(StatusReport.Replica::received).containsExactly(190L);
+    }
+
+    @Test
+    void theCopyIsWhatTheWriterSaysOfIt() {
+        VolumeStatus writer = volume(Role.WRITER, 3)
+                .addReplicas(A)
+                .addReplicas(B_AS_THE_WRITER_KNOWS.toBuilder().setCopy(COPY))
+                .build();
+        VolumeStatus replica =
+                volume(Role.REPLICA, 3).addReplicas(B_AS_ITSELF_KNOWS).build();
+
+        List<StatusReport.Replica> replicas = VolumeViews.merge(
+                        Map.of("a", List.of(writer), "b", List.of(replica)), Optional.empty())
+                .getFirst()
+                .replicas();
+
+        assertThat(replicas)
+                .extracting(StatusReport.Replica::copy)
+                .containsExactly(null, new StatusReport.Copy("copying", 8192, 4096, 0, null));
     }
 
     @Test

@@ -1,6 +1,7 @@
 package io.terminus.cli.acceptance;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import io.terminus.cli.acceptance.JournalRecords.Entry;
 import java.io.IOException;
@@ -12,6 +13,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.RegisterExtension;
+import tools.jackson.databind.JsonNode;
 
 /** What the product promises for a volume with two replicas at level received. */
 @ExtendWith(TellsTime.class)
@@ -191,6 +193,109 @@ class ReplicatedVolumeIT {
                     "read -P 0 228M 28M",
                     set.uri());
             assertThat(read).doesNotContain("Pattern verification failed");
+        }
+    }
+
+    @Test
+    @NeedsClients("qemu-io")
+    void aCopySurvivesAKillOfEitherSideAndUntilItsEndTheReplicaNeitherVotesNorServes() {
+        try (LiveSet set = LiveSet.start("256MiB", Map.of("AGENT_JOURNALBUDGETMIB", "192"))) {
+            set.awaitInSync();
+            String writer = set.writer();
+            String replica = set.replica();
+            fill(set, "0x11", "0 128M");
+            set.kill(replica);
+            fill(set, "0x22", "64M 128M");
+            fill(set, "0x33", "96M 128M");
+            fill(set, "0x44", "100M 128M");
+            set.terminus("peer", "throttle", "demo", "2MiB");
+            set.terminus("up", "--detach");
+            awaitCopying(set, replica);
+
+            set.kill(replica);
+            fill(set, "0x55", "8M 1M");
+            set.terminus("up", "--detach");
+            awaitCopying(set, replica);
+            assertRefused(set, "is not in sync", "volume", "promote", "demo", "--agent", replica);
+
+            set.kill(writer);
+            assertRefused(
+                    set,
+                    "mixture",
+                    "volume",
+                    "promote",
+                    "demo",
+                    "--agent",
+                    replica,
+                    "--force",
+                    "--accept-data-loss",
+                    "--timeout",
+                    "120s");
+            assertThat(set.volume().path("nbd").isNull()).isTrue();
+            set.terminus("up", "--detach");
+            assertThat(set.writer()).isEqualTo(writer);
+            fill(set, "0x66", "0 1M");
+
+            String steps = set.terminus("resync", "demo", "--json", "--timeout", "120s");
+            assertThat(steps).contains("\"inSync\":true");
+            set.awaitInSync();
+            set.compareImages();
+            Program.run(
+                    set.folder(),
+                    "qemu-io",
+                    "-f",
+                    "raw",
+                    "-r",
+                    "-c",
+                    "read -P 0x66 0 1M",
+                    "-c",
+                    "read -P 0x11 1M 7M",
+                    "-c",
+                    "read -P 0x55 8M 1M",
+                    "-c",
+                    "read -P 0x44 100M 128M",
+                    set.uri());
+            set.terminus("volume", "promote", "demo", "--agent", replica);
+            assertThat(set.writer()).isEqualTo(replica);
+        }
+    }
+
+    @Test
+    @NeedsClients("qemu-io")
+    void aReplicaIsTakenAwayDeletedAndGivenBackWhileTheVolumeIsWritten() {
+        LiveSet set = SET.get();
+        String replica = set.replica();
+        fill(set, "0x77", "0 64M");
+
+        set.terminus("peer", "remove", "demo", replica, "--delete");
+        assertThat(set.volume().path("replicas").size()).isEqualTo(1);
+        fill(set, "0x78", "32M 64M");
+        set.terminus("peer", "add", "demo", replica);
+        fill(set, "0x79", "48M 1M");
+        set.terminus("resync", "demo", "--timeout", "120s");
+
+        set.awaitInSync();
+        set.compareImages();
+        set.terminus("volume", "promote", "demo", "--agent", replica);
+        set.awaitInSync();
+    }
+
+    private static void awaitCopying(LiveSet set, String replica) {
+        await().atMost(LiveSet.PATIENCE).until(() -> {
+            for (JsonNode there : set.volume().path("replicas")) {
+                if (there.path("agent").asString().equals(replica)) {
+                    assertThat(there.path("inSync").asBoolean()).isFalse();
+                    return there.path("copy").path("phase").asString("").equals("copying");
+                }
+            }
+            return false;
+        });
+    }
+
+    private static void assertRefused(LiveSet set, String why, String... command) {
+        try (Program program = set.command(command)) {
+            assertThat(program.exitCode()).isEqualTo(1);
+            assertThat(program.output()).contains(why);
         }
     }
 

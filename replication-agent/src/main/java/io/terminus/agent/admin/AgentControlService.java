@@ -4,21 +4,29 @@ import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.volume.AckLevel;
+import io.terminus.agent.volume.CopyProgress;
 import io.terminus.agent.volume.Failover;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.Volumes;
+import io.terminus.proto.agent.v1.AddReplicaRequest;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.AgentInfo;
+import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.DeleteReplicaRequest;
+import io.terminus.proto.agent.v1.DeleteReplicaResponse;
 import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.ListVolumesResponse;
 import io.terminus.proto.agent.v1.PromoteProgress;
 import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.RecreateReplicaRequest;
+import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
+import io.terminus.proto.agent.v1.SetCopyLimitRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.io.IOException;
 import java.time.Duration;
@@ -28,6 +36,7 @@ import java.util.List;
 public final class AgentControlService extends AgentControlGrpc.AgentControlImplBase {
 
     private static final Duration DEFAULT_PROMOTE_TIMEOUT = Duration.ofSeconds(60);
+    private static final Duration CHANGE_TIMEOUT = Duration.ofSeconds(20);
     private static final Duration MAX_PROMOTE_TIMEOUT = Duration.ofHours(1);
 
     private final Volumes volumes;
@@ -121,6 +130,54 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         });
     }
 
+    @Override
+    public void addReplica(AddReplicaRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            if (r.getReplica().getAgent().isEmpty()) {
+                throw new IllegalArgumentException("replica.agent is empty: whose replica is to be added?");
+            }
+            creation.addReplica(
+                    volume,
+                    new Address(
+                            r.getReplica().getAgent(),
+                            r.getReplica().getPeer(),
+                            r.getReplica().getControl()));
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void removeReplica(RemoveReplicaRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.removeReplica(r.getAgent(), CHANGE_TIMEOUT);
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void setCopyLimit(SetCopyLimitRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.copyLimit(r.getBytesPerSecond());
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void recreateReplica(RecreateReplicaRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> status(volumes.recreate(r.getName())));
+    }
+
+    @Override
+    public void deleteReplica(DeleteReplicaRequest r, StreamObserver<DeleteReplicaResponse> answer) {
+        call(answer, () -> {
+            volumes.delete(r.getName());
+            return DeleteReplicaResponse.getDefaultInstance();
+        });
+    }
+
     private interface Action<T> {
         T run() throws RefusedException, IOException, InterruptedException;
     }
@@ -184,13 +241,14 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                 .setDetail(s.detail())
                 .setCommitted(s.committed())
                 .setConfigVersion(s.configVersion())
-                .setLockToken(s.token());
+                .setLockToken(s.token())
+                .setCopyLimit(volume.copyLimit());
         if (volume.serving()) {
             b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
         }
         long end = s.replicas().getFirst().received();
         for (Volume.ReplicaStatus r : s.replicas()) {
-            b.addReplicas(ReplicaStatus.newBuilder()
+            ReplicaStatus.Builder replica = b.addReplicasBuilder()
                     .setAgent(r.agent())
                     .setImage(r.image() == null ? "" : r.image().toString())
                     .setInSync(r.inSync())
@@ -199,8 +257,27 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                     .setDurable(r.durable())
                     .setApplied(r.applied())
                     .setLagBytes(r.received() < 0 ? end : Math.max(0, end - r.received()))
-                    .setDetail(r.detail()));
+                    .setDetail(r.detail());
+            CopyProgress copy = r.copy();
+            if (copy != null) {
+                replica.setCopy(status(copy));
+            }
         }
         return b.build();
+    }
+
+    private static CopyStatus status(CopyProgress copy) {
+        return CopyStatus.newBuilder()
+                .setPhase(
+                        switch (copy.phase()) {
+                            case PREPARING -> CopyStatus.Phase.PREPARING;
+                            case COPYING -> CopyStatus.Phase.COPYING;
+                            case ENDING -> CopyStatus.Phase.ENDING;
+                        })
+                .setTotalBytes(copy.totalBytes())
+                .setLeftBytes(copy.leftBytes())
+                .setBytesPerSecond(copy.bytesPerSecond())
+                .setRemainingSeconds(copy.remainingSeconds())
+                .build();
     }
 }

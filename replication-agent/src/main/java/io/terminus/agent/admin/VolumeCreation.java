@@ -25,7 +25,7 @@ import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Creates a volume: empty replicas first, the value block last. A creation that dies half-way has left replicas that no
+ * Creates a volume, or one more replica of one: empty replicas first, the value block last. A creation that dies half-way has left replicas that no
  * value block names; the next attempt replaces them.
  */
 final class VolumeCreation {
@@ -117,6 +117,16 @@ final class VolumeCreation {
                         Why.NOT_READY,
                         "it is not known whether volume " + r.name() + " was created, ask again: " + unknown.why());
         };
+    }
+
+    /** An empty replica at that agent first, then its name in the value block. */
+    void addReplica(Volume volume, Address replica) throws RefusedException, InterruptedException {
+        if (volume.config().address(replica.agent()).isEmpty()) {
+            await(
+                    network.createReplica(replica, volume.config(), STEP_TIMEOUT),
+                    "making the replica at " + replica.agent());
+        }
+        volume.addReplica(replica, STEP_TIMEOUT);
     }
 
     private Volume existing(Request r, VolumeConfig there) throws RefusedException {

@@ -129,6 +129,7 @@ final class PeerStream implements PeerNetwork.Stream {
         while (moreToSend() && s.queuedBytes() == 0) {
             long from = cursor.sentTo();
             long to = Math.min(Math.min(journal.end(), from + RUN_BYTES), journal.segmentEnd(from));
+            cursor.beforeSend();
             if (!sendRun(s, journal, from, to)) {
                 return;
             }

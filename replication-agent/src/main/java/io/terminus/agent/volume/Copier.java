@@ -1,6 +1,7 @@
 package io.terminus.agent.volume;
 
 import io.terminus.agent.volume.CopyItem.Kind;
+import io.terminus.agent.volume.CopyProgress.Phase;
 import io.terminus.agent.volume.PeerMarks.Marked;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -55,6 +56,7 @@ final class Copier {
 
     private volatile boolean stopped;
     private volatile boolean done;
+    private volatile boolean copying;
 
     /** The marks of everything that became durable up to this item are cleared. */
     private volatile long marksSeen;
@@ -167,7 +169,11 @@ final class Copier {
             rateFromNanos = now;
             rateFromMarked = left;
         }
-        return new CopyProgress(totalBytes - left, totalBytes, (long) bytesPerSecond);
+        return new CopyProgress(
+                endSequence != Long.MAX_VALUE ? Phase.ENDING : copying ? Phase.COPYING : Phase.PREPARING,
+                totalBytes - left,
+                totalBytes,
+                (long) bytesPerSecond);
     }
 
     // ---- the copying thread
@@ -192,6 +198,7 @@ final class Copier {
         while (!stopped && (!writer.serving() || replica.applied() < Math.max(appliedThere, writer.termEnd()))) {
             LockSupport.parkNanos(this, WAIT_NANOS);
         }
+        copying = true;
         long extent = 0;
         while (!stopped) {
             Marked next = marks.next(extent);

@@ -18,6 +18,7 @@ final class CopyRate {
 
     private static final Duration REFRESH = Duration.ofMillis(100);
     private static final long REFRESHES_PER_SECOND = 10;
+    private static final long LEAST_LIMIT = REFRESHES_PER_SECOND * PERMIT_BYTES;
 
     /** The longest wait for the permits of one piece, which has at most {@link CopyItem#MAX_DATA_BYTES}. */
     private static final Duration PATIENCE = Duration.ofSeconds(10);
@@ -39,10 +40,11 @@ final class CopyRate {
     private boolean copying;
     private volatile long requestAtNanos = System.nanoTime() - QUIET_NANOS;
 
-    /** 0: no limit; the least is 40 KiB a second. Takes effect with the next piece. */
+    /** 0: no limit. Takes effect with the next piece. */
     void limit(long bytesPerSecond) {
-        if (bytesPerSecond < 0) {
-            throw new IllegalArgumentException("a copy limit of " + bytesPerSecond + " bytes per second");
+        if (bytesPerSecond != 0 && bytesPerSecond < LEAST_LIMIT) {
+            throw new IllegalArgumentException("a copy limit of " + bytesPerSecond + " bytes per second: 0 stands for"
+                    + " none, and the least is " + LEAST_LIMIT);
         }
         limitBytesPerSecond = bytesPerSecond;
         if (bytesPerSecond == 0) {

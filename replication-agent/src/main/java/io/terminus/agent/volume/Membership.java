@@ -54,6 +54,7 @@ final class Membership {
 
     private boolean sent;
     private @Nullable Address added;
+    private @Nullable String leaving;
     private long joinAt;
     private long joinDurableAt;
     private long committed;
@@ -113,6 +114,17 @@ final class Membership {
     /** The volume is to have one more replica, which joins when it holds everything. */
     void add(Address replica) {
         added = replica;
+        if (replica.agent().equals(leaving)) {
+            leaving = null;
+        }
+    }
+
+    /** The volume is to have one replica less: it leaves the set by the rule for removal, and then the block. */
+    void remove(String agent) {
+        leaving = agent;
+        if (added != null && added.agent().equals(agent)) {
+            added = null;
+        }
     }
 
     /** The next change to send, if one is due. Its set is required by acks from now until the outcome is told. */
@@ -167,12 +179,20 @@ final class Membership {
     private @Nullable VolumeConfig nextSet(Map<String, Peer> peers) {
         for (Member m : config.inSync()) {
             Peer peer = peers.get(m.agent());
-            if (!m.agent().equals(self) && (peer == null || peer.gone())) {
+            if (!m.agent().equals(self)
+                    && (peer == null || peer.gone() || m.agent().equals(leaving))) {
                 VolumeConfig next = config.without(m.agent(), committed).withLineage(lineage);
                 if (carries(next)) {
                     return next;
                 }
             }
+        }
+        String less = leaving;
+        if (less != null
+                && config.address(less).isPresent()
+                && config.member(less).isEmpty()
+                && config.canSpareOne()) {
+            return config.withoutReplica(less).withLineage(lineage);
         }
         Address more = added;
         if (more != null && config.address(more.agent()).isEmpty()) {
@@ -182,7 +202,7 @@ final class Membership {
             for (Map.Entry<String, Peer> e : peers.entrySet()) {
                 Member as = new Member(e.getKey(), e.getValue().incarnation());
                 boolean inAlready = config.inSync().contains(as);
-                if (!inAlready && e.getValue().streaming() && closeEnough(as.agent())) {
+                if (!inAlready && !as.agent().equals(leaving) && e.getValue().streaming() && closeEnough(as.agent())) {
                     return config.withMember(as).withLineage(lineage);
                 }
             }

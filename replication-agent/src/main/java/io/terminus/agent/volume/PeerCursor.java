@@ -188,6 +188,11 @@ public final class PeerCursor {
         writer.fenced(message);
     }
 
+    /** Called by the one thread that is about to send journal bytes: nobody else sends any meanwhile. */
+    public void beforeSend() {
+        writer.hooks().beforeSend();
+    }
+
     public long sentTo() {
         return sentTo;
     }
@@ -238,7 +243,10 @@ public final class PeerCursor {
     @Nullable
     CopyProgress copyProgress() {
         Copier c = copier;
-        return c == null || c.done() ? null : c.progress();
+        if (c == null) {
+            return plan == null ? null : new CopyProgress(CopyProgress.Phase.PREPARING, 0, 0, 0);
+        }
+        return c.done() ? null : c.progress();
     }
 
     /** Journal bytes before this are of no use to the peer. */

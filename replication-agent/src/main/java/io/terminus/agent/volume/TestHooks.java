@@ -8,7 +8,10 @@ public interface TestHooks {
 
     TestHooks NONE = new TestHooks() {};
 
-    /** The guard was asked at admission and the record is in the journal; nothing of it is sent yet. */
+    /**
+     * The guard was asked at admission and the record is in the journal; nothing of it is sent to a certain peer yet, nor
+     * by anybody while the thread stands here.
+     */
     default void beforeSend() {}
 
     /** The guard was asked for the last time; the replies are not sent yet. */

@@ -610,7 +610,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             later(this::decide);
             return;
         }
-        if (current.member(settings.agent()).isEmpty()) {
+        if (current.address(settings.agent()).isEmpty()) {
+            detail = "no replica of this volume any more";
+        } else if (current.member(settings.agent()).isEmpty()) {
             detail = "not in sync: waits for " + current.writer();
         } else if (current.writer().equals(settings.agent()) || current.failover() == Failover.AUTOMATIC) {
             waitForLock(true, Duration.ZERO);
@@ -884,8 +886,18 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** Asked before anybody is disturbed: an election that cannot be won would only stop the writer. */
     private void requireMember(boolean acceptDataLoss) throws RefusedException, InterruptedException {
+        if (replica.rebuilding()) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "the image at " + settings.agent()
+                            + " is a mixture: a copy to it was begun and has not ended. Only another replica can serve");
+        }
         try {
             VolumeConfig now = authority.read().get(10, TimeUnit.SECONDS).config();
+            if (now != null && now.address(settings.agent()).isEmpty()) {
+                throw new RefusedException(
+                        Why.NOT_READY, settings.agent() + " holds no replica of " + name() + " any more");
+            }
             if (now != null && now.member(settings.agent()).isEmpty() && !acceptDataLoss) {
                 throw new RefusedException(
                         Why.NOT_READY,
@@ -930,13 +942,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             throws RefusedException, InterruptedException {
         long until = System.nanoTime() + timeout.toNanos();
         while (true) {
-            Writer w = writer;
-            if (w == null || !w.serving()) {
-                throw new RefusedException(
-                        Why.NOT_READY,
-                        "volume " + name() + " is not served by agent " + settings.agent() + "; its writer is "
-                                + config.writer());
-            }
+            Writer w = requireWriter();
             VolumeConfig now = w.config();
             VolumeConfig.Address there = now.address(replica.agent()).orElse(null);
             if (replica.equals(there)) {
@@ -953,6 +959,52 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
             Thread.sleep(20);
         }
+    }
+
+    /**
+     * Takes a replica from the volume; returns when the value block does not name it any more. It leaves the in-sync set
+     * by the same rule as one that has failed: the others hold everything acknowledged. Its files stay where they are.
+     * Asked of the writer; doing it again is no error.
+     */
+    public void removeReplica(String agent, Duration timeout) throws RefusedException, InterruptedException {
+        long until = System.nanoTime() + timeout.toNanos();
+        while (true) {
+            Writer w = requireWriter();
+            VolumeConfig now = w.config();
+            if (now.address(agent).isEmpty()) {
+                return;
+            }
+            if (agent.equals(settings.agent())) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE, agent + " writes volume " + name() + ": promote another agent first");
+            }
+            long membersLeft =
+                    now.inSync().stream().filter(m -> !m.agent().equals(agent)).count();
+            if (!now.canSpareOne() || membersLeft < now.minCopies()) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE,
+                        "without " + agent + " volume " + name() + " has "
+                                + (now.replicas().size() - 1)
+                                + " replicas, " + membersLeft + " of them in sync; copies " + now.copies()
+                                + " and minCopies " + now.minCopies() + " need more");
+            }
+            w.removeReplica(agent);
+            if (System.nanoTime() > until) {
+                throw new RefusedException(Why.NOT_READY, "the value block still names " + agent + " after " + timeout);
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    private Writer requireWriter() throws RefusedException {
+        Writer w = writer;
+        if (w == null || !w.serving()) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "volume " + name() + " is not served by agent " + settings.agent() + "; its writer is "
+                            + config.writer());
+        }
+        return w;
     }
 
     /** Limits how fast replicas of this volume are copied by this agent, bytes per second; 0: no limit. Takes effect at once. */
@@ -979,7 +1031,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 journal.end(),
                 journal.durable(),
                 replica.applied(),
-                waitsFor == null ? "" : waitsFor,
+                waitsFor != null ? waitsFor : replica.rebuilding() ? "incomplete: its copy has not ended" : "",
                 null));
         if (w != null) {
             for (PeerCursor p : w.cursors()) {

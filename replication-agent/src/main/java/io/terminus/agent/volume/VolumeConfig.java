@@ -147,6 +147,31 @@ public record VolumeConfig(
                 fork);
     }
 
+    /** One replica less; it is not in sync any more. */
+    public VolumeConfig withoutReplica(String agent) {
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent.stream().filter(l -> !l.agent().equals(agent)).toList(),
+                ackLevel,
+                copies,
+                minCopies,
+                lineage,
+                failover,
+                replicas.stream().filter(r -> !r.agent().equals(agent)).toList(),
+                fork);
+    }
+
+    /** Are there enough replicas for acknowledgements, by the volume's own rules, with one less? */
+    public boolean canSpareOne() {
+        return replicas.size() > Math.max(copies, minCopies);
+    }
+
     /** Data is given up: this term starts at {@code position}, whatever others hold behind it. */
     public VolumeConfig forkedAt(long position) {
         return with(term, writer, inSync, absent, lineage, new Fork(term, position));

@@ -86,7 +86,12 @@ public final class Volumes implements AutoCloseable {
         }
         Path d = dir.resolve(config.name());
         deleteUnused(d);
-        Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
+        if (config.term() == 0) {
+            Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
+        } else {
+            // One more of a volume that is in use. An earlier one here may be known by the machine's plain name.
+            Replica.createAnew(d, config, settings.segments(config), settings.agent(), settings.bootId());
+        }
         return start(d, config);
     }
 
@@ -95,23 +100,8 @@ public final class Volumes implements AutoCloseable {
      * believed. Refused while the in-sync set counts on it.
      */
     public synchronized Volume recreate(String name) throws RefusedException, IOException, InterruptedException {
-        Volume there = byName.get(name);
-        if (there == null) {
-            throw new RefusedException(
-                    Why.UNKNOWN_VOLUME, "agent " + settings.agent() + " has no replica of volume " + name);
-        }
-        VolumeConfig current;
-        try {
-            current = authority(name)
-                    .read()
-                    .get(AUTHORITY_TIMEOUT_SECONDS, TimeUnit.SECONDS)
-                    .config();
-        } catch (ExecutionException | TimeoutException e) {
-            throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
-        }
-        if (current == null || !current.uuid().equals(there.config().uuid())) {
-            throw new RefusedException(Why.OTHER_CONFIG, "the lock manager does not know this volume " + name);
-        }
+        Volume there = existing(name);
+        VolumeConfig current = current(there);
         if (current.member(settings.agent()).isPresent()) {
             throw new RefusedException(
                     Why.NOT_READY,
@@ -125,6 +115,47 @@ public final class Volumes implements AutoCloseable {
         Replica.createAnew(d, current, settings.segments(current), settings.agent(), settings.bootId());
         LOG.info("volume {}: the replica here was thrown away, and is empty", name);
         return start(d, current);
+    }
+
+    /** Deletes this agent's replica with all its files. Refused while the value block names it. */
+    public synchronized void delete(String name) throws RefusedException, IOException, InterruptedException {
+        Volume there = existing(name);
+        if (current(there).address(settings.agent()).isPresent()) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "the replica of " + name + " at " + settings.agent() + " is one of the volume's: it can be deleted"
+                            + " when it has been removed");
+        }
+        byName.remove(name);
+        there.close();
+        deleteUnused(dir.resolve(name));
+        LOG.info("volume {}: the replica here is deleted", name);
+    }
+
+    private Volume existing(String name) throws RefusedException {
+        Volume there = byName.get(name);
+        if (there == null) {
+            throw new RefusedException(
+                    Why.UNKNOWN_VOLUME, "agent " + settings.agent() + " has no replica of volume " + name);
+        }
+        return there;
+    }
+
+    /** What the lock manager says now. */
+    private VolumeConfig current(Volume there) throws RefusedException, InterruptedException {
+        VolumeConfig current;
+        try {
+            current = authority(there.name())
+                    .read()
+                    .get(AUTHORITY_TIMEOUT_SECONDS, TimeUnit.SECONDS)
+                    .config();
+        } catch (ExecutionException | TimeoutException e) {
+            throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
+        }
+        if (current == null || !current.uuid().equals(there.config().uuid())) {
+            throw new RefusedException(Why.OTHER_CONFIG, "the lock manager does not know this volume " + there.name());
+        }
+        return current;
     }
 
     /** Refuses a name or a size that no volume may have. */

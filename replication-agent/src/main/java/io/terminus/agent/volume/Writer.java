@@ -132,6 +132,16 @@ final class Writer {
         if (stopped.get()) {
             return;
         }
+        for (int i = cursors.size() - 1; i >= 0; i--) {
+            PeerCursor c = cursors.get(i);
+            if (!config.replicas().contains(c.address())) {
+                streams.get(i).pump(); // it hears of the block that is without it, if it hears anything now
+                streams.get(i).close();
+                c.end();
+                streams.remove(i);
+                cursors.remove(i);
+            }
+        }
         for (VolumeConfig.Address a : config.replicas()) {
             if (!a.agent().equals(self)
                     && cursors.stream().noneMatch(c -> c.address().equals(a))) {
@@ -221,7 +231,6 @@ final class Writer {
 
     /** What one read of a client's socket brought is in the journal: off it goes. */
     void forward(long syncUpTo) {
-        hooks.beforeSend();
         probe();
         if (syncUpTo > 0) {
             demandSync(syncUpTo);
@@ -432,6 +441,13 @@ final class Writer {
     void addReplica(VolumeConfig.Address replica) {
         synchronized (this) {
             membership.add(replica);
+        }
+    }
+
+    /** The volume gets one replica less; when the block does not name it any more, it is not fed. */
+    void removeReplica(String agent) {
+        synchronized (this) {
+            membership.remove(agent);
         }
     }
 

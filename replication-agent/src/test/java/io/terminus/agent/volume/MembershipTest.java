@@ -251,6 +251,67 @@ class MembershipTest {
                 .hasValueSatisfying(c -> assertThat(c.inSync()).containsExactly(member("a")));
     }
 
+    // ---- a replica less
+
+    @Test
+    void aReplicaThatIsTakenAwayLeavesTheSetFirstAndOnlyWhenTheOthersHoldEverything() {
+        Membership m = membership(AckLevel.RECEIVED, 2, "abc");
+        streaming("b", "c");
+        m.holds("a", 2_000, 2_000);
+        m.holds("b", 2_000, 2_000);
+        m.holds("c", 1_500, 1_500);
+        m.remove("b");
+
+        assertThat(m.propose(peers)).isEmpty();
+        m.holds("c", 2_000, 2_000);
+        Optional<VolumeConfig> outOfTheSet = m.propose(peers);
+        m.changed();
+        Optional<VolumeConfig> outOfTheBlock = m.propose(peers);
+        m.changed();
+
+        assertThat(outOfTheSet).hasValueSatisfying(c -> {
+            assertThat(c.inSync()).containsExactly(member("a"), member("c"));
+            assertThat(c.address("b")).isPresent();
+        });
+        assertThat(outOfTheBlock).hasValueSatisfying(c -> {
+            assertThat(c.address("b")).isEmpty();
+            assertThat(c.absent()).isEmpty();
+        });
+        assertThat(m.propose(peers)).as("it streams still, and stays away").isEmpty();
+    }
+
+    @Test
+    void aReplicaThatIsTakenAwayDoesNotJoinAndOneThatIsGivenBackDoes() {
+        Membership m = membership(AckLevel.RECEIVED, 0, "a");
+        served(m, "a");
+        m.remove("b");
+        VolumeConfig without = m.propose(peers).orElseThrow();
+        m.changed();
+        streaming("b");
+        received(m, "b", FLOOR);
+
+        assertThat(without.address("b")).isEmpty();
+        assertThat(m.propose(peers)).isEmpty();
+        m.add(new Address("b", "h:1", "h:2"));
+        assertThat(m.propose(peers)).hasValueSatisfying(c -> {
+            assertThat(c.address("b")).isPresent();
+            assertThat(c.member("b")).isEmpty();
+        });
+        m.changed();
+        assertThat(m.propose(peers))
+                .hasValueSatisfying(c -> assertThat(c.member("b")).isPresent());
+    }
+
+    @Test
+    void theLastReplicaThatTheCopiesNeedIsNotTakenAway() {
+        Membership m = membership(AckLevel.RECEIVED, 5, "a");
+        served(m, "a");
+
+        m.remove("b");
+
+        assertThat(m.propose(peers)).isEmpty();
+    }
+
     // ---- joining
 
     @Test
@@ -513,7 +574,7 @@ class MembershipTest {
             Agent writer = agent("a");
             String name = AGENTS.get(1 + random.nextInt(3));
             Agent peer = agent(name);
-            switch (random.nextInt(12)) {
+            switch (random.nextInt(13)) {
                 case 0, 1 -> {
                     writer.held += 1 + random.nextInt(20);
                     report("a");
@@ -557,7 +618,16 @@ class MembershipTest {
                         tell(name + " loses power, has " + peer.held);
                     }
                 }
-                case 10 ->
+                case 10 -> {
+                    if (random.nextInt(4) == 0) {
+                        membership.remove(name);
+                        tell(name + " is taken away");
+                    } else if (random.nextInt(2) == 0) {
+                        membership.add(new Address(name, "h:1", "h:2"));
+                        tell(name + " is given back");
+                    }
+                }
+                case 11 ->
                     membership.propose(peers()).ifPresent(change -> {
                         inFlight = change;
                         tell("sent " + change.inSync());

@@ -8,7 +8,9 @@ import io.terminus.agent.volume.Agents.Client;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.Random;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -166,6 +168,71 @@ class ResyncTest {
     }
 
     @Test
+    void aReplicaThatIsTakenAwayIsFedNoMoreAndComesBackWhole() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        write(client, 2 << 20, 0, VOLUME_BYTES);
+        assertThatThrownBy(() -> agents.volume("a").removeReplica("a", Agents.LONG))
+                .hasMessageContaining("promote another");
+        assertThatThrownBy(() -> agents.agent("b").volumes().delete("v")).hasMessageContaining("one of the volume's");
+
+        agents.volume("a").removeReplica("b", Agents.LONG);
+        agents.volume("a").removeReplica("b", Agents.LONG);
+        write(client, 12 << 20, 0, VOLUME_BYTES);
+
+        assertThat(agents.members()).containsExactly("a");
+        assertThat(agents.journal("a").oldest()).as("nothing is kept for it").isGreaterThan(4 << 20);
+        assertThatThrownBy(() -> agents.volume("b").promote(true, true, Agents.LONG, what -> {}))
+                .hasMessageContaining("no replica of v any more");
+        agents.volume("a").addReplica(agents.agent("b").address(), Agents.LONG);
+        agents.awaitInSync("a", "b");
+        assertImagesEqual("a", "b");
+    }
+
+    @Test
+    void aReplicaThatWasDeletedIsMadeAnewUnderAnotherName() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        write(client, 2 << 20, 0, VOLUME_BYTES);
+        String before = agents.volume("b").incarnation();
+        agents.volume("a").removeReplica("b", Agents.LONG);
+        agents.agent("b").volumes().delete("v");
+        assertThat(agents.agent("b").directory()).doesNotExist();
+
+        agents.agent("b").volumes().create(agents.volume("a").config());
+        agents.volume("a").addReplica(agents.agent("b").address(), Agents.LONG);
+        write(client, 1 << 20, 0, VOLUME_BYTES);
+
+        agents.awaitInSync("a", "b");
+        assertImagesEqual("a", "b");
+        assertThat(agents.volume("b").incarnation()).isNotEqualTo(before);
+    }
+
+    @Test
+    void statusTellsHowFarACopyIsUntilItHasEnded() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        agents.agent("b").stop();
+        write(client, 12 << 20, 0, VOLUME_BYTES);
+        agents.volume("a").copyLimit(1 << 20);
+        agents.agent("b").startAgain();
+
+        awaitTrue(() -> {
+            CopyProgress p = copy("b");
+            return p != null && p.phase() == CopyProgress.Phase.COPYING && p.copiedBytes() > 0;
+        });
+
+        CopyProgress under = Objects.requireNonNull(copy("b"));
+        assertThat(under.leftBytes()).isPositive();
+        assertThat(under.totalBytes()).isLessThanOrEqualTo(VOLUME_BYTES);
+        assertThat(agents.volume("b").status().replicas().getFirst().detail()).contains("incomplete");
+        agents.volume("a").copyLimit(0);
+        agents.awaitInSync("a", "b");
+        assertThat(copy("b")).isNull();
+        assertThat(agents.volume("b").status().replicas().getFirst().detail()).isEmpty();
+    }
+
+    @Test
     void blocksThatAreOverwrittenWhileTheyAreCopiedArriveAsTheyWereLast() throws Exception {
         agents.start("a", "b");
         Client client = agents.client("a");
@@ -206,7 +273,7 @@ class ResyncTest {
     }
 
     @ParameterizedTest(name = "{0} is killed, with {1} bytes a second")
-    @CsvSource({"b,1", "b,3000000", "b,20000000", "a,1", "a,3000000", "a,20000000"})
+    @CsvSource({"b,40960", "b,3000000", "b,20000000", "a,40960", "a,3000000", "a,20000000"})
     void aCopyGoesOnAfterAKillOfEitherSide(String killed, long rate) throws Exception {
         agents.start("a", "b");
         Client client = agents.client("a");
@@ -294,6 +361,14 @@ class ResyncTest {
         return agents.replica(replica).rebuilding()
                 && agents.volume(writer).status().replicas().stream()
                         .anyMatch(r -> r.agent().equals(replica) && r.copy() != null);
+    }
+
+    private @Nullable CopyProgress copy(String replica) {
+        return agents.volume("a").status().replicas().stream()
+                .filter(r -> r.agent().equals(replica))
+                .findFirst()
+                .orElseThrow()
+                .copy();
     }
 
     private long dataBytes(String agent) throws IOException {
