@@ -132,7 +132,7 @@ final class FakeService {
         private final Path data;
         private final Map<String, String> options;
         private volatile long copyLimit;
-        private volatile int copied;
+        private int copied;
 
         Agent(String name, Path data, Map<String, String> options) {
             this.name = name;
@@ -255,7 +255,7 @@ final class FakeService {
         }
 
         /** Every time it is looked at a quarter more is copied. */
-        private ReplicaStatus.Builder peer() {
+        private synchronized ReplicaStatus.Builder peer() {
             ReplicaStatus.Builder peer =
                     ReplicaStatus.newBuilder().setAgent("b").setConnected(true).setInSync(copied >= 4);
             if (copied < 4) {
