@@ -23,6 +23,7 @@ import java.util.zip.CRC32C;
  *          | copies written i64 | copies durable i64                     cumulative; 0 where none are under way
  *  CONFIG  version i64 | value block
  *  COPY    sequence i64 | position i64 | offset i64 | length i64 | committed i64 | kind i32 | 0 i32 | bytes
+ *  COMPARED  sequence i64 | blocks i64                                  bit b: block b of that item's range differs
  *  HELLO, ACCEPTED, REFUSED, FETCH, NEEDS, REBUILD   messages of terminus.agent.v1
  * </pre>
  */
@@ -37,13 +38,15 @@ enum Frame {
     FETCH(8),
     NEEDS(9),
     REBUILD(10),
-    COPY(11);
+    COPY(11),
+    COMPARED(12);
 
     static final int HEADER_BYTES = 16;
     static final int RUN_BODY_BYTES = 40;
     static final int STATUS_BODY_BYTES = 32;
     static final int ACK_BODY_BYTES = 40;
     static final int COPY_LEAST_BYTES = 48;
+    static final int COMPARED_BODY_BYTES = 16;
     private static final int CONFIG_LEAST_BYTES = 8;
 
     /** A lineage of 512 terms with long names fits; nothing longer is a frame of ours. */
@@ -52,7 +55,7 @@ enum Frame {
     private static final int MAGIC = 0x31505254; // "TRP1"
     private static final byte VERSION = 1;
     private static final Frame[] BY_CODE = {
-        null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH, NEEDS, REBUILD, COPY
+        null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH, NEEDS, REBUILD, COPY, COMPARED
     };
 
     private final byte code;
@@ -130,9 +133,13 @@ enum Frame {
             throw new RefusedException(Why.BAD_MESSAGE, "unknown frame type " + type);
         }
         Frame frame = BY_CODE[type];
-        int fixed = frame == RUN
-                ? RUN_BODY_BYTES
-                : frame == STATUS ? STATUS_BODY_BYTES : frame == ACK ? ACK_BODY_BYTES : bodyBytes;
+        int fixed = switch (frame) {
+            case RUN -> RUN_BODY_BYTES;
+            case STATUS -> STATUS_BODY_BYTES;
+            case ACK -> ACK_BODY_BYTES;
+            case COMPARED -> COMPARED_BODY_BYTES;
+            case HELLO, ACCEPTED, REFUSED, CONFIG, FETCH, NEEDS, REBUILD, COPY -> bodyBytes;
+        };
         if (frame == CONFIG && bodyBytes < CONFIG_LEAST_BYTES) {
             throw new RefusedException(
                     Why.BAD_MESSAGE, "CONFIG with a body of " + bodyBytes + " bytes, not even its version");

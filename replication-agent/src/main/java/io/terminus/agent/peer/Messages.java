@@ -10,6 +10,7 @@ import io.terminus.agent.volume.RebuildPlan;
 import io.terminus.agent.volume.Reception;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
+import io.terminus.agent.volume.Volumes;
 import io.terminus.proto.agent.v1.Hello;
 import io.terminus.proto.agent.v1.Needs;
 import io.terminus.proto.agent.v1.Rebuild;
@@ -109,13 +110,16 @@ final class Messages {
         body.getLong(); // committed: the caller's
         CopyItem.Kind kind = CopyItem.Kind.of(body.getInt());
         body.getInt();
-        if (kind == null || body.remaining() != (kind == CopyItem.Kind.DATA ? length : 0)) {
+        if (kind == null
+                || length < 0
+                || length > Volumes.MAX_SIZE_BYTES
+                || body.remaining() != CopyItem.bytesOf(kind, length)) {
             throw new RefusedException(
                     Why.BAD_MESSAGE,
                     "a COPY of kind " + kind + " and length " + length + " with " + body.remaining() + " bytes");
         }
         ByteBuffer bytes = null;
-        if (kind == CopyItem.Kind.DATA) {
+        if (body.hasRemaining()) {
             bytes = ByteBuffer.allocate(body.remaining()).put(body).flip();
         }
         return new CopyItem(sequence, kind, position, offset, length, bytes);

@@ -136,7 +136,7 @@ public final class PeerServer implements AutoCloseable {
                     in.copy(Messages.copy(body));
                     answerDue = true;
                 }
-                case ACCEPTED, REFUSED, RUN, ACK, NEEDS ->
+                case ACCEPTED, REFUSED, RUN, ACK, NEEDS, COMPARED ->
                     throw new RefusedException(Why.BAD_MESSAGE, type + " does not come from a writer");
             }
         }
@@ -189,6 +189,10 @@ public final class PeerServer implements AutoCloseable {
                     .build()
                     .toByteArray()));
             in.onProgress(this::progressMade); // no ACK overtakes the answer
+            in.onCompared((sequence, blocks) -> s.send(Frame.seal(Frame.COMPARED
+                    .begin(Frame.COMPARED_BODY_BYTES)
+                    .putLong(sequence)
+                    .putLong(blocks))));
         }
 
         @Override

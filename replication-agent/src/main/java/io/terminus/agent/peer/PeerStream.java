@@ -282,6 +282,7 @@ final class PeerStream implements PeerNetwork.Stream {
                     copiesDurable = body.getLong();
                     progressed = true;
                 }
+                case COMPARED -> cursor.compared(body.getLong(), body.getLong());
                 case HELLO, RUN, STATUS, CONFIG, FETCH, REBUILD, COPY ->
                     throw new RefusedException(Why.BAD_MESSAGE, "a replica does not send " + type);
             }

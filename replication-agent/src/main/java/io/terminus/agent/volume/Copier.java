@@ -30,15 +30,23 @@ final class Copier {
     /** Items ready, not yet sent; with the one being made and the one being sent they must find a buffer. */
     private static final int READY = 4;
 
+    /** So many ranges are compared before it is judged whether that is worth while; of so many extents one is then. */
+    private static final long COMPARED_AT_FIRST = 64;
+
+    private static final long COMPARED_OF = 16;
+
     private static final long HORIZON_NANOS = 50_000_000;
     private static final long WAIT_NANOS = 10_000_000;
     private static final ByteBuffer ZEROS =
             ByteBuffer.allocateDirect(ExtentMap.BLOCK_BYTES).asReadOnlyBuffer();
 
     /** These marked blocks, of {@code extents} extents if all of each, were read at {@code position} or later. */
-    private record Through(Marked first, long extents, long position) {
-        private static final Through NOTHING = new Through(Marked.all(0), 0, 0);
+    private record Through(Marked first, long extents, long position, boolean compared) {
+        private static final Through NOTHING = new Through(Marked.all(0), 0, 0, false);
     }
+
+    /** Digests on their way: of what was there at {@code position}. */
+    private record Asked(long sequence, long offset, long length, long position) {}
 
     /** On its way; when it is durable there, these extents are. */
     private record Sent(long sequence, long bytes, Through through) {}
@@ -47,6 +55,7 @@ final class Copier {
     private final Replica replica;
     private final String agent;
     private final PeerMarks marks;
+    private final boolean compares;
     private final CopyRate rate;
     private final Runnable pump;
     private final long appliedThere;
@@ -65,6 +74,9 @@ final class Copier {
     private final ArrayDeque<CopyItem> ready = new ArrayDeque<>();
     private final ArrayDeque<Sent> unwritten = new ArrayDeque<>();
     private final ArrayDeque<Sent> undurable = new ArrayDeque<>();
+    private final ArrayDeque<Asked> asked = new ArrayDeque<>();
+    private long compared;
+    private long differing;
     private long unwrittenBytes;
     private long endSequence = Long.MAX_VALUE;
     private long endPosition;
@@ -78,12 +90,16 @@ final class Copier {
     private long horizonAtNanos;
     private int nextBuffer;
 
-    /** @param appliedThere what the replica has applied: a copy must not be older */
+    /**
+     * @param compares whether the replica has anything that may be right though it counts as marked
+     * @param appliedThere what the replica has applied: a copy must not be older
+     */
     Copier(
             Writer writer,
             Replica replica,
             String agent,
             PeerMarks marks,
+            boolean compares,
             CopyRate rate,
             Runnable pump,
             long appliedThere) {
@@ -91,6 +107,7 @@ final class Copier {
         this.replica = replica;
         this.agent = agent;
         this.marks = marks;
+        this.compares = compares;
         this.rate = rate;
         this.pump = pump;
         this.appliedThere = appliedThere;
@@ -126,11 +143,31 @@ final class Copier {
         LockSupport.unpark(thread);
     }
 
+    /** These blocks of that item's range differ there. The stream's thread only, before the item is acknowledged. */
+    void compared(long sequence, long blocks) throws IOException {
+        Asked what = null;
+        synchronized (this) {
+            while (!asked.isEmpty() && asked.element().sequence() <= sequence) {
+                what = asked.remove();
+                compared++;
+            }
+            if (what == null || what.sequence() != sequence) {
+                return;
+            }
+            differing++;
+        }
+        marks.differ(what.offset(), what.length(), blocks, what.position());
+    }
+
     /** Everything up to these items is in the image there, and durable there. The stream's thread only. */
     void acknowledged(long writtenThere, long durableThere) {
         List<Through> through = new ArrayList<>();
         boolean ended;
         synchronized (this) {
+            while (!asked.isEmpty() && asked.element().sequence() <= writtenThere) {
+                asked.remove();
+                compared++;
+            }
             while (!unwritten.isEmpty() && unwritten.element().sequence() <= writtenThere) {
                 unwrittenBytes -= unwritten.remove().bytes();
             }
@@ -141,6 +178,10 @@ final class Copier {
         }
         // Not under the lock: who pumps looks for items, and must not wait for marks.
         for (Through t : through) {
+            if (t.compared() && !stopped) {
+                marks.compared(t.first(), t.position());
+                continue;
+            }
             for (long i = 0; i < t.extents() && !stopped; i++) {
                 marks.copied(i == 0 ? t.first() : Marked.all(t.first().extent() + i), t.position());
             }
@@ -231,11 +272,12 @@ final class Copier {
                 long end = Math.min(behind * ExtentMap.EXTENT_BYTES, sizeBytes);
                 offer(
                         new CopyItem(++sequence, Kind.ZEROES, at[0], start, end - start, null),
-                        new Through(marked, behind - marked.extent(), at[0]));
+                        new Through(marked, behind - marked.extent(), at[0], false));
                 return behind;
             }
         }
         int blocks = (length + ExtentMap.BLOCK_BYTES - 1) / ExtentMap.BLOCK_BYTES;
+        boolean compare = start >= marks.wholeFrom() && comparesNow(marked.extent());
         long oldest = Long.MAX_VALUE;
         for (int block = marked.next(0, blocks); block < blocks && !stopped; ) {
             int behind = block + 1;
@@ -247,7 +289,9 @@ final class Copier {
             int from = block * ExtentMap.BLOCK_BYTES;
             int to = Math.min(behind * ExtentMap.BLOCK_BYTES, length);
             block = marked.next(behind, blocks);
-            oldest = copyBlocks(marked, start + from, to - from, oldest, block == blocks);
+            oldest = compare
+                    ? compareBlocks(marked, start + from, to - from, oldest, block == blocks)
+                    : copyBlocks(marked, start + from, to - from, oldest, block == blocks);
         }
         rest(System.nanoTime() - began);
         return marked.extent() + 1;
@@ -273,9 +317,34 @@ final class Copier {
             CopyItem item = zero
                     ? new CopyItem(++sequence, Kind.ZEROES, position, offset + at, end - at, null)
                     : new CopyItem(++sequence, Kind.DATA, position, offset + at, end - at, bytes.slice(at, end - at));
-            offer(item, last && end == length ? new Through(marked, 1, oldestNow) : Through.NOTHING);
+            offer(item, last && end == length ? new Through(marked, 1, oldestNow, false) : Through.NOTHING);
             at = end;
         }
+        return oldestNow;
+    }
+
+    /** Comparing costs both sides a read: where most differs, only one extent in some is looked at. */
+    private synchronized boolean comparesNow(long extent) {
+        return compares && (compared < COMPARED_AT_FIRST || differing * 2 < compared || extent % COMPARED_OF == 0);
+    }
+
+    /** Sends digests instead of the blocks; those that differ are marked when the replica says which, and copied later. */
+    private long compareBlocks(Marked marked, long offset, int length, long oldest, boolean last) throws IOException {
+        waitForPermits(length); // though little of it travels: both disks are read
+        waitForRoom();
+        ByteBuffer bytes = buffer().limit(length);
+        if (stopped) {
+            return oldest;
+        }
+        long position = replica.readForCopy(offset, bytes);
+        long oldestNow = Math.min(oldest, position);
+        ByteBuffer digests = BlockDigests.of(bytes.flip());
+        synchronized (this) {
+            asked.add(new Asked(sequence + 1, offset, length, position));
+        }
+        offer(
+                new CopyItem(++sequence, Kind.DIGESTS, position, offset, length, digests),
+                last ? new Through(marked, 1, oldestNow, true) : Through.NOTHING);
         return oldestNow;
     }
 

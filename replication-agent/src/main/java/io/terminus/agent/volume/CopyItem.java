@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
  * replica acts on it when it has applied everything before that and nothing behind.
  *
  * @param sequence counts from 1 on each stream
- * @param bytes what {@link Kind#DATA} writes; the receiver's own
+ * @param bytes what {@link Kind#DATA} writes, or {@link Kind#DIGESTS} compares; the receiver's own
  */
 public record CopyItem(
         long sequence,
@@ -18,7 +18,7 @@ public record CopyItem(
         long length,
         @Nullable ByteBuffer bytes) {
 
-    /** Bytes of one {@link Kind#DATA}, at most. */
+    /** Bytes of one {@link Kind#DATA}, or that {@link Kind#DIGESTS} stand for, at most: 16 blocks. */
     public static final int MAX_DATA_BYTES = 64 << 10;
 
     /** Sent and not yet written at the replica, at most; the replica takes twice that. */
@@ -32,9 +32,11 @@ public record CopyItem(
         /** No copy will be of an older position: records before it may be applied. */
         HORIZON(3),
         /** Everything is copied: with this position applied the replica is whole. */
-        END(4);
+        END(4),
+        /** The bytes are {@link BlockDigests} of the range's blocks: the replica says which of its own differ. */
+        DIGESTS(5);
 
-        private static final Kind[] BY_CODE = {null, DATA, ZEROES, HORIZON, END};
+        private static final Kind[] BY_CODE = {null, DATA, ZEROES, HORIZON, END, DIGESTS};
         private final int code;
 
         Kind(int code) {
@@ -49,6 +51,15 @@ public record CopyItem(
         public static @Nullable Kind of(int code) {
             return code < 1 || code >= BY_CODE.length ? null : BY_CODE[code];
         }
+    }
+
+    /** How many bytes an item of that kind and length has. */
+    public static long bytesOf(Kind kind, long length) {
+        return switch (kind) {
+            case DATA -> length;
+            case DIGESTS -> BlockDigests.bytesFor(length);
+            case ZEROES, HORIZON, END -> 0;
+        };
     }
 
     /** What it counts for in windows: its bytes, or, without any, a block. */

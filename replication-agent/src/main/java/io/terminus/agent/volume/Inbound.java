@@ -32,6 +32,7 @@ public final class Inbound {
     private volatile long secured;
 
     private volatile Runnable onProgress = () -> {};
+    private volatile Compared onCompared = (sequence, blocks) -> {};
 
     /** @param member whether this replica is in sync: only then others may need what its journal has */
     Inbound(Object fence, Replica replica, long term, String writer, BooleanSupplier member) {
@@ -46,6 +47,24 @@ public final class Inbound {
     /** Called, from any thread, when more is durable or applied. */
     public void onProgress(Runnable listener) {
         onProgress = listener;
+    }
+
+    /**
+     * Called, from the apply thread, with the sequence of an item whose digests were compared and the blocks that differ,
+     * before {@link Progress#copiesWritten} says that this was done. Not if none does.
+     */
+    public void onCompared(Compared listener) {
+        onCompared = listener;
+    }
+
+    /** Bit b of {@code blocks}: block b of the item's range. */
+    @FunctionalInterface
+    public interface Compared {
+        void differing(long sequence, long blocks);
+    }
+
+    void compared(long sequence, long blocks) {
+        onCompared.differing(sequence, blocks);
     }
 
     void progressMade() {
@@ -120,6 +139,13 @@ public final class Inbound {
                 throw new RefusedException(
                         Why.BAD_MESSAGE,
                         "a copy of [" + item.offset() + ", +" + item.length() + ") of a volume of " + end + " bytes");
+            }
+            if (item.kind() == CopyItem.Kind.DIGESTS
+                    && (item.length() > CopyItem.MAX_DATA_BYTES || item.offset() % ExtentMap.BLOCK_BYTES != 0)) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE,
+                        "digests of [" + item.offset() + ", +" + item.length() + "): they begin at a block, and stand"
+                                + " for at most " + CopyItem.MAX_DATA_BYTES + " bytes");
             }
             String wrong = replica.takeCopy(item);
             if (wrong != null) {

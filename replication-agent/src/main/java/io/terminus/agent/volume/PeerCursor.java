@@ -3,6 +3,7 @@ package io.terminus.agent.volume;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.volume.VolumeConfig.Address;
+import java.io.IOException;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
@@ -39,6 +40,7 @@ public final class PeerCursor {
     private volatile @Nullable String trouble = "not connected yet";
     private volatile boolean cannotFollow;
     private volatile @Nullable RebuildPlan plan;
+    private volatile boolean empty;
     private volatile @Nullable Copier copier;
     private volatile @Nullable PeerMarks marks;
     private volatile Runnable pump = () -> {};
@@ -71,6 +73,7 @@ public final class PeerCursor {
     /** The peer cannot just follow. Returns what it is to do, or null: it cannot be copied to now. */
     public @Nullable RebuildPlan needs(Reception.Needs needs) {
         plan = null;
+        empty = needs.since() == 0;
         RebuildPlan made = writer.planFor(this, needs);
         plan = made;
         return made;
@@ -95,7 +98,7 @@ public final class PeerCursor {
         streaming = true;
         PeerMarks m = marks;
         if (planned != null && m != null) {
-            Copier c = writer.copierFor(this, m, () -> pump.run(), appliedThere);
+            Copier c = writer.copierFor(this, m, !empty, () -> pump.run(), appliedThere);
             copier = c;
             c.start();
         }
@@ -121,6 +124,14 @@ public final class PeerCursor {
             copiesWritten = written;
             copiesDurable = durableThere;
             c.acknowledged(written, durableThere);
+        }
+    }
+
+    /** These blocks of that item's range differ there. Told before {@link #copied} covers the item. */
+    public void compared(long sequence, long blocks) throws IOException {
+        Copier c = copier;
+        if (c != null) {
+            c.compared(sequence, blocks);
         }
     }
 

@@ -287,6 +287,10 @@ final class PeerMarks {
         if (extents != null && markedBlocks > 0) {
             markedBlocks -= extents.clear(there.extent(), there.blocks(), position);
         }
+        passWhole(there, position);
+    }
+
+    private void passWhole(Marked there, long position) {
         long start = there.extent() * ExtentMap.EXTENT_BYTES;
         long end = Math.min(start + ExtentMap.EXTENT_BYTES, sizeBytes);
         if (start <= wholeFrom && end > wholeFrom && there.all() && position >= wholeSince) {
@@ -295,6 +299,27 @@ final class PeerMarks {
                 trySave();
             }
         }
+    }
+
+    /**
+     * What the replica holds was compared with what stood here at {@code position}, and these blocks of the range differ:
+     * a copy of them from that position on is wanted. Told before {@link #compared} is told of their extent.
+     */
+    synchronized void differ(long offset, long length, long blocks, long position) throws IOException {
+        for (long left = blocks; left != 0; left &= left - 1) {
+            long at = (long) Long.numberOfTrailingZeros(left) * ExtentMap.BLOCK_BYTES;
+            mark(offset + at, Math.min(ExtentMap.BLOCK_BYTES, length - at), position - 1);
+        }
+    }
+
+    /**
+     * All of that extent was compared with what stood here at {@code position} or behind it, what differs is marked, and
+     * what does not is durable at the replica: as a whole the extent is not marked any more.
+     */
+    synchronized void compared(Marked there, long position) {
+        base = Math.max(base, position);
+        upTo = Math.max(upTo, position);
+        passWhole(there, position);
     }
 
     synchronized void close() {

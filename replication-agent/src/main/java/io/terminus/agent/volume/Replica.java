@@ -53,6 +53,9 @@ final class Replica implements AutoCloseable {
         /** More of the image is written. */
         void applied();
 
+        /** These blocks of a copy's item of digests differ here; told before the item counts as written. */
+        default void compared(long sequence, long blocks) {}
+
         void failed(String why);
     }
 
@@ -684,6 +687,7 @@ final class Replica implements AutoCloseable {
                 }
             }
             case ZEROES -> image.zero(copy.offset(), copy.length(), true);
+            case DIGESTS -> compare(copy);
             case END -> {
                 // Copies of zeros may have punched space away that was secured for records behind them.
                 Inbound.secure(this, applied, journal.end());
@@ -691,6 +695,18 @@ final class Replica implements AutoCloseable {
                 applyLimit = Long.MAX_VALUE;
             }
             case HORIZON -> {}
+        }
+    }
+
+    private void compare(CopyItem copy) throws IOException {
+        ByteBuffer digests = copy.bytes();
+        if (digests != null) {
+            ByteBuffer here = ByteBuffer.allocateDirect((int) copy.length());
+            image.read(copy.offset(), here);
+            long blocks = BlockDigests.differing(digests, BlockDigests.of(here.flip()));
+            if (blocks != 0) {
+                observer.compared(copy.sequence(), blocks);
+            }
         }
     }
 

@@ -152,6 +152,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
 
             @Override
+            public void compared(long sequence, long blocks) {
+                Inbound in = inbound;
+                if (in != null) {
+                    in.compared(sequence, blocks);
+                }
+            }
+
+            @Override
             public void failed(String why) {
                 replicaFailed(why);
             }

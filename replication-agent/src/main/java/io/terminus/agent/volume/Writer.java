@@ -508,8 +508,8 @@ final class Writer {
         return marks;
     }
 
-    Copier copierFor(PeerCursor cursor, PeerMarks marks, Runnable pump, long appliedThere) {
-        return new Copier(this, replica, cursor.address().agent(), marks, copyRate, pump, appliedThere);
+    Copier copierFor(PeerCursor cursor, PeerMarks marks, boolean compares, Runnable pump, long appliedThere) {
+        return new Copier(this, replica, cursor.address().agent(), marks, compares, copyRate, pump, appliedThere);
     }
 
     // ---- the end

@@ -18,10 +18,12 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.Queue;
 import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.RepeatedTest;
@@ -66,7 +68,11 @@ class CopyOrderTest {
         record Copy(CopyItem item) implements Wire {}
     }
 
-    private record Through(long sequence, PeerMarks.Marked marked, long position) {}
+    private record Through(long sequence, PeerMarks.Marked marked, long position, boolean compared) {}
+
+    private record Asked(long sequence, long offset, long position) {}
+
+    private record Differing(long sequence, long blocks) {}
 
     @TempDir
     private Path temp;
@@ -75,6 +81,8 @@ class CopyOrderTest {
     private final List<Written> history = new ArrayList<>();
     private final ArrayDeque<Wire> wire = new ArrayDeque<>();
     private final ArrayDeque<Through> through = new ArrayDeque<>();
+    private final ArrayDeque<Asked> asked = new ArrayDeque<>();
+    private final Queue<Differing> differing = new ConcurrentLinkedQueue<>();
     private Random random = new Random();
     private long seed;
     private int kills;
@@ -207,6 +215,7 @@ class CopyOrderTest {
             } else {
                 b.startOver(copy, marked ? since : -1, common, at, here.lineage());
             }
+            differing.clear(); // what the copy before asked is not answered any more
             if (random.nextInt(6) == 0) {
                 return; // the answer is lost
             }
@@ -225,6 +234,7 @@ class CopyOrderTest {
     private void cut(Replica a) {
         wire.clear();
         through.clear();
+        asked.clear();
         inbound = null;
         marks(a).following(false);
     }
@@ -271,6 +281,7 @@ class CopyOrderTest {
         int blocks = (int) ((Math.min(ExtentMap.EXTENT_BYTES, VOLUME_BYTES - start) + ExtentMap.BLOCK_BYTES - 1)
                 / ExtentMap.BLOCK_BYTES);
         long oldest = Long.MAX_VALUE;
+        boolean compare = start >= marks.wholeFrom() && random.nextBoolean();
         for (int block = next.next(0, blocks); block < blocks; block = next.next(block + 1, blocks)) {
             ByteBuffer bytes = ByteBuffer.allocate(ExtentMap.BLOCK_BYTES);
             long position = a.readForCopy(start + block * (long) ExtentMap.BLOCK_BYTES, bytes);
@@ -278,18 +289,21 @@ class CopyOrderTest {
             if (!sentUpTo(a, position)) {
                 return;
             }
+            if (compare) {
+                asked.add(new Asked(sequence + 1, start + block * (long) ExtentMap.BLOCK_BYTES, position));
+            }
             wire.add(new Wire.Copy(new CopyItem(
                     ++sequence,
-                    Kind.DATA,
+                    compare ? Kind.DIGESTS : Kind.DATA,
                     position,
                     start + block * (long) ExtentMap.BLOCK_BYTES,
                     ExtentMap.BLOCK_BYTES,
-                    bytes.flip())));
+                    compare ? BlockDigests.of(bytes.flip()) : bytes.flip())));
             if (random.nextInt(40) == 0) {
                 write(a); // while the extent is being read
             }
         }
-        through.add(new Through(sequence, next, oldest));
+        through.add(new Through(sequence, next, oldest, compare));
     }
 
     private boolean sentUpTo(Replica a, long position) {
@@ -330,16 +344,28 @@ class CopyOrderTest {
         }
     }
 
-    private void acknowledge(Replica a, Replica b) {
+    private void acknowledge(Replica a, Replica b) throws IOException {
         Inbound in = inbound;
         if (in == null) {
             return;
         }
         PeerMarks marks = marks(a);
         long durable = b.copiesDurable();
+        for (Differing d = differing.poll(); d != null; d = differing.poll()) {
+            while (!asked.isEmpty() && asked.element().sequence() < d.sequence()) {
+                asked.remove();
+            }
+            Asked what = asked.remove();
+            assertThat(what.sequence()).as("seed %d", seed).isEqualTo(d.sequence());
+            marks.differ(what.offset(), ExtentMap.BLOCK_BYTES, d.blocks(), what.position());
+        }
         while (!through.isEmpty() && through.element().sequence() <= durable) {
             Through t = through.remove();
-            marks.copied(t.marked(), t.position());
+            if (t.compared()) {
+                marks.compared(t.marked(), t.position());
+            } else {
+                marks.copied(t.marked(), t.position());
+            }
         }
         marks.held(in.progress().durable());
         if (copying && durable >= endSequence) {
@@ -416,6 +442,11 @@ class CopyOrderTest {
 
             @Override
             public void applied() {}
+
+            @Override
+            public void compared(long sequenceThere, long blocks) {
+                differing.add(new Differing(sequenceThere, blocks));
+            }
 
             @Override
             public void failed(String why) {
