@@ -216,7 +216,7 @@ class ReplicatedVolumeIT {
             fill(set, "0x55", "8M 1M");
             set.terminus("up", "--detach");
             awaitCopying(set, replica);
-            assertRefused(set, "is not in sync", "volume", "promote", "demo", "--agent", replica);
+            assertRefused(set, "mixture", "volume", "promote", "demo", "--agent", replica);
 
             set.kill(writer);
             assertRefused(
