@@ -182,6 +182,9 @@ final class PeerMarks {
 
     /** The model's step: one record, before its position is covered. */
     synchronized void mark(long offset, long length, long position) throws IOException {
+        if (closed) {
+            return; // deleted under a copy: the replica was taken away
+        }
         // While a copy is under way, what is marked as a whole goes by extents that were read before this record.
         long end = copy.isEmpty() ? Math.min(offset + length, wholeFrom) : offset + length;
         for (long at = offset; at < end; ) {
@@ -440,6 +443,9 @@ final class PeerMarks {
     }
 
     private void trySave() {
+        if (closed) {
+            return;
+        }
         try {
             save();
         } catch (IOException e) {

@@ -146,9 +146,9 @@ final class Writer {
             if (!a.agent().equals(self)
                     && cursors.stream().noneMatch(c -> c.address().equals(a))) {
                 PeerCursor cursor = new PeerCursor(this, a, System.nanoTime());
+                cursors.add(cursor); // first: what a stream hears is taken from these only
                 PeerNetwork.Stream stream = network.stream(cursor);
                 cursor.pumpedBy(stream::pump);
-                cursors.add(cursor);
                 streams.add(stream);
             }
         }
@@ -273,6 +273,9 @@ final class Writer {
     // ---- progress
 
     void peerProgressed(PeerCursor cursor) {
+        if (!cursors.contains(cursor)) {
+            return; // taken away; the next one there may be another replica
+        }
         synchronized (this) {
             membership.holds(cursor.address().agent(), cursor.received(), cursor.durable());
         }

@@ -233,6 +233,30 @@ class ResyncTest {
     }
 
     @Test
+    void aReplicaIsTakenAwayWhileItIsCopiedTo() throws Exception {
+        agents.start("a", "b", "c");
+        Client client = agents.client("a");
+        write(client, 2 << 20, 0, VOLUME_BYTES);
+        agents.agent("c").stop();
+        write(client, 12 << 20, 0, VOLUME_BYTES);
+        agents.volume("a").copyLimit(1 << 20);
+        agents.agent("c").startAgain();
+        awaitTrue(() -> copying("a", "c"));
+
+        agents.volume("a").removeReplica("c", Agents.LONG);
+        write(client, 8 << 20, 0, VOLUME_BYTES);
+
+        assertThat(agents.volume("a").status().replicas())
+                .extracting(Volume.ReplicaStatus::agent)
+                .containsExactly("a", "b");
+        assertThat(agents.agent("a").directory().resolve("marks")).isEmptyDirectory();
+        agents.volume("a").addReplica(agents.agent("c").address(), Agents.LONG);
+        agents.volume("a").copyLimit(0);
+        agents.awaitInSync("a", "b", "c");
+        assertImagesEqual("a", "b", "c");
+    }
+
+    @Test
     void aReplicaThatWasDeletedIsMadeAnewUnderAnotherName() throws Exception {
         agents.start("a", "b");
         Client client = agents.client("a");
