@@ -8,11 +8,10 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
 import java.util.Iterator;
-import java.util.NoSuchElementException;
 import net.openhft.chronicle.map.ChronicleMap;
 import net.openhft.chronicle.map.ChronicleMapBuilder;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Locks by id, off-heap in a memory-mapped file, each as the log has it. It holds what the log generations said that were
@@ -128,41 +127,22 @@ final class GrantMap {
         locks.keySet().removeIf(key -> key != LAYOUT_KEY);
     }
 
-    /** All locks, once. When the last was handed out, {@link #mayHold} knows which ids are higher than any. */
+    /**
+     * All locks, in the order of their ids, which is that of their grants: whoever keeps them in that order then adds each
+     * at the end. From now on {@link #mayHold} knows which ids are higher than any.
+     */
     Iterator<Change> locks() {
-        Iterator<byte[]> values = locks.values().iterator();
-        return new Iterator<>() {
-            private long highestSeen = LAYOUT_KEY;
-            private Change.@Nullable LockPut ahead = advance();
-
-            private Change.@Nullable LockPut advance() {
-                while (values.hasNext()) {
-                    byte[] value = values.next();
-                    if (value[0] != LAYOUT) {
-                        Change.LockPut lock = LogItemCodec.readLock(value);
-                        highestSeen = Math.max(highestSeen, lock.lockId());
-                        return lock;
-                    }
-                }
-                highestId = highestSeen;
-                return null;
-            }
-
-            @Override
-            public boolean hasNext() {
-                return ahead != null;
-            }
-
-            @Override
-            public Change next() {
-                Change.LockPut lock = ahead;
-                if (lock == null) {
-                    throw new NoSuchElementException();
-                }
-                ahead = advance();
-                return lock;
-            }
-        };
+        long[] ids = new long[Math.toIntExact(locks.longSize())];
+        int count = 0;
+        for (long id : locks.keySet()) {
+            ids[count++] = id;
+        }
+        Arrays.sort(ids);
+        highestId = ids.length == 0 ? LAYOUT_KEY : ids[ids.length - 1];
+        return Arrays.stream(ids)
+                .filter(id -> id != LAYOUT_KEY)
+                .<Change>mapToObj(id -> LogItemCodec.readLock(locks.get(id)))
+                .iterator();
     }
 
     /** Closes and syncs: after this the map survives power loss too. */
