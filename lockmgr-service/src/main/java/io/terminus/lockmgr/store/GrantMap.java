@@ -135,14 +135,21 @@ final class GrantMap {
         long[] ids = new long[Math.toIntExact(locks.longSize())];
         int count = 0;
         for (long id : locks.keySet()) {
-            ids[count++] = id;
+            if (id != LAYOUT_KEY) {
+                ids[count++] = id;
+            }
         }
-        Arrays.sort(ids);
-        highestId = ids.length == 0 ? LAYOUT_KEY : ids[ids.length - 1];
-        return Arrays.stream(ids)
-                .filter(id -> id != LAYOUT_KEY)
-                .<Change>mapToObj(id -> LogItemCodec.readLock(locks.get(id)))
-                .iterator();
+        Arrays.sort(ids, 0, count);
+        highestId = count == 0 ? LAYOUT_KEY : ids[count - 1];
+        return Arrays.stream(ids, 0, count).mapToObj(this::lock).iterator();
+    }
+
+    private Change lock(long id) {
+        byte[] lock = locks.get(id);
+        if (lock == null) {
+            throw new IllegalStateException("lock " + id + " is listed in " + file + " and not there");
+        }
+        return LogItemCodec.readLock(lock);
     }
 
     /** Closes and syncs: after this the map survives power loss too. */
