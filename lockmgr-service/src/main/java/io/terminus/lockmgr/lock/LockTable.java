@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
  *   {@link Changing}      convert, shrink, split, give back    {@link Recalls}     what holders are asked for
  *   {@link Reasserting}   locks of before a loss of memory     {@link Expansion}   how far a grant grows
  *   {@link ValueBlocks}   compare-and-set                      {@link WaitsFor}    deadlocks
- *                                                        {@link Views}       the read side
+ *   {@link IdleVolumes}   volumes that nobody uses any more    {@link Views}       the read side
  * </pre>
  *
  * <p>Every lock is that of one request, so a session's own locks are in its way like anyone else's. A revoked lock stays in
@@ -62,6 +62,7 @@ public final class LockTable {
     private final Registry registry = new Registry();
     private final Turn turn;
     private final Recalls recalls;
+    private final IdleVolumes idleVolumes;
     private final Grants grants;
     private final Sessions sessions;
     private final Acquiring acquiring;
@@ -87,11 +88,12 @@ public final class LockTable {
         Expansion expansion = new Expansion(turn);
         WaitsFor waitsFor = new WaitsFor();
         recalls = new Recalls(turn, expansion);
-        grants = new Grants(turn, registry, recalls, expansion);
+        idleVolumes = new IdleVolumes(turn, registry);
+        grants = new Grants(turn, registry, recalls, expansion, idleVolumes);
         sessions = new Sessions(turn, registry, grants);
         acquiring = new Acquiring(turn, registry, grants, waitsFor);
         changing = new Changing(turn, registry, grants, recalls, acquiring, waitsFor);
-        reasserting = new Reasserting(turn, registry, grants, waitsFor);
+        reasserting = new Reasserting(turn, registry, grants, acquiring, waitsFor);
         valueBlocks = new ValueBlocks(turn, registry);
         views = new Views(registry);
     }
@@ -131,6 +133,7 @@ public final class LockTable {
                     Volume volume = known == null ? registry.addVolume(put.volume(), put.uuid()) : known;
                     volume.lockDelayNanos = put.lockDelayNanos();
                 }
+                case Change.VolumeGone gone -> registry.volumes.remove(gone.volume());
                 case Change.LockPut put -> {
                     Held earlier = registry.locks.get(put.lockId());
                     if (earlier != null) {
@@ -154,6 +157,7 @@ public final class LockTable {
             }
         }
         registry.nobody.forEachLock(grants::delay);
+        registry.volumes.values().forEach(idleVolumes::left);
     }
 
     private void forget(Held lock) {
@@ -271,6 +275,7 @@ public final class LockTable {
         } else {
             Volume configured = volume == null ? registry.addVolume(c.volume(), c.volumeUuid()) : volume;
             configured.lockDelayNanos = c.lockDelayNanos();
+            idleVolumes.left(configured);
             turn.change(new Change.VolumePut(configured.name, configured.uuid, configured.lockDelayNanos));
             turn.done();
         }
@@ -292,6 +297,7 @@ public final class LockTable {
         for (Held lock = grants.pollDelayed(); lock != null; lock = grants.pollDelayed()) {
             grants.remove(lock, LockEvent.Kind.RELEASED, "the lock delay is over");
         }
+        idleVolumes.sweep();
         if (turn.recoveryIsOver()) {
             turn.recovering = false;
             grants.considerAll();
@@ -377,10 +383,21 @@ public final class LockTable {
 
     /** All sessions, by id. */
     public List<SessionView> sessions() {
-        return registry.sessions.values().stream()
-                .sorted(Comparator.comparing(session -> session.id))
-                .map(this::view)
-                .toList();
+        return registry.sessionsById.values().stream().map(this::view).toList();
+    }
+
+    /**
+     * Sessions by id, of owners whose names begin so.
+     *
+     * @param pageToken empty for the first page, then {@link Page#next} of the page before
+     * @param limit at most so many on a page, at least 1
+     */
+    public Page<SessionView> sessions(String ownerPrefix, String pageToken, int limit) {
+        return views.sessions(ownerPrefix, pageToken, limit, this::view);
+    }
+
+    public int sessionCount() {
+        return registry.sessions.size();
     }
 
     public Optional<SessionView> session(String sessionId) {

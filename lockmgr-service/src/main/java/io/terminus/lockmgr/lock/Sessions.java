@@ -54,7 +54,7 @@ final class Sessions {
     }
 
     void add(Session session) {
-        if (registry.sessions.putIfAbsent(session.id, session) == null) {
+        if (registry.add(session)) {
             extendLease(session);
         }
     }
@@ -104,6 +104,6 @@ final class Sessions {
     /** It holds nothing and waits for nothing any more. */
     void forget(Session session) {
         leases.disarm(session);
-        registry.sessions.remove(session.id);
+        registry.remove(session);
     }
 }

@@ -26,8 +26,7 @@ class ManyHoldersTest {
         Stream<Change> before =
                 Stream.of(new Change.SessionOpened("s", "s", 6 * SECOND), new Change.VolumePut("v", "uuid-of-v", 0));
         // Every id once, each far from the one before.
-        Stream<Change> locks = IntStream.range(0, RESTORED)
-                .mapToObj(i -> reader(1 + (i * 0x9E3779B9L & RESTORED - 1)));
+        Stream<Change> locks = IntStream.range(0, RESTORED).mapToObj(i -> reader(1 + (i * 0x9E3779B9L & RESTORED - 1)));
 
         table.restore(Stream.concat(before, locks)::iterator);
 
@@ -133,6 +132,7 @@ class ManyHoldersTest {
                 d.maxVolumes(),
                 d.maxNameLength(),
                 d.contentionNanos(),
-                d.maxRangesPerRequest());
+                d.maxRangesPerRequest(),
+                d.maxLocks());
     }
 }
