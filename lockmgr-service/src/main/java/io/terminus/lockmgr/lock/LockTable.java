@@ -59,6 +59,9 @@ public final class LockTable {
 
     public static final long WAIT_FOR_EVER = -1;
 
+    /** Some tenths of a millisecond. */
+    private static final int ENDED_IN_TICK = 256;
+
     private final Registry registry = new Registry();
     private final Turn turn;
     private final Recalls recalls;
@@ -71,6 +74,7 @@ public final class LockTable {
     private final ValueBlocks valueBlocks;
     private final Views views;
     private boolean started;
+    private boolean behind;
 
     /** A table that may grant at once. {@code epoch} must be durable, and higher than that of any earlier start. */
     public LockTable(Settings settings, long epoch, long nowNanos) {
@@ -281,27 +285,59 @@ public final class LockTable {
         }
     }
 
-    /** Waits end before leases and leases before recalls, so that no lock is revoked for somebody who is gone. */
+    /**
+     * Waits end before leases and leases before recalls, so that no lock is revoked for somebody who is gone. A hundred
+     * thousand sessions may die at one moment: what is due beyond {@value #ENDED_IN_TICK} claims is left to the next tick, so
+     * that others are served in between.
+     */
     private void tick() {
+        behind = true;
+        int left = ENDED_IN_TICK;
         for (Request late = grants.pollLate(); late != null; late = grants.pollLate()) {
-            Claim blocker = grants.firstBlocker(late);
-            String why = turn.recovering
-                    ? "the lock manager is recovering"
-                    : blocker == null ? "what was in its way left in this very step" : Turn.inTheWay(blocker);
-            grants.refuse(late, Reason.DEADLINE, late.what() + " not granted in time: " + why);
+            endLate(late);
+            left -= late.parts.size();
+            if (left <= 0) {
+                return;
+            }
         }
-        sessions.endSilent();
+        for (int ended = sessions.endSilent(); ended > 0; ended = sessions.endSilent()) {
+            left -= ended;
+            if (left <= 0) {
+                return;
+            }
+        }
         for (Held lock : recalls.pollOverdue()) {
             grants.revoke(lock, "not released by the deadline of its recall");
         }
         for (Held lock = grants.pollDelayed(); lock != null; lock = grants.pollDelayed()) {
             grants.remove(lock, LockEvent.Kind.RELEASED, "the lock delay is over");
+            left--;
+            if (left <= 0) {
+                return;
+            }
         }
+        behind = false;
         idleVolumes.sweep();
         if (turn.recoveryIsOver()) {
             turn.recovering = false;
             grants.considerAll();
         }
+    }
+
+    private void endLate(Request late) {
+        Claim blocker = grants.firstBlocker(late);
+        String why = turn.recovering
+                ? "the lock manager is recovering"
+                : blocker == null ? "what was in its way left in this very step" : Turn.inTheWay(blocker);
+        grants.refuse(late, Reason.DEADLINE, late.what() + " not granted in time: " + why);
+    }
+
+    /**
+     * Has the last tick left something that was due already? Then the next one should come as soon as others had their turn,
+     * without waiting for its time.
+     */
+    public boolean behind() {
+        return behind;
     }
 
     /** Are the events of a volume to be told from now on? It need not be there yet. Outside of what is replicated. */
