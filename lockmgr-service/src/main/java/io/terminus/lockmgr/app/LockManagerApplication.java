@@ -119,7 +119,7 @@ public class LockManagerApplication {
     static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
         Settings settings;
         try {
-            settings = properties.table();
+            settings = properties.table().withMaxLocks(store.mostLocks());
             properties.service();
         } catch (IllegalArgumentException e) {
             throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
