@@ -22,6 +22,7 @@ import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
+import org.springframework.context.aot.AbstractAotProcessor;
 import org.springframework.core.SpringProperties;
 import org.springframework.util.ClassUtils;
 
@@ -42,9 +43,7 @@ public class LockManagerApplication {
 
     public static void main(String[] args) {
         try {
-            if (ClassUtils.isPresent(LockManagerApplication.class.getName() + "__ApplicationContextInitializer", null)) {
-                SpringProperties.setFlag(AotDetector.AOT_ENABLED); // the build found out which beans there are
-            }
+            useBeansOfTheBuild();
             run(args);
         } catch (SpringApplication.AbandonedRunException e) {
             throw e; // the build only wants to know which beans there are
@@ -56,6 +55,16 @@ public class LockManagerApplication {
                 e.printStackTrace();
             }
             System.exit(EXIT_REFUSED);
+        }
+    }
+
+    /** Which beans there are is found out by the build, where it is this very program that finds it out. */
+    private static void useBeansOfTheBuild() {
+        boolean build = SpringProperties.getFlag(AbstractAotProcessor.AOT_PROCESSING);
+        if (!build
+                && ClassUtils.isPresent(
+                        LockManagerApplication.class.getName() + "__ApplicationContextInitializer", null)) {
+            SpringProperties.setFlag(AotDetector.AOT_ENABLED);
         }
     }
 

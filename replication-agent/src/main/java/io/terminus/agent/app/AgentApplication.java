@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
+import org.springframework.aot.AotDetector;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
@@ -21,6 +22,9 @@ import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
+import org.springframework.context.aot.AbstractAotProcessor;
+import org.springframework.core.SpringProperties;
+import org.springframework.util.ClassUtils;
 
 /** The replication agent's process. Ends with 1 if it cannot start; one sentence on standard error says why. */
 @Configuration(proxyBeanMethods = false)
@@ -34,7 +38,10 @@ public class AgentApplication {
 
     public static void main(String[] args) {
         try {
+            useBeansOfTheBuild();
             run(args);
+        } catch (SpringApplication.AbandonedRunException e) {
+            throw e; // the build only wants to know which beans there are
         } catch (Throwable e) {
             String sentence = sentence(e);
             if (sentence != null) {
@@ -43,6 +50,15 @@ public class AgentApplication {
                 e.printStackTrace();
             }
             System.exit(EXIT_REFUSED);
+        }
+    }
+
+    /** Which beans there are is found out by the build, where it is this very program that finds it out. */
+    private static void useBeansOfTheBuild() {
+        boolean build = SpringProperties.getFlag(AbstractAotProcessor.AOT_PROCESSING);
+        if (!build
+                && ClassUtils.isPresent(AgentApplication.class.getName() + "__ApplicationContextInitializer", null)) {
+            SpringProperties.setFlag(AotDetector.AOT_ENABLED);
         }
     }
 
