@@ -21,6 +21,8 @@ final class TestServer implements AutoCloseable {
 
     static final Duration TTL = Duration.ofSeconds(20);
 
+    private static final long MAX_LOCKS = 10_000;
+
     static final LockManagerProperties.Limits LIMITS = new LockManagerProperties.Limits(
             100,
             100,
@@ -63,12 +65,12 @@ final class TestServer implements AutoCloseable {
                 Duration.ofSeconds(5),
                 Duration.ofSeconds(30),
                 DataSize.ofMegabytes(64),
-                1000,
+                MAX_LOCKS,
                 0,
                 outboundLimit,
                 limits);
         store = DecisionStore.open(new StoreSettings(
-                directory, bootId, 1 << 20, 1000, properties.maxTtl().toNanos(), 0));
+                directory, bootId, 1 << 20, MAX_LOCKS, properties.maxTtl().toNanos(), 0));
         SessionDesk desk = new SessionDesk();
         watches = new WatchDesk(limits.watchers());
         AuditLog audit = new AuditLog(directory);
