@@ -184,14 +184,12 @@ public final class AdminController {
             @RequestParam(defaultValue = "100") int limit) {
         checkLimit(limit);
         return desk.ask((table, attached, nowNanos) -> {
-            List<Session> found = table.sessions().stream()
-                    .filter(s -> s.sessionId().compareTo(after) > 0 && s.owner().startsWith(owner))
-                    .limit(limit + 1L)
-                    .map(s -> session(s, attached, nowNanos))
-                    .toList();
-            return found.size() <= limit
-                    ? new Page<>(found, null)
-                    : new Page<>(found.subList(0, limit), found.get(limit - 1).sessionId());
+            LockQuery.Page<SessionView> page = table.sessions(owner, after, limit);
+            return new Page<>(
+                    page.items().stream()
+                            .map(s -> session(s, attached, nowNanos))
+                            .toList(),
+                    page.next().isEmpty() ? null : page.next());
         });
     }
 

@@ -190,7 +190,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private void run() {
         try {
             while (!stopping) {
-                turn(queue.poll(TICK_NANOS, TimeUnit.NANOSECONDS));
+                turn(table.behind() ? queue.poll() : queue.poll(TICK_NANOS, TimeUnit.NANOSECONDS));
             }
             Step left = queue.poll();
             while (left != null) {
@@ -221,7 +221,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         // earlier.
         nowNanos = clock.getAsLong();
         // Time first: after a sleep of the process the table must learn of the gap before it judges anything by it.
-        if (nowNanos - lastTickNanos >= TICK_NANOS) {
+        if (nowNanos - lastTickNanos >= TICK_NANOS || table.behind()) {
             lastTickNanos = nowNanos;
             turn.apply(new Command.Tick());
             metrics.refresh(table, nowNanos);

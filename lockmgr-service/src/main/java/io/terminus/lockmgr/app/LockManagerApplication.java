@@ -12,6 +12,7 @@ import io.terminus.lockmgr.store.StoreSettings;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.springframework.aot.AotDetector;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
@@ -21,6 +22,8 @@ import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
+import org.springframework.core.SpringProperties;
+import org.springframework.util.ClassUtils;
 
 /**
  * The lock manager's process. Ends with 1 if it cannot start (one sentence on standard error says why), with
@@ -39,7 +42,12 @@ public class LockManagerApplication {
 
     public static void main(String[] args) {
         try {
+            if (ClassUtils.isPresent(LockManagerApplication.class.getName() + "__ApplicationContextInitializer", null)) {
+                SpringProperties.setFlag(AotDetector.AOT_ENABLED); // the build found out which beans there are
+            }
             run(args);
+        } catch (SpringApplication.AbandonedRunException e) {
+            throw e; // the build only wants to know which beans there are
         } catch (Throwable e) {
             String sentence = sentence(e);
             if (sentence != null) {
@@ -119,7 +127,7 @@ public class LockManagerApplication {
     static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
         Settings settings;
         try {
-            settings = properties.table();
+            settings = properties.table().withMaxLocks(store.mostLocks());
             properties.service();
         } catch (IllegalArgumentException e) {
             throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);

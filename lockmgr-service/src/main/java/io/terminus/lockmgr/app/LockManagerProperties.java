@@ -20,7 +20,8 @@ import org.springframework.util.unit.DataSize;
  * @param recallDeadline how long a holder that reports no progress may take to give back what is recalled
  * @param recallCap how long it may take in all
  * @param compactAfter the log is begun anew when it has grown by so much
- * @param maxLocks what the files of grants are laid out for when the data directory is made
+ * @param maxLocks what the files of grants are laid out for when the data directory is made; three times as many may be
+ *     held and waited for
  * @param epochAtLeast to be set above the last known epoch after an older copy of the data directory was put back
  * @param outboundLimit answers and events that may wait for a client that does not read
  * @param limits what one client or volume may take
@@ -45,7 +46,7 @@ public record LockManagerProperties(
      * {@code lockmgr.limits.*}. Who asks for more is refused with LIMIT_EXCEEDED and a sentence that names the bound.
      *
      * @param sessions open at a time
-     * @param volumes that ever came into being
+     * @param volumes that are in use, have a value block or a lock delay, or were in use a minute ago
      * @param locksPerSession held and waited for
      * @param waitersPerSession waited for alone
      * @param locksPerVolume held and waited for
@@ -116,7 +117,8 @@ public record LockManagerProperties(
                 limits.volumes(),
                 limits.nameLength(),
                 defaults.contentionNanos(),
-                limits.rangesPerRequest());
+                limits.rangesPerRequest(),
+                defaults.maxLocks());
     }
 
     private static void require(boolean holds, String message) {

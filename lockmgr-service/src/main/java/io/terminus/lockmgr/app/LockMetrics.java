@@ -451,7 +451,7 @@ final class LockMetrics {
         if (!started) {
             started = true;
             nextRefreshNanos = nowNanos;
-            sessions.set(table.sessions().size());
+            sessions.set(table.sessionCount());
         }
         if (nowNanos - nextRefreshNanos < 0) {
             return;

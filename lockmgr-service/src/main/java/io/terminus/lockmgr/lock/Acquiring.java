@@ -1,5 +1,6 @@
 package io.terminus.lockmgr.lock;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -13,6 +14,9 @@ final class Acquiring {
     private final Grants grants;
     private final WaitsFor waitsFor;
     private final Settings settings;
+
+    /** Volumes that the command in progress would bring into being. */
+    private final List<Volume> unborn = new ArrayList<>();
 
     Acquiring(Turn turn, Registry registry, Grants grants, WaitsFor waitsFor) {
         this.turn = turn;
@@ -46,10 +50,12 @@ final class Acquiring {
         Request request = requestOf(c, session);
         Claim blocker = turn.recovering ? null : grants.firstBlocker(request);
         if (!turn.recovering && blocker == null) {
+            addVolumes();
             grants.grant(request);
         } else if (isTry && blocker != null) {
             turn.refuse(Reason.WOULD_BLOCK, c.volume(), request.what() + " would wait: " + Turn.inTheWay(blocker));
         } else if (!tooManyWait(request) && (request.standby() || !wouldDeadlock(request))) {
+            addVolumes();
             wait(request, c.waitNanos());
         }
     }
@@ -72,6 +78,7 @@ final class Acquiring {
     }
 
     private Request requestOf(Command.Acquire c, Session session) {
+        unborn.clear();
         Request request = Request.acquire(
                 session,
                 c.requestId(),
@@ -92,8 +99,23 @@ final class Acquiring {
         if (known != null) {
             return known;
         }
-        turn.change(new Change.VolumePut(name, uuid, 0));
-        return registry.addVolume(name, uuid);
+        for (Volume volume : unborn) {
+            if (volume.name.equals(name)) {
+                return volume;
+            }
+        }
+        Volume volume = registry.newVolume(name, uuid);
+        unborn.add(volume);
+        return volume;
+    }
+
+    /** Only now: a request that is refused leaves nothing behind. */
+    private void addVolumes() {
+        for (Volume volume : unborn) {
+            registry.add(volume);
+            turn.change(new Change.VolumePut(volume.name, volume.uuid, 0));
+        }
+        unborn.clear();
     }
 
     private void wait(Request request, long waitNanos) {
@@ -195,6 +217,9 @@ final class Acquiring {
     private boolean isTooMuch(Command.Acquire c, Session session) {
         int parts = 1 + c.also().size();
         int ofSession = session.held + session.waiting;
+        if (tooManyInAll(parts, c.volume())) {
+            return true;
+        }
         if (ofSession + parts > settings.maxLocksPerSession()) {
             turn.refuse(
                     Reason.LIMIT_EXCEEDED,
@@ -225,6 +250,20 @@ final class Acquiring {
                     Reason.LIMIT_EXCEEDED,
                     c.volume(),
                     "there are " + registry.volumes.size() + " volumes; the most allowed is " + settings.maxVolumes());
+            return true;
+        }
+        return false;
+    }
+
+    /** Refuses the command if with so many more there would be more locks, held or waited for, than can be remembered. */
+    boolean tooManyInAll(int more, String volume) {
+        long inAll = (long) registry.held + registry.waiting;
+        if (inAll + more > settings.maxLocks()) {
+            turn.refuse(
+                    Reason.LIMIT_EXCEEDED,
+                    volume,
+                    "there are " + inAll + " locks and waiting requests on all volumes; the most allowed is "
+                            + settings.maxLocks());
             return true;
         }
         return false;

@@ -21,6 +21,9 @@ public sealed interface Change {
     /** A new volume, or new settings of one (same uuid). */
     record VolumePut(String volume, String uuid, long lockDelayNanos) implements Change {}
 
+    /** Nobody uses it, and it has neither a value block nor settings. */
+    record VolumeGone(String volume) implements Change {}
+
     /**
      * A new grant, or a changed one (same id). {@code requestId} is the acquire (or split) that made it,
      * {@code lastRequestId} the newest request that changed it: one that is not newer comes for the second time. Session ""

@@ -126,7 +126,7 @@ final class Changing {
         if (session == null) {
             return;
         }
-        if (session.requests.get(c.requestId()) instanceof Held upper && upper.id != c.lockId()) {
+        if (session.requests.get(c.requestId()) instanceof Held upper && isUpperHalf(upper, session, c)) {
             splitAlready(session, c.lockId(), upper);
             return;
         }
@@ -151,7 +151,9 @@ final class Changing {
                             + " " + (volume.held() + volume.waiting())
                             + " locks and waiting requests; no more may be added");
         } else {
-            split(lock, c);
+            if (!acquiring.tooManyInAll(1, volume.name)) {
+                split(lock, c);
+            }
         }
     }
 
@@ -174,6 +176,18 @@ final class Changing {
         recalls.inherit(upper, lock);
         grants.addBesides(upper, "split from lock " + lock.id);
         turn.granted(List.of(lock, upper));
+    }
+
+    /**
+     * Did this split make that lock? Its request id did; but an acquire may have used the same one, and who is then shown
+     * that lock as a half would believe in a split that never was.
+     */
+    private boolean isUpperHalf(Held upper, Session session, Command.Split c) {
+        Held low = registry.lockOf(session, c.lockId());
+        return upper.id > c.lockId()
+                && upper.start >= c.at()
+                && (low == null
+                        || low.volume == upper.volume && low.end <= c.at() && low.lastRequestId >= c.requestId());
     }
 
     private void splitAlready(Session session, long lockId, Held upper) {

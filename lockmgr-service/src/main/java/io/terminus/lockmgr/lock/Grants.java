@@ -27,6 +27,7 @@ final class Grants {
     private final Registry registry;
     private final Recalls recalls;
     private final Expansion expansion;
+    private final IdleVolumes idleVolumes;
     private final Deadlines<Request> waits = new Deadlines<>();
     private final Deadlines<LockDelay> delays = new Deadlines<>();
 
@@ -38,11 +39,12 @@ final class Grants {
     /** How often a waiter was looked at, whether it can be granted. */
     long looks;
 
-    Grants(Turn turn, Registry registry, Recalls recalls, Expansion expansion) {
+    Grants(Turn turn, Registry registry, Recalls recalls, Expansion expansion, IdleVolumes idleVolumes) {
         this.turn = turn;
         this.registry = registry;
         this.recalls = recalls;
         this.expansion = expansion;
+        this.idleVolumes = idleVolumes;
     }
 
     // What waits
@@ -71,6 +73,7 @@ final class Grants {
 
     void queue(Request request) {
         registry.waitersSoFar += request.parts.size();
+        registry.waiting += request.parts.size();
         for (Waiter part : request.parts) {
             part.volume.add(part);
         }
@@ -115,8 +118,10 @@ final class Grants {
 
     private void unqueue(Request request) {
         waits.disarm(request);
+        registry.waiting -= request.parts.size();
         for (Waiter part : request.parts) {
             part.volume.remove(part);
+            idleVolumes.left(part.volume);
         }
         request.session.remove(request);
         if (request.converting != null) {
@@ -231,6 +236,7 @@ final class Grants {
         lock.volume.add(lock);
         lock.session.add(lock);
         registry.locks.put(lock.id, lock);
+        registry.held++;
     }
 
     /** A lock is given up, for good. A conversion of it that waits is refused. */
@@ -244,7 +250,9 @@ final class Grants {
         turn.event(kind, lock, why);
         detach(lock);
         lock.volume.remove(lock);
+        idleVolumes.left(lock.volume);
         registry.locks.remove(lock.id);
+        registry.held--;
         if (lock.delay != null) {
             delays.disarm(lock.delay);
         }

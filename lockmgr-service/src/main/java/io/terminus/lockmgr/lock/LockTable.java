@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
  *   {@link Changing}      convert, shrink, split, give back    {@link Recalls}     what holders are asked for
  *   {@link Reasserting}   locks of before a loss of memory     {@link Expansion}   how far a grant grows
  *   {@link ValueBlocks}   compare-and-set                      {@link WaitsFor}    deadlocks
- *                                                        {@link Views}       the read side
+ *   {@link IdleVolumes}   volumes that nobody uses any more    {@link Views}       the read side
  * </pre>
  *
  * <p>Every lock is that of one request, so a session's own locks are in its way like anyone else's. A revoked lock stays in
@@ -59,9 +59,13 @@ public final class LockTable {
 
     public static final long WAIT_FOR_EVER = -1;
 
+    /** Some tenths of a millisecond. */
+    private static final int ENDED_IN_TICK = 256;
+
     private final Registry registry = new Registry();
     private final Turn turn;
     private final Recalls recalls;
+    private final IdleVolumes idleVolumes;
     private final Grants grants;
     private final Sessions sessions;
     private final Acquiring acquiring;
@@ -70,6 +74,7 @@ public final class LockTable {
     private final ValueBlocks valueBlocks;
     private final Views views;
     private boolean started;
+    private boolean behind;
 
     /** A table that may grant at once. {@code epoch} must be durable, and higher than that of any earlier start. */
     public LockTable(Settings settings, long epoch, long nowNanos) {
@@ -87,11 +92,12 @@ public final class LockTable {
         Expansion expansion = new Expansion(turn);
         WaitsFor waitsFor = new WaitsFor();
         recalls = new Recalls(turn, expansion);
-        grants = new Grants(turn, registry, recalls, expansion);
+        idleVolumes = new IdleVolumes(turn, registry);
+        grants = new Grants(turn, registry, recalls, expansion, idleVolumes);
         sessions = new Sessions(turn, registry, grants);
         acquiring = new Acquiring(turn, registry, grants, waitsFor);
         changing = new Changing(turn, registry, grants, recalls, acquiring, waitsFor);
-        reasserting = new Reasserting(turn, registry, grants, waitsFor);
+        reasserting = new Reasserting(turn, registry, grants, acquiring, waitsFor);
         valueBlocks = new ValueBlocks(turn, registry);
         views = new Views(registry);
     }
@@ -131,6 +137,7 @@ public final class LockTable {
                     Volume volume = known == null ? registry.addVolume(put.volume(), put.uuid()) : known;
                     volume.lockDelayNanos = put.lockDelayNanos();
                 }
+                case Change.VolumeGone gone -> registry.volumes.remove(gone.volume());
                 case Change.LockPut put -> {
                     Held earlier = registry.locks.get(put.lockId());
                     if (earlier != null) {
@@ -154,6 +161,7 @@ public final class LockTable {
             }
         }
         registry.nobody.forEachLock(grants::delay);
+        registry.volumes.values().forEach(idleVolumes::left);
     }
 
     private void forget(Held lock) {
@@ -271,31 +279,65 @@ public final class LockTable {
         } else {
             Volume configured = volume == null ? registry.addVolume(c.volume(), c.volumeUuid()) : volume;
             configured.lockDelayNanos = c.lockDelayNanos();
+            idleVolumes.left(configured);
             turn.change(new Change.VolumePut(configured.name, configured.uuid, configured.lockDelayNanos));
             turn.done();
         }
     }
 
-    /** Waits end before leases and leases before recalls, so that no lock is revoked for somebody who is gone. */
+    /**
+     * Waits end before leases and leases before recalls, so that no lock is revoked for somebody who is gone. A hundred
+     * thousand sessions may die at one moment: what is due beyond {@value #ENDED_IN_TICK} claims is left to the next tick, so
+     * that others are served in between.
+     */
     private void tick() {
+        behind = true;
+        int left = ENDED_IN_TICK;
         for (Request late = grants.pollLate(); late != null; late = grants.pollLate()) {
-            Claim blocker = grants.firstBlocker(late);
-            String why = turn.recovering
-                    ? "the lock manager is recovering"
-                    : blocker == null ? "what was in its way left in this very step" : Turn.inTheWay(blocker);
-            grants.refuse(late, Reason.DEADLINE, late.what() + " not granted in time: " + why);
+            endLate(late);
+            left -= late.parts.size();
+            if (left <= 0) {
+                return;
+            }
         }
-        sessions.endSilent();
+        for (int ended = sessions.endSilent(); ended > 0; ended = sessions.endSilent()) {
+            left -= ended;
+            if (left <= 0) {
+                return;
+            }
+        }
         for (Held lock : recalls.pollOverdue()) {
             grants.revoke(lock, "not released by the deadline of its recall");
         }
         for (Held lock = grants.pollDelayed(); lock != null; lock = grants.pollDelayed()) {
             grants.remove(lock, LockEvent.Kind.RELEASED, "the lock delay is over");
+            left--;
+            if (left <= 0) {
+                return;
+            }
         }
+        behind = false;
+        idleVolumes.sweep();
         if (turn.recoveryIsOver()) {
             turn.recovering = false;
             grants.considerAll();
         }
+    }
+
+    private void endLate(Request late) {
+        Claim blocker = grants.firstBlocker(late);
+        String why = turn.recovering
+                ? "the lock manager is recovering"
+                : blocker == null ? "what was in its way left in this very step" : Turn.inTheWay(blocker);
+        grants.refuse(late, Reason.DEADLINE, late.what() + " not granted in time: " + why);
+    }
+
+    /**
+     * Has the last tick left something that was due already? Then the next one should come as soon as others had their turn,
+     * without waiting for its time.
+     */
+    public boolean behind() {
+        return behind;
     }
 
     /** Are the events of a volume to be told from now on? It need not be there yet. Outside of what is replicated. */
@@ -377,10 +419,21 @@ public final class LockTable {
 
     /** All sessions, by id. */
     public List<SessionView> sessions() {
-        return registry.sessions.values().stream()
-                .sorted(Comparator.comparing(session -> session.id))
-                .map(this::view)
-                .toList();
+        return registry.sessionsById.values().stream().map(this::view).toList();
+    }
+
+    /**
+     * Sessions by id, of owners whose names begin so.
+     *
+     * @param pageToken empty for the first page, then {@link Page#next} of the page before
+     * @param limit at most so many on a page, at least 1
+     */
+    public Page<SessionView> sessions(String ownerPrefix, String pageToken, int limit) {
+        return views.sessions(ownerPrefix, pageToken, limit, this::view);
+    }
+
+    public int sessionCount() {
+        return registry.sessions.size();
     }
 
     public Optional<SessionView> session(String sessionId) {

@@ -13,12 +13,14 @@ final class Reasserting {
     private final Turn turn;
     private final Registry registry;
     private final Grants grants;
+    private final Acquiring acquiring;
     private final WaitsFor waitsFor;
 
-    Reasserting(Turn turn, Registry registry, Grants grants, WaitsFor waitsFor) {
+    Reasserting(Turn turn, Registry registry, Grants grants, Acquiring acquiring, WaitsFor waitsFor) {
         this.turn = turn;
         this.registry = registry;
         this.grants = grants;
+        this.acquiring = acquiring;
         this.waitsFor = waitsFor;
     }
 
@@ -158,7 +160,7 @@ final class Reasserting {
                     "session " + session.id + " has " + ofSession + " and volume " + c.volume() + " " + ofVolume
                             + " locks and waiting requests; no more may be added");
         }
-        return tooMuch;
+        return tooMuch || known == null && acquiring.tooManyInAll(1, c.volume());
     }
 
     /** What conflicts: the one that stays, if it is newer; else all that have to go. */

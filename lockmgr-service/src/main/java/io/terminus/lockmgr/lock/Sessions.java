@@ -54,7 +54,7 @@ final class Sessions {
     }
 
     void add(Session session) {
-        if (registry.sessions.putIfAbsent(session.id, session) == null) {
+        if (registry.add(session)) {
             extendLease(session);
         }
     }
@@ -81,10 +81,15 @@ final class Sessions {
         }
     }
 
-    void endSilent() {
-        for (Session silent = leases.pollDue(turn.now); silent != null; silent = leases.pollDue(turn.now)) {
-            end(silent, true, "the lease ended: no renewal was answered for " + silent.ttlNanos + " ns and the margin");
+    /** Ends one session whose lease is over. Returns how much that took away, itself included; 0 if there was none. */
+    int endSilent() {
+        Session silent = leases.pollDue(turn.now);
+        if (silent == null) {
+            return 0;
         }
+        int ended = 1 + silent.held + silent.waiting;
+        end(silent, true, "the lease ended: no renewal was answered for " + silent.ttlNanos + " ns and the margin");
+        return ended;
     }
 
     private void end(Session session, boolean vanished, String why) {
@@ -104,6 +109,6 @@ final class Sessions {
     /** It holds nothing and waits for nothing any more. */
     void forget(Session session) {
         leases.disarm(session);
-        registry.sessions.remove(session.id);
+        registry.remove(session);
     }
 }

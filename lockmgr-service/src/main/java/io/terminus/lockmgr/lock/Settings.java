@@ -6,6 +6,7 @@ package io.terminus.lockmgr.lock;
  *
  * @param contentionNanos for so long after an expanded lock had to be asked back, nothing near it is expanded; 0: never so
  * @param maxRangesPerRequest ranges of one atomic acquire, the first one included
+ * @param maxLocks locks and waiters of all volumes together: what can be kept over a restart
  */
 public record Settings(
         long minTtlNanos,
@@ -23,7 +24,8 @@ public record Settings(
         int maxVolumes,
         int maxNameLength,
         long contentionNanos,
-        int maxRangesPerRequest) {
+        int maxRangesPerRequest,
+        long maxLocks) {
 
     private static final long SECOND = 1_000_000_000L;
 
@@ -52,6 +54,7 @@ public record Settings(
         requirePositive(maxWaitersPerSession, "max waiters per session");
         requirePositive(maxLocksPerVolume, "max locks per volume");
         requirePositive(maxWaitersPerVolume, "max waiters per volume");
+        require(maxLocks > 0, "max locks of " + maxLocks + " must be positive");
         requirePositive(maxSessions, "max sessions");
         requirePositive(maxVolumes, "max volumes");
         requirePositive(maxNameLength, "max name length");
@@ -77,7 +80,8 @@ public record Settings(
                 100_000,
                 128,
                 2 * SECOND,
-                64);
+                64,
+                Long.MAX_VALUE);
     }
 
     public Settings withTtl(long minNanos, long maxNanos, long defaultNanos) {
@@ -97,7 +101,8 @@ public record Settings(
                 maxVolumes,
                 maxNameLength,
                 contentionNanos,
-                maxRangesPerRequest);
+                maxRangesPerRequest,
+                maxLocks);
     }
 
     public Settings withRecall(long deadlineNanos, long capNanos) {
@@ -117,7 +122,29 @@ public record Settings(
                 maxVolumes,
                 maxNameLength,
                 contentionNanos,
-                maxRangesPerRequest);
+                maxRangesPerRequest,
+                maxLocks);
+    }
+
+    public Settings withMaxLocks(long most) {
+        return new Settings(
+                minTtlNanos,
+                maxTtlNanos,
+                defaultTtlNanos,
+                recallDeadlineNanos,
+                recallCapNanos,
+                maxWaitNanos,
+                maxValueBytes,
+                maxLocksPerSession,
+                maxWaitersPerSession,
+                maxLocksPerVolume,
+                maxWaitersPerVolume,
+                maxSessions,
+                maxVolumes,
+                maxNameLength,
+                contentionNanos,
+                maxRangesPerRequest,
+                most);
     }
 
     private static void requirePositive(int value, String name) {

@@ -114,6 +114,25 @@ final class Views {
                 blockers);
     }
 
+    /** Sessions behind an id, by id. */
+    <V> Page<V> sessions(String ownerPrefix, String behindId, int limit, Function<Session, V> view) {
+        List<V> shown = new ArrayList<>();
+        String last = behindId;
+        int looks = 0;
+        for (Session session : registry.sessionsById.tailMap(behindId, false).values()) {
+            boolean wanted = session.owner.startsWith(ownerPrefix);
+            if (wanted && shown.size() == limit || looks == LOOKED_AT) {
+                return new Page<>(shown, last);
+            }
+            if (wanted) {
+                shown.add(view.apply(session));
+            }
+            last = session.id;
+            looks++;
+        }
+        return new Page<>(shown, "");
+    }
+
     /** Locks of a volume; none if there is no such volume. */
     Page<LockView> locks(LockQuery query) {
         Volume volume = registry.volumes.get(query.volume());

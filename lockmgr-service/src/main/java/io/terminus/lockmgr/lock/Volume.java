@@ -49,6 +49,11 @@ final class Volume {
 
     long valueRequestId;
 
+    /** Kept by {@link IdleVolumes}: when the last claim left, and whether it is listed there. */
+    long idleSinceNanos;
+
+    boolean listedAsIdle;
+
     Volume(String name, String uuid) {
         this.name = name;
         this.uuid = uuid;

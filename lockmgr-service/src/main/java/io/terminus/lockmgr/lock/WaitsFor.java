@@ -27,8 +27,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Each is in one session, so a new cycle goes through that session.
  *
- * <p>The edges are read from the indexes. In one search each {@link Chain} is followed once, however many wait in it: what
- * is in the way of the older of two is in the way of the younger. And two things spare most searches. If nobody waits for
+ * <p>The edges are read from the indexes. In one search each {@link Chain} is followed once, however many wait in it or for
+ * it: what is in the way of the older of two is in the way of the younger, but for the lock that a conversion would change,
+ * which is followed when the next one asks. And two things spare most searches. If nobody waits for
  * the session that asks, only its own locks can close a cycle. Else each session keeps a set of sessions it <em>may</em>
  * wait for: grown when it starts to wait, not shrunk when a wait ends, so never too small. If those sets know no cycle,
  * there is none; if they do, they are forgotten and the indexes are asked, breadth first, so that the shortest cycle is the
@@ -236,16 +237,12 @@ final class WaitsFor {
         /** Follows every edge of a request. Returns false if one closes a cycle. */
         boolean ask(Request request) {
             for (Waiter part : request.parts) {
-                if (request.converting != null) {
-                    // A lock of its own does not count for it, but does for others: chains are not followed for them
-                    // too.
-                    if (!part.volume.forEachBlocker(part, blocker -> follow(part, blocker))) {
-                        return false;
-                    }
-                } else if (!askedAlready(part)
-                        && !(part.volume.forEachLockChainInTheWay(part, lock -> see(part, lock, Long.MAX_VALUE))
+                boolean asked = request.converting == null && askedAlready(part);
+                if (!asked
+                        && !(part.volume.forEachLockChainInTheWay(
+                                        part, lock -> see(part, lock, Long.MAX_VALUE, request.converting))
                                 && part.volume.forEachBlockingChain(
-                                        part, other -> see(part, other, upTo(part, other))))) {
+                                        part, other -> see(part, other, upTo(part, other), null)))) {
                     return false;
                 }
             }
@@ -270,17 +267,32 @@ final class WaitsFor {
             return other.request.rank == part.request.rank ? part.request.order - 1 : Long.MAX_VALUE;
         }
 
-        /** Follows the edges to a chain, as far as they were not followed before. */
-        private boolean see(Waiter part, Claim oldest, long upToId) {
+        /**
+         * Follows the edges to a chain, as far as they were not followed before.
+         *
+         * @param own the lock that a conversion would change, which is in the way of others but not of it; else null
+         */
+        private boolean see(Waiter part, Claim oldest, long upToId, @Nullable Held own) {
             Chain chain = oldest.chain;
             if (chain == null) {
-                return oldest.id() > upToId || follow(part, oldest);
+                return oldest.id() > upToId || oldest == own || follow(part, oldest);
             }
-            long seenUpTo = chain.seenBy == number ? chain.seenUpTo : -1;
+            long seenUpTo = -1;
+            Claim leftOut = null;
+            if (chain.seenBy == number) {
+                seenUpTo = chain.seenUpTo;
+                leftOut = chain.leftOut;
+            }
             chain.seenBy = number;
             chain.seenUpTo = Math.max(seenUpTo, upToId);
+            chain.leftOut = leftOut == own ? leftOut : null;
+            if (leftOut != null && leftOut != own && !follow(part, leftOut)) {
+                return false;
+            }
             for (Claim claim = chain.youngest; claim != null && claim.id() > seenUpTo; claim = claim.older) {
-                if (claim.id() <= upToId && !follow(part, claim)) {
+                if (claim == own) {
+                    chain.leftOut = own;
+                } else if (claim.id() <= upToId && !follow(part, claim)) {
                     return false;
                 }
             }
@@ -296,7 +308,8 @@ final class WaitsFor {
                 closing = new Edge(waiter, blocker);
                 return false;
             }
-            if (!reachedBy.containsKey(blocker.session())) {
+            // Whoever asks for nothing waits for nobody: of a hundred thousand readers most need not be remembered.
+            if (blocker.session().askingRequests > 0 && !reachedBy.containsKey(blocker.session())) {
                 reachedBy.put(blocker.session(), new Edge(waiter, blocker));
                 open.add(blocker.session());
             }

@@ -342,6 +342,11 @@ public final class DecisionStore implements AutoCloseable {
         sync();
     }
 
+    /** More locks than this must not be held at a time: they might not fit into the map, and the store would fail. */
+    public long mostLocks() {
+        return map.mostLocks();
+    }
+
     /** Number of times somebody had to wait for an fsync of the log since the start. Any thread. */
     public long syncs() {
         return syncs.sum();

@@ -8,11 +8,10 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
 import java.util.Iterator;
-import java.util.NoSuchElementException;
 import net.openhft.chronicle.map.ChronicleMap;
 import net.openhft.chronicle.map.ChronicleMapBuilder;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Locks by id, off-heap in a memory-mapped file, each as the log has it. It holds what the log generations said that were
@@ -37,16 +36,21 @@ final class GrantMap {
     private static final byte LAYOUT = 0;
 
     private static final long LAYOUT_KEY = Long.MIN_VALUE;
+    private static final int LAYOUT_BYTES = 1 + 2 * Long.BYTES;
 
     /** A file is never shorter; the library would look for its header for a minute. */
     private static final long SHORTEST_FILE_BYTES = 4096;
 
-    /** So many times more entries than the file was laid out for still fit. */
+    /** So many times more entries than the file was laid out for still fit, if they are of average size. */
     private static final double MAX_BLOAT = 10;
+
+    /** So many times more do whatever their size: the longest names make entries of two and a half times the average. */
+    private static final long SAFE_BLOAT = 3;
 
     private final StoreDisk disk;
     private final Path file;
     private final ChronicleMap<Long, byte[]> locks;
+    private final long laidOutFor;
     /** No entry has a higher id. Until all have been seen that says nothing. */
     private long highestId;
 
@@ -56,16 +60,18 @@ final class GrantMap {
         System.setProperty("chronicle.announcer.disable", "true");
     }
 
-    private GrantMap(StoreDisk disk, Path file, ChronicleMap<Long, byte[]> locks, long highestId) {
+    private GrantMap(StoreDisk disk, Path file, ChronicleMap<Long, byte[]> locks, long laidOutFor, long highestId) {
         this.disk = disk;
         this.file = file;
         this.locks = locks;
+        this.laidOutFor = laidOutFor;
         this.highestId = highestId;
     }
 
     /**
      * Recovery makes an empty map of an emptied file and says nothing. So the map has an entry of its own, made with the
-     * file, which says how long the file was then: without it, or with a shorter file, entries may be missing.
+     * file, which says how long the file was then: without it, or with a shorter file, entries may be missing. It also says
+     * how many locks the file was laid out for, which may be fewer than the settings of today say.
      *
      * @param clean it was closed by {@link #close}. If not, entries locked by the dead process have to be recovered first:
      *     opened as if clean, a map may wait for them for a minute and fail
@@ -83,8 +89,8 @@ final class GrantMap {
                 .removeReturnsNull(true);
         if (!Files.exists(path)) {
             ChronicleMap<Long, byte[]> map = builder.createPersistedTo(file);
-            map.put(LAYOUT_KEY, layout(Files.size(path)));
-            return new GrantMap(disk, path, map, LAYOUT_KEY);
+            map.put(LAYOUT_KEY, layout(Files.size(path), settings.maxLocks()));
+            return new GrantMap(disk, path, map, settings.maxLocks(), LAYOUT_KEY);
         }
         long lengthBytes = Files.size(path);
         if (lengthBytes < SHORTEST_FILE_BYTES) {
@@ -93,11 +99,18 @@ final class GrantMap {
         ChronicleMap<Long, byte[]> map =
                 clean ? builder.createPersistedTo(file) : builder.recoverPersistedTo(file, true);
         byte[] layout = map.get(LAYOUT_KEY);
-        if (layout == null || lengthBytes < ByteBuffer.wrap(layout).getLong(1)) {
+        if (layout == null
+                || layout.length != LAYOUT_BYTES
+                || lengthBytes < ByteBuffer.wrap(layout).getLong(1)) {
             map.close();
             throw new IllegalStateException(path + " is not whole: " + lengthBytes + " bytes");
         }
-        return new GrantMap(disk, path, map, Long.MAX_VALUE);
+        return new GrantMap(disk, path, map, ByteBuffer.wrap(layout).getLong(1 + Long.BYTES), Long.MAX_VALUE);
+    }
+
+    /** So many locks fit for sure. */
+    long mostLocks() {
+        return SAFE_BLOAT * laidOutFor;
     }
 
     static boolean present(Path directory) {
@@ -128,41 +141,29 @@ final class GrantMap {
         locks.keySet().removeIf(key -> key != LAYOUT_KEY);
     }
 
-    /** All locks, once. When the last was handed out, {@link #mayHold} knows which ids are higher than any. */
+    /**
+     * All locks, in the order of their ids, which is that of their grants: whoever keeps them in that order then adds each
+     * at the end. From now on {@link #mayHold} knows which ids are higher than any.
+     */
     Iterator<Change> locks() {
-        Iterator<byte[]> values = locks.values().iterator();
-        return new Iterator<>() {
-            private long highestSeen = LAYOUT_KEY;
-            private Change.@Nullable LockPut ahead = advance();
-
-            private Change.@Nullable LockPut advance() {
-                while (values.hasNext()) {
-                    byte[] value = values.next();
-                    if (value[0] != LAYOUT) {
-                        Change.LockPut lock = LogItemCodec.readLock(value);
-                        highestSeen = Math.max(highestSeen, lock.lockId());
-                        return lock;
-                    }
-                }
-                highestId = highestSeen;
-                return null;
+        long[] ids = new long[Math.toIntExact(locks.longSize())];
+        int count = 0;
+        for (long id : locks.keySet()) {
+            if (id != LAYOUT_KEY) {
+                ids[count++] = id;
             }
+        }
+        Arrays.sort(ids, 0, count);
+        highestId = count == 0 ? LAYOUT_KEY : ids[count - 1];
+        return Arrays.stream(ids, 0, count).mapToObj(this::lock).iterator();
+    }
 
-            @Override
-            public boolean hasNext() {
-                return ahead != null;
-            }
-
-            @Override
-            public Change next() {
-                Change.LockPut lock = ahead;
-                if (lock == null) {
-                    throw new NoSuchElementException();
-                }
-                ahead = advance();
-                return lock;
-            }
-        };
+    private Change lock(long id) {
+        byte[] lock = locks.get(id);
+        if (lock == null) {
+            throw new IllegalStateException("lock " + id + " is listed in " + file + " and not there");
+        }
+        return LogItemCodec.readLock(lock);
     }
 
     /** Closes and syncs: after this the map survives power loss too. */
@@ -177,10 +178,11 @@ final class GrantMap {
         locks.close();
     }
 
-    private static byte[] layout(long lengthBytes) {
-        return ByteBuffer.allocate(1 + Long.BYTES)
+    private static byte[] layout(long lengthBytes, long maxLocks) {
+        return ByteBuffer.allocate(LAYOUT_BYTES)
                 .put(LAYOUT)
                 .putLong(lengthBytes)
+                .putLong(maxLocks)
                 .array();
     }
 }

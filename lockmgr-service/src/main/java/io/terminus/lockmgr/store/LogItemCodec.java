@@ -7,6 +7,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
+import io.terminus.lockmgr.lock.Change.VolumeGone;
 import io.terminus.lockmgr.lock.Change.VolumePut;
 import io.terminus.lockmgr.lock.Mode;
 import java.nio.ByteBuffer;
@@ -26,6 +27,7 @@ import java.nio.ByteBuffer;
  *   7 LockGone         lock 8
  *   8 ValuePut         version 8, request 8, length 4, value, volume text, session text
  *   9 Through          sequence 8
+ *  10 VolumeGone       volume text
  * </pre>
  *
  * The map of grants keeps each LockPut in this form too. Written by LogItemWriter. Any thread.
@@ -41,6 +43,7 @@ final class LogItemCodec {
     static final byte LOCK_GONE = 7;
     static final byte VALUE_PUT = 8;
     static final byte THROUGH = 9;
+    static final byte VOLUME_GONE = 10;
 
     static final int FORGETS = 1;
     static final int RECOVERING = 2;
@@ -151,7 +154,8 @@ final class LogItemCodec {
                 yield new LogItem.Changed(new ValuePut(volume, version, value, text(from), requestId));
             }
             case THROUGH -> new LogItem.Through(from.getLong());
-            default -> throw new IllegalArgumentException("item of kind " + kind + ", known are 1 to 9");
+            case VOLUME_GONE -> new LogItem.Changed(new VolumeGone(text(from)));
+            default -> throw new IllegalArgumentException("item of kind " + kind + ", known are 1 to 10");
         };
     }
 

@@ -8,6 +8,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
+import io.terminus.lockmgr.lock.Change.VolumeGone;
 import io.terminus.lockmgr.lock.Change.VolumePut;
 import java.nio.ByteBuffer;
 
@@ -107,6 +108,11 @@ final class LogItemWriter {
                 room(volume.length + uuid.length).put(LogItemCodec.VOLUME_PUT).putLong(v.lockDelayNanos());
                 text(volume);
                 text(uuid);
+            }
+            case VolumeGone v -> {
+                byte[] volume = utf8(v.volume());
+                room(volume.length).put(LogItemCodec.VOLUME_GONE);
+                text(volume);
             }
             case ValuePut v -> {
                 byte[] session = utf8(v.sessionId());

@@ -6,6 +6,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
+import io.terminus.lockmgr.lock.Change.VolumeGone;
 import io.terminus.lockmgr.lock.Change.VolumePut;
 import java.io.IOException;
 import java.util.LinkedHashMap;
@@ -47,6 +48,7 @@ final class Remembered {
             case SessionOpened s -> sessions.put(s.sessionId(), s);
             case SessionClosed s -> sessions.remove(s.sessionId());
             case VolumePut v -> volumes.put(v.volume(), v);
+            case VolumeGone v -> volumes.remove(v.volume());
             case ValuePut v -> values.put(v.volume(), v);
             case LockPut l -> {} // locks are in the map
             case LockGone l -> {}

@@ -159,4 +159,26 @@ class ListingTest {
     private static org.assertj.core.groups.Tuple at(long start, long end) {
         return org.assertj.core.groups.Tuple.tuple(start, end);
     }
+
+    @Test
+    void sessionsAreShownPageByPageById() {
+        Story many = new Story();
+        for (int i = 999; i >= 100; i--) {
+            many.apply(new Command.OpenSession("s" + i, i % 2 == 0 ? "even/" + i : "odd/" + i, 0));
+        }
+        many.apply(new Command.CloseSession("s101", "gone"));
+
+        List<String> ids = new java.util.ArrayList<>();
+        String token = "";
+        do {
+            LockQuery.Page<LockTable.SessionView> page = many.table.sessions("odd", token, 7);
+            assertThat(page.items().size()).isLessThanOrEqualTo(7);
+            page.items().forEach(session -> ids.add(session.sessionId()));
+            token = page.next();
+        } while (!token.isEmpty());
+
+        assertThat(ids).hasSize(449).isSorted().startsWith("s103", "s105").endsWith("s999");
+        assertThat(many.table.sessionCount()).isEqualTo(899);
+        assertThat(many.table.sessions()).hasSize(899);
+    }
 }

@@ -325,7 +325,6 @@ final class LockModel {
             refuse(c.sessionId(), c.requestId(), Reason.RECOVERING);
             return;
         }
-        parts.forEach(part -> value(part.volume));
         boolean free =
                 !recovering && parts.stream().allMatch(part -> blockers(part).isEmpty());
         if (!free && c.waitNanos() == 0) {
@@ -333,9 +332,11 @@ final class LockModel {
         } else if (!free && !c.standby() && closesCycle(parts)) {
             refuse(c.sessionId(), c.requestId(), Reason.DEADLOCK);
         } else if (free) {
+            parts.forEach(part -> value(part.volume));
             items.addAll(parts);
             grant(parts);
         } else {
+            parts.forEach(part -> value(part.volume));
             wait(parts, c.waitNanos());
         }
     }
@@ -490,9 +491,16 @@ final class LockModel {
             return;
         }
         List<Item> made = byRequest(c.sessionId(), c.requestId());
-        if (made.size() == 1 && made.getFirst().held && made.getFirst().id != c.lockId()) {
+        Item low = byLock(c.sessionId(), c.lockId());
+        if (made.size() == 1
+                && made.getFirst().held
+                && made.getFirst().id > c.lockId()
+                && made.getFirst().start >= c.at()
+                && (low == null
+                        || low.volume.equals(made.getFirst().volume)
+                                && low.end <= c.at()
+                                && low.lastRequest >= c.requestId())) {
             List<Item> halves = new ArrayList<>();
-            Item low = byLock(c.sessionId(), c.lockId());
             if (low != null && low.live()) {
                 halves.add(low);
             }

@@ -362,6 +362,12 @@ class LockTableModelTest {
                 case Change.SessionOpened opened -> durable.put(opened.sessionId(), opened);
                 case Change.SessionClosed closed -> durable.remove(closed.sessionId());
                 case Change.VolumePut created -> durable.put("volume " + created.volume(), created);
+                case Change.VolumeGone gone -> {
+                    LockModel.Value value = model.values.remove(gone.volume());
+                    assertThat(value).isNotNull().matches(v -> v.version == 0 && v.lockDelay == 0);
+                    assertThat(model.items).noneMatch(item -> item.volume.equals(gone.volume()));
+                    assertThat(durable.remove("volume " + gone.volume())).isNotNull();
+                }
                 case Change.LockPut put -> {
                     Change.LockPut before = (Change.LockPut) durable.remove(put.lockId());
                     durable.put(put.lockId(), put);

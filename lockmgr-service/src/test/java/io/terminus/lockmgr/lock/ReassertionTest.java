@@ -147,4 +147,32 @@ class ReassertionTest {
         assertThat(story.refusal().requestId()).isEqualTo(request);
         assertThat(story.refusal().reason()).isEqualTo(Reason.DEADLOCK);
     }
+
+    @Test
+    void aCancelReleasesWhatItsAcquireWasGrantedAlsoAfterARestart() {
+        long acquire = story.ask("alice", Mode.EX, 0, 10);
+        story.restart(0);
+        story.look();
+
+        story.cancel("alice", acquire);
+
+        assertThat(story.table.heldBy("alice")).isEmpty();
+    }
+
+    /** The lock manager has forgotten the acquire; who asserts a lock knows its id, and releases it by that. */
+    @Test
+    void anAssertedLockIsThatOfTheRequestWhichAssertedIt() {
+        long acquire = story.ask("alice", Mode.EX, 0, 10);
+        Notice.Granted held = story.granted().getFirst();
+        story.loseMemory(2 * SECOND);
+        story.open("alice");
+        long assertion = story.reassert(held);
+        story.look();
+
+        story.cancel("alice", acquire);
+        assertThat(story.table.heldBy("alice")).hasSize(1);
+        story.cancel("alice", assertion);
+
+        assertThat(story.table.heldBy("alice")).isEmpty();
+    }
 }

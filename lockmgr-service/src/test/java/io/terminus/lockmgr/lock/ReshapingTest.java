@@ -179,4 +179,35 @@ class ReshapingTest {
                 .containsExactly(Reason.INVALID_ARGUMENT, Reason.CANCELLED);
         assertThat(story.granted()).isEmpty();
     }
+
+    @Test
+    void aSplitUnderTheIdOfAnOlderAcquireIsNotShownThatLockAsAHalf() {
+        long lock = story.hold("alice", Mode.EX, 0, 100);
+        long acquire = story.ask("alice", Mode.EX, 200, 300);
+        long behind = story.ask("alice", Mode.EX, 400, 500);
+        story.shrink("alice", lock, 0, 90);
+        story.look();
+
+        story.apply(new Command.Split("alice", behind + 100, lock, 30));
+        story.apply(new Command.Split("alice", acquire, lock, 20));
+
+        assertThat(story.only(Notice.GrantedAll.class)).hasSize(1);
+        assertThat(story.granted()).singleElement().matches(now -> now.lockId() == lock && now.end() == 30);
+    }
+
+    @Test
+    void aSplitUnderAnIdThatAnAcquireUsesIsRefused() {
+        long lock = story.hold("alice", Mode.EX, 0, 100);
+        long acquire = story.ask("alice", Mode.EX, 200, 300);
+        long elsewhere = story.askOn("w", "alice", Mode.EX, 200, 300, 0, false);
+        story.look();
+
+        story.apply(new Command.Split("alice", acquire, lock, 30));
+        story.apply(new Command.Split("alice", elsewhere, lock, 30));
+
+        assertThat(story.refusals())
+                .extracting(Notice.Refused::reason)
+                .containsExactly(Reason.INVALID_ARGUMENT, Reason.INVALID_ARGUMENT);
+        assertThat(story.only(Notice.GrantedAll.class)).isEmpty();
+    }
 }

@@ -91,8 +91,8 @@ class ValidationTest {
 
     @Test
     void everyLimitIsKeptAndNamed() {
-        Story small =
-                new Story(new Settings(1, 10, 5, 5, 30, 100, 4096, 3, 2, 4, 2, 2, 1, 128, 0, 64)).open("alice", "bob");
+        Story small = new Story(new Settings(1, 10, 5, 5, 30, 100, 4096, 3, 2, 4, 2, 2, 1, 128, 0, 64, 1000))
+                .open("alice", "bob");
 
         small.open("carol");
         assertThat(small.refusal().reason()).isEqualTo(Reason.LIMIT_EXCEEDED);
@@ -118,7 +118,7 @@ class ValidationTest {
 
     @Test
     void waitersAreLimitedPerSessionAndPerVolume() {
-        Story small = new Story(new Settings(1, 10, 5, 5, 30, 100, 4096, 100, 2, 100, 3, 10, 10, 128, 0, 64))
+        Story small = new Story(new Settings(1, 10, 5, 5, 30, 100, 4096, 100, 2, 100, 3, 10, 10, 128, 0, 64, 1000))
                 .open("alice", "bob", "carol");
         small.attempt("alice", Mode.EX, 0, 10);
         small.ask("bob", Mode.PR, 0, 10, 50, false);
@@ -136,13 +136,41 @@ class ValidationTest {
     }
 
     @Test
+    void locksAndWaitersOfAllVolumesAreLimitedTogether() {
+        Story small = new Story(Settings.defaults().withMaxLocks(4)).open("alice", "bob");
+        long lock = small.hold("alice", Mode.EX, 0, 10);
+        small.askOn("w", "alice", Mode.EX, 0, 10, 0, false);
+        small.ask("bob", Mode.EX, 0, 10);
+        small.look();
+
+        small.askAll("bob", part("x", Mode.EX), part("y", Mode.EX));
+        assertThat(small.refusal().reason()).isEqualTo(Reason.LIMIT_EXCEEDED);
+        assertThat(small.refusal().message())
+                .isEqualTo("there are 3 locks and waiting requests on all volumes; the most allowed is 4");
+        small.look();
+        small.split("alice", lock, 5);
+        assertThat(small.refusals()).isEmpty();
+        small.split("alice", lock, 2);
+        assertThat(small.refusal().reason()).isEqualTo(Reason.LIMIT_EXCEEDED);
+        small.look();
+        small.release("alice", lock);
+        small.askOn("x", "bob", Mode.EX, 0, 10, 0, false);
+
+        assertThat(small.refusals()).isEmpty();
+    }
+
+    private static Command.Part part(String volume, Mode mode) {
+        return new Command.Part(volume, "uuid-of-" + volume, 0, 10, mode);
+    }
+
+    @Test
     void settingsThatContradictThemselvesAreRefused() {
         Settings defaults = Settings.defaults();
 
         assertThatThrownBy(() -> defaults.withTtl(0, 2, 1)).hasMessageContaining("0 < min <= default <= max");
         assertThatThrownBy(() -> defaults.withTtl(2, 3, 1)).hasMessageContaining("2 / 1 / 3 ns");
         assertThatThrownBy(() -> defaults.withRecall(5, 4)).hasMessageContaining("0 < deadline <= cap");
-        assertThatThrownBy(() -> new Settings(1, 10, 5, 5, 30, 100, 4096, 0, 2, 4, 2, 2, 1, 128, 0, 64))
+        assertThatThrownBy(() -> new Settings(1, 10, 5, 5, 30, 100, 4096, 0, 2, 4, 2, 2, 1, 128, 0, 64, 1000))
                 .hasMessage("max locks per session of 0 must be positive");
     }
 }

@@ -9,6 +9,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
+import io.terminus.lockmgr.lock.Change.VolumeGone;
 import io.terminus.lockmgr.lock.Change.VolumePut;
 import io.terminus.lockmgr.lock.Mode;
 import java.io.IOException;
@@ -70,6 +71,23 @@ class DecisionStoreTest {
 
         assertThat(list(reopened)).containsExactly(VOLUME);
         reopened.abandon();
+    }
+
+    @Test
+    void aVolumeThatIsGoneIsNotRememberedByLogOrSnapshot() throws IOException {
+        DecisionStore store = open("boot-1");
+        decide(store, VOLUME);
+        decide(store, new VolumePut("used-once", "uuid-2", 0));
+        decide(store, new VolumeGone("used-once"));
+        store.abandon();
+
+        DecisionStore fromLog = open("boot-1");
+        assertThat(list(fromLog)).containsExactly(VOLUME);
+        fromLog.close();
+        DecisionStore fromSnapshot = open("boot-1");
+
+        assertThat(list(fromSnapshot)).containsExactly(VOLUME);
+        fromSnapshot.abandon();
     }
 
     @Test

@@ -9,6 +9,7 @@ import io.terminus.lockmgr.lock.Change.LockPut;
 import io.terminus.lockmgr.lock.Change.SessionClosed;
 import io.terminus.lockmgr.lock.Change.SessionOpened;
 import io.terminus.lockmgr.lock.Change.ValuePut;
+import io.terminus.lockmgr.lock.Change.VolumeGone;
 import io.terminus.lockmgr.lock.Change.VolumePut;
 import io.terminus.lockmgr.lock.Mode;
 import java.io.IOException;
@@ -176,6 +177,8 @@ class StoreCrashTest {
                 using = true;
                 decide(new SessionOpened("s1", "a", TTL_NANOS));
                 decide(new VolumePut("vol", "uuid", 0));
+                decide(new VolumePut("used-once", "uuid", 0));
+                decide(new VolumeGone("used-once"));
                 decide(lock(1), lock(2));
                 value(1);
                 for (long id = 3; id < 9; id++) {
@@ -394,6 +397,7 @@ class StoreCrashTest {
             case SessionOpened s -> into.put("session " + s.sessionId(), s.toString());
             case SessionClosed s -> into.remove("session " + s.sessionId());
             case VolumePut v -> into.put("volume " + v.volume(), v.toString());
+            case VolumeGone v -> into.remove("volume " + v.volume());
             case LockPut l -> into.put("lock " + l.lockId(), l.toString());
             case LockGone l -> into.remove("lock " + l.lockId());
             case ValuePut v -> into.put("value " + v.volume(), v.version() + " " + Arrays.toString(v.value()));
