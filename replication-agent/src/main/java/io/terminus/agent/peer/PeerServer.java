@@ -186,6 +186,7 @@ public final class PeerServer implements AutoCloseable {
                     .setReceived(p.received())
                     .setDurable(p.durable())
                     .setApplied(p.applied())
+                    .setJournalBytes(v.journalBytes())
                     .build()
                     .toByteArray()));
             in.onProgress(this::progressMade); // no ACK overtakes the answer

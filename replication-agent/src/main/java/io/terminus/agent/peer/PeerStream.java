@@ -128,12 +128,18 @@ final class PeerStream implements PeerNetwork.Stream {
         tellNews(s);
         while (moreToSend() && s.queuedBytes() == 0) {
             long from = cursor.sentTo();
-            long to = Math.min(Math.min(journal.end(), from + RUN_BYTES), journal.segmentEnd(from));
+            long to = Math.min(
+                    Math.min(Math.min(journal.end(), from + RUN_BYTES), journal.segmentEnd(from)),
+                    cursor.sendLimit());
+            if (to <= from) {
+                break; // what was told meanwhile left no room
+            }
             cursor.beforeSend();
             if (!sendRun(s, journal, from, to)) {
                 return;
             }
             cursor.sent(to);
+            sendOneCopy(s); // where records never cease, copies would never go otherwise
         }
         sendCopies(s);
         long now = System.nanoTime();
@@ -157,14 +163,21 @@ final class PeerStream implements PeerNetwork.Stream {
         }
     }
 
-    /** Only when no record can go out: copies give way. */
+    /** Else only when no record can go out: copies give way. */
     private void sendCopies(DuplexSocket s) {
         while (ready && !moreToSend() && s.queuedBytes() == 0) {
-            CopyItem item = cursor.copyToSend();
-            if (item == null) {
+            if (!sendOneCopy(s)) {
                 return;
             }
-            ByteBuffer bytes = item.bytes() == null ? ByteBuffer.allocate(0) : item.bytes();
+        }
+    }
+
+    private boolean sendOneCopy(DuplexSocket s) {
+        CopyItem item = s.queuedBytes() == 0 ? cursor.copyToSend() : null;
+        if (item == null) {
+            return false;
+        }
+        ByteBuffer bytes = item.bytes() == null ? ByteBuffer.allocate(0) : item.bytes();
             Frame.COPY.beginHead(copyHead, Frame.COPY_LEAST_BYTES, bytes.remaining());
             copyHead.putLong(item.sequence())
                     .putLong(item.position())
@@ -173,15 +186,18 @@ final class PeerStream implements PeerNetwork.Stream {
                     .putLong(cursor.committed())
                     .putInt(item.kind().code())
                     .putInt(0);
-            if (s.send(Frame.seal(copyHead, bytes), bytes.duplicate()) == Sent.CLOSED) {
-                return;
-            }
-            cursor.copySent(item);
+        if (s.send(Frame.seal(copyHead, bytes), bytes.duplicate()) == Sent.CLOSED) {
+            return false;
         }
+        cursor.copySent(item);
+        return true;
     }
 
     private boolean moreToSend() {
-        return ready && cursor.sentTo() < cursor.journal().end() && cursor.sentTo() - cursor.received() < WINDOW_BYTES;
+        return ready
+                && cursor.sentTo() < cursor.journal().end()
+                && cursor.sentTo() - cursor.received() < WINDOW_BYTES
+                && cursor.sentTo() < cursor.sendLimit();
     }
 
     /** While the socket holds bytes back its owner goes on, once it has drained them: nobody waits for that here. */
@@ -319,7 +335,8 @@ final class PeerStream implements PeerNetwork.Stream {
             toldConfig = 0;
             toldFloor = 0;
             refusedForLong = false;
-            cursor.accepted(a.getIncarnation(), a.getReceived(), a.getDurable(), a.getApplied());
+            cursor.accepted(
+                    a.getIncarnation(), a.getReceived(), a.getDurable(), a.getApplied(), a.getJournalBytes());
             LOG.info("{}: streaming from position {}", name, a.getReceived());
             ready = true;
             progressed = false;

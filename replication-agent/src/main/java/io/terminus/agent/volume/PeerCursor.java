@@ -46,7 +46,8 @@ public final class PeerCursor {
     private volatile Runnable pump = () -> {};
     private volatile long copiesWritten;
     private volatile long copiesDurable;
-    private long horizonTold;
+    private volatile long horizonTold;
+    private volatile long aheadBytes;
 
     PeerCursor(Writer writer, Address address, long nowNanos) {
         this.writer = writer;
@@ -79,13 +80,19 @@ public final class PeerCursor {
         return made;
     }
 
-    /** The peer took the greeting and holds everything before {@code at}: what follows is sent from there. */
-    public void accepted(String peerIncarnation, long at, long durableThere, long appliedThere) {
+    /**
+     * The peer took the greeting and holds everything before {@code at}: what follows is sent from there.
+     *
+     * @param journalBytesThere what its journal may hold
+     */
+    public void accepted(
+            String peerIncarnation, long at, long durableThere, long appliedThere, long journalBytesThere) {
         RebuildPlan planned = plan;
         plan = null;
         copiesWritten = 0;
         copiesDurable = 0;
         horizonTold = appliedThere;
+        aheadBytes = Math.max(journalBytesThere / 4, writer.config().segmentBytes());
         marks = writer.streamBegins(this, planned, at, durableThere);
         incarnation = peerIncarnation;
         sentTo = at;
@@ -146,6 +153,17 @@ public final class PeerCursor {
             return next;
         }
         return received > horizonTold ? new CopyItem(0, CopyItem.Kind.HORIZON, received, 0, 0, null) : null;
+    }
+
+    /**
+     * Journal bytes may be sent up to here. While a copy is under way the peer applies nothing behind the newest position
+     * it was told, and its journal must hold what comes behind that: full, it would read no further, and so never hear of
+     * the next position. A quarter of it may lie behind its checkpoint; another one, or at least a segment, because no record
+     * is longer, is for this.
+     */
+    public long sendLimit() {
+        Copier c = copier;
+        return c == null || c.done() ? Long.MAX_VALUE : horizonTold + aheadBytes;
     }
 
     /** That item is with the socket. */

@@ -137,7 +137,9 @@ final class PeerMarks {
     }
 
     synchronized long markedBytes() {
-        return sizeBytes - Math.min(wholeFrom, sizeBytes) + markedBlocks * ExtentMap.BLOCK_BYTES;
+        // What is marked as a whole may have marks of its own, too.
+        long whole = sizeBytes - Math.min(wholeFrom, sizeBytes);
+        return Math.min(sizeBytes, whole + markedBlocks * ExtentMap.BLOCK_BYTES);
     }
 
     /** Is this replica fed by a stream from here, so that only what the stream cannot have needs marking? */

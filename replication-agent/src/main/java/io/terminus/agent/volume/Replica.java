@@ -122,6 +122,10 @@ final class Replica implements AutoCloseable {
     private volatile long copiesWritten;
     private volatile long copiesDurable;
     private long copiesUnsyncedBytes;
+
+    /** The applier's: what is compared with digests is read into it. */
+    private @Nullable ByteBuffer comparing;
+
     private long copyWrittenAtNanos;
 
     private final long checkpointBytes;
@@ -701,8 +705,12 @@ final class Replica implements AutoCloseable {
     private void compare(CopyItem copy) throws IOException {
         ByteBuffer digests = copy.bytes();
         if (digests != null) {
-            ByteBuffer here = ByteBuffer.allocateDirect((int) copy.length());
-            image.read(copy.offset(), here);
+            ByteBuffer here = comparing;
+            if (here == null) {
+                here = ByteBuffer.allocateDirect(CopyItem.MAX_DATA_BYTES);
+                comparing = here;
+            }
+            image.read(copy.offset(), here.clear().limit((int) copy.length()));
             long blocks = BlockDigests.differing(digests, BlockDigests.of(here.flip()));
             if (blocks != 0) {
                 observer.compared(copy.sequence(), blocks);

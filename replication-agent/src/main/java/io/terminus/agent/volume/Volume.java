@@ -426,6 +426,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return configVersion > 0;
     }
 
+    /** Bytes that the journal here may hold. */
+    public long journalBytes() {
+        return replica.budgetBytes();
+    }
+
     public Path imagePath() {
         return replica.imagePath();
     }

@@ -5,10 +5,12 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.TermStart;
+import io.terminus.agent.volume.CopyItem;
 import io.terminus.agent.volume.PeerCursor.Greeting;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -67,7 +69,7 @@ class FrameTest {
 
     @Test
     void fixedFramesHaveTheirLength() {
-        for (Frame frame : List.of(Frame.RUN, Frame.STATUS, Frame.ACK)) {
+        for (Frame frame : List.of(Frame.RUN, Frame.STATUS, Frame.ACK, Frame.COMPARED)) {
             for (int length : new int[] {0, 8, 23, 25, 33, 41}) {
                 ByteBuffer b = frame.of(new byte[length]);
 
@@ -79,6 +81,45 @@ class FrameTest {
         assertThatThrownBy(() -> Frame.check(Frame.CONFIG.of(new byte[7]), 0, 7))
                 .isInstanceOf(RefusedException.class)
                 .hasMessageContaining("CONFIG");
+        assertThatThrownBy(() -> Frame.check(Frame.COPY.of(new byte[47]), 0, 47))
+                .isInstanceOf(RefusedException.class)
+                .hasMessageContaining("COPY");
+    }
+
+    @Test
+    void aCopyHasAsManyBytesAsItsKindAndLengthSay() throws RefusedException {
+        assertThat(Messages.copy(copy(1, 5_000, 5_000)).bytes()).isNotNull();
+        assertThat(Messages.copy(copy(2, 1L << 40, 0)).bytes()).isNull();
+        assertThat(Messages.copy(copy(4, 0, 0)).kind()).isEqualTo(CopyItem.Kind.END);
+        assertThat(Messages.copy(copy(5, 5_000, 32)).kind()).isEqualTo(CopyItem.Kind.DIGESTS);
+
+        for (ByteBuffer wrong : List.of(
+                copy(0, 0, 0),
+                copy(6, 0, 0),
+                copy(1, 5_000, 4_999),
+                copy(1, -1, 0),
+                copy(2, 8, 8),
+                copy(5, 5_000, 16),
+                copy(5, 5_000, 48),
+                copy(5, Long.MAX_VALUE, 0),
+                copy(5, Long.MIN_VALUE, 0))) {
+            assertThatThrownBy(() -> Messages.copy(wrong))
+                    .isInstanceOf(RefusedException.class)
+                    .hasMessageContaining("a COPY of kind");
+        }
+    }
+
+    private static ByteBuffer copy(int kind, long length, int bytes) {
+        return ByteBuffer.allocate(Frame.COPY_LEAST_BYTES + bytes)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(1)
+                .putLong(2)
+                .putLong(0)
+                .putLong(length)
+                .putLong(3)
+                .putInt(kind)
+                .putInt(0)
+                .rewind();
     }
 
     @Test
