@@ -129,8 +129,7 @@ final class PeerStream implements PeerNetwork.Stream {
         while (moreToSend() && s.queuedBytes() == 0) {
             long from = cursor.sentTo();
             long to = Math.min(
-                    Math.min(Math.min(journal.end(), from + RUN_BYTES), journal.segmentEnd(from)),
-                    cursor.sendLimit());
+                    Math.min(Math.min(journal.end(), from + RUN_BYTES), journal.segmentEnd(from)), cursor.sendLimit());
             if (to <= from) {
                 break; // what was told meanwhile left no room
             }
@@ -178,14 +177,14 @@ final class PeerStream implements PeerNetwork.Stream {
             return false;
         }
         ByteBuffer bytes = item.bytes() == null ? ByteBuffer.allocate(0) : item.bytes();
-            Frame.COPY.beginHead(copyHead, Frame.COPY_LEAST_BYTES, bytes.remaining());
-            copyHead.putLong(item.sequence())
-                    .putLong(item.position())
-                    .putLong(item.offset())
-                    .putLong(item.length())
-                    .putLong(cursor.committed())
-                    .putInt(item.kind().code())
-                    .putInt(0);
+        Frame.COPY.beginHead(copyHead, Frame.COPY_LEAST_BYTES, bytes.remaining());
+        copyHead.putLong(item.sequence())
+                .putLong(item.position())
+                .putLong(item.offset())
+                .putLong(item.length())
+                .putLong(cursor.committed())
+                .putInt(item.kind().code())
+                .putInt(0);
         if (s.send(Frame.seal(copyHead, bytes), bytes.duplicate()) == Sent.CLOSED) {
             return false;
         }
@@ -335,8 +334,7 @@ final class PeerStream implements PeerNetwork.Stream {
             toldConfig = 0;
             toldFloor = 0;
             refusedForLong = false;
-            cursor.accepted(
-                    a.getIncarnation(), a.getReceived(), a.getDurable(), a.getApplied(), a.getJournalBytes());
+            cursor.accepted(a.getIncarnation(), a.getReceived(), a.getDurable(), a.getApplied(), a.getJournalBytes());
             LOG.info("{}: streaming from position {}", name, a.getReceived());
             ready = true;
             progressed = false;
