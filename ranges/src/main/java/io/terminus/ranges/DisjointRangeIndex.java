@@ -26,19 +26,6 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         boolean visit(long start, long end, V value);
     }
 
-    // A range that the last search found free, as {@link #path} still leads to it: an insert mostly follows the
-    // question
-    // whether it may be made, and need not go the same way again.
-
-    private long freeStart;
-    private long freeEnd;
-    /** The leaf where such a range belongs; NONE if nothing is known. */
-    private int freeLeaf = NONE;
-    /** Where the leaf's places end, and which child's separator says so. */
-    private long freeBound;
-
-    private int freeBoundAt;
-
     public DisjointRangeIndex() {
         super(false);
     }
@@ -54,27 +41,48 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         Objects.requireNonNull(value);
         begin();
         while (true) {
-            if (!isKnownFree(start, end)) {
-                V inTheWay = search(start, end);
-                if (inTheWay != null) {
-                    return inTheWay;
+            int leaf = root;
+            // Where the leaf's places end, and which child's separator says so.
+            long bound = NOTHING;
+            int boundAt = NONE;
+            for (int level = height; level > 0; level--) {
+                long[] block = inners.longs(leaf);
+                int base = inners.base(leaf);
+                int child = childFor(block, base, start);
+                int step = leaf << FANOUT_SHIFT | child;
+                path[level] = step;
+                long next = block[separatorAt(base, child + 1)];
+                if (next != NOTHING) {
+                    bound = next;
+                    boundAt = step;
+                }
+                leaf = (int) block[childAt(base, child)];
+            }
+            long[] block = leaves.longs(leaf);
+            int base = leaves.base(leaf);
+            if (overlapsAny(block, base, start, end)) {
+                return value(leaf, lowest(block, base, overlapping(block, base, start, end)));
+            }
+            if (end > bound) {
+                int next = next(block, base);
+                long[] nextBlock = leaves.longs(next);
+                int nextBase = leaves.base(next);
+                int slot = lowest(nextBlock, nextBase, nextBlock[nextBase + USED]);
+                if (nextBlock[nextBase + STARTS + slot] < end) {
+                    return value(next, slot);
                 }
             }
-            long[] block = leaves.longs(freeLeaf);
-            int base = leaves.base(freeLeaf);
             if (block[base + USED] == FULL) {
-                makeRoom(freeLeaf, start, 0);
-                freeLeaf = NONE;
+                makeRoom(leaf, start, 0);
                 continue;
             }
-            if (end > freeBound) {
-                int inner = freeBoundAt >>> FANOUT_SHIFT;
-                inners.longs(inner)[separatorAt(inners.base(inner), (freeBoundAt & FANOUT - 1) + 1)] = end;
+            if (end > bound) {
+                int inner = boundAt >>> FANOUT_SHIFT;
+                inners.longs(inner)[separatorAt(inners.base(inner), (boundAt & FANOUT - 1) + 1)] = end;
             }
-            put(freeLeaf, block, base, start, end, value);
+            put(leaf, block, base, start, end, value);
             size++;
             changes++;
-            freeLeaf = NONE;
             return null;
         }
     }
@@ -84,7 +92,6 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
         if (start < 0 || start == NOTHING || size == 0) {
             return null;
         }
-        freeLeaf = NONE;
         int leaf = root;
         for (int level = height; level > 0; level--) {
             long[] block = inners.longs(leaf);
@@ -130,7 +137,6 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
             throw new IllegalArgumentException("range [" + newStart + ", " + newEnd
                     + ") breaks the rule that it be part of [" + start + ", " + end + "), which it is to replace");
         }
-        freeLeaf = NONE;
         block[base + STARTS + slot] = newStart;
         block[base + ENDS + slot] = newEnd;
         changes++;
@@ -154,7 +160,31 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
      */
     public @Nullable V firstOverlapping(long start, long end) {
         checkRange(start, end);
-        return size == 0 ? null : search(start, end);
+        if (size == 0) {
+            return null;
+        }
+        int leaf = root;
+        long bound = NOTHING;
+        for (int level = height; level > 0; level--) {
+            long[] block = inners.longs(leaf);
+            int base = inners.base(leaf);
+            int child = childFor(block, base, start);
+            bound = Math.min(bound, block[separatorAt(base, child + 1)]);
+            leaf = (int) block[childAt(base, child)];
+        }
+        long[] block = leaves.longs(leaf);
+        int base = leaves.base(leaf);
+        if (overlapsAny(block, base, start, end)) {
+            return value(leaf, lowest(block, base, overlapping(block, base, start, end)));
+        }
+        if (end <= bound) {
+            return null;
+        }
+        int next = next(block, base);
+        block = leaves.longs(next);
+        base = leaves.base(next);
+        int slot = lowest(block, base, block[base + USED]);
+        return block[base + STARTS + slot] < end ? value(next, slot) : null;
     }
 
     public boolean overlapsAny(long start, long end) {
@@ -241,52 +271,6 @@ public final class DisjointRangeIndex<V> extends RangeTree<V> {
             greatest = Math.max(greatest, block[base + ENDS + Long.numberOfTrailingZeros(slots)]);
         }
         return Math.min(end, greatest);
-    }
-
-    private boolean isKnownFree(long start, long end) {
-        return freeLeaf != NONE && freeStart == start && freeEnd == end;
-    }
-
-    /**
-     * The value of the first range that overlaps [start, end), else null; then what was learned on the way is kept, until the
-     * next search or change, for an insert of that very range.
-     */
-    private @Nullable V search(long start, long end) {
-        freeLeaf = NONE;
-        int leaf = root;
-        long bound = NOTHING;
-        for (int level = height; level > 0; level--) {
-            long[] block = inners.longs(leaf);
-            int base = inners.base(leaf);
-            int child = childFor(block, base, start);
-            int step = leaf << FANOUT_SHIFT | child;
-            path[level] = step;
-            long next = block[separatorAt(base, child + 1)];
-            if (next != NOTHING) {
-                bound = next;
-                freeBoundAt = step;
-            }
-            leaf = (int) block[childAt(base, child)];
-        }
-        long[] block = leaves.longs(leaf);
-        int base = leaves.base(leaf);
-        if (overlapsAny(block, base, start, end)) {
-            return value(leaf, lowest(block, base, overlapping(block, base, start, end)));
-        }
-        if (end > bound) {
-            int next = next(block, base);
-            long[] nextBlock = leaves.longs(next);
-            int nextBase = leaves.base(next);
-            int slot = lowest(nextBlock, nextBase, nextBlock[nextBase + USED]);
-            if (nextBlock[nextBase + STARTS + slot] < end) {
-                return value(next, slot);
-            }
-        }
-        freeLeaf = leaf;
-        freeBound = bound;
-        freeStart = start;
-        freeEnd = end;
-        return null;
     }
 
     private static int childFor(long[] block, int base, long start) {

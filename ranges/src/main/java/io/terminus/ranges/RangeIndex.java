@@ -27,9 +27,6 @@ public final class RangeIndex<V> extends RangeTree<V> {
         boolean visit(long start, long end, long id, V value);
     }
 
-    /** As many leaves as the processor has loads for that are under way, at nine lines or so a leaf. */
-    private static final int FETCHED_AHEAD = 8;
-
     public RangeIndex() {
         super(true);
     }
@@ -325,43 +322,24 @@ public final class RangeIndex<V> extends RangeTree<V> {
         }
     }
 
-    /**
-     * Visits what is below a node. The leaves of a large index are not in the cache, and which of them are wanted is known
-     * before any is there: so they are fetched some way ahead of the visit, and their loads do not wait for each other.
-     */
     private boolean visit(int level, int node, long start, long end, Visitor<? super V> visitor) {
         if (level == 0) {
             return visitLeaf(node, start, end, visitor);
         }
         long[] block = inners.longs(node);
         int base = inners.base(node);
-        // At least one child begins below the end, or its parent would not have led here.
-        long wanted = endingBehind(block, base, start) & -1L >>> FANOUT - separatorsBelow(block, base, end);
-        long toFetch = level == 1 ? wanted & wanted - 1 : 0;
-        for (int ahead = 0; wanted != 0; wanted &= wanted - 1) {
-            for (; toFetch != 0 && ahead < FETCHED_AHEAD; ahead++) {
-                fetch((int) block[childAt(base, Long.numberOfTrailingZeros(toFetch))]);
-                toFetch &= toFetch - 1;
-            }
-            ahead--;
-            if (!visit(
-                    level - 1, (int) block[childAt(base, Long.numberOfTrailingZeros(wanted))], start, end, visitor)) {
+        int count = separatorsBelow(block, base, end);
+        for (int child = 0; child < count; child++) {
+            if (block[base + GREATEST_ENDS + child] > start
+                    && !visit(level - 1, (int) block[childAt(base, child)], start, end, visitor)) {
                 return false;
             }
         }
         return true;
     }
 
-    /** The children of an inner block below which something ends behind a place, as bits; for what is no child, anything. */
-    private static long endingBehind(long[] block, int base, long place) {
-        long found = 0;
-        for (int child = 0; child < FANOUT; child++) {
-            found |= place - block[base + GREATEST_ENDS + child] >> 63 & BITS[child];
-        }
-        return found;
-    }
-
     private boolean visitLeaf(int leaf, long start, long end, Visitor<? super V> visitor) {
+        fetchValues(leaf);
         int before = changes;
         long[] block = leaves.longs(leaf);
         int base = leaves.base(leaf);

@@ -15,8 +15,8 @@ import org.jspecify.annotations.Nullable;
  *   1      next leaf &lt;&lt; 32 | previous leaf, each -1 if none
  *   2-33   starts, by slot; {@link #NOTHING} where there is no entry
  *   34-65  ends, by slot; 0 where there is no entry
- *   66-69  order: byte i is the slot of entry i in the order of (start, id)
- *   70-101 ids, by slot
+ *   66-97  ids, by slot
+ *   98-101 order: byte i is the slot of entry i in the order of (start, id)
  * </pre>
  *
  * and {@value #LEAF} slots of references, the values. An entry stays in its slot while its neighbours come and go: shifting
@@ -56,11 +56,14 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
     static final int LINKS = 1;
     static final int STARTS = 2;
     static final int ENDS = STARTS + LEAF;
-    static final int ORDER = ENDS + LEAF;
-    static final int IDS = ORDER + LEAF / 8;
+    static final int IDS = ENDS + LEAF;
+    static final int ORDER = IDS + LEAF;
 
-    private static final int DISJOINT_LEAF_LONGS = ORDER;
-    private static final int LEAF_LONGS = IDS + LEAF;
+    /** Bit by slot. */
+    private static final long[] BITS =
+            LongStream.range(0, LEAF).map(slot -> 1L << slot).toArray();
+
+    private static final int LEAF_LONGS = ORDER + LEAF / 8;
 
     static final int FANOUT_SHIFT = 6;
     static final int FANOUT = 1 << FANOUT_SHIFT;
@@ -70,13 +73,6 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
     static final int GREATEST_ENDS = 130;
     static final int SEPARATOR_IDS = 194;
     private static final int INNER_LONGS = 258;
-
-    /** Bit by slot, or by child. */
-    static final long[] BITS =
-            LongStream.range(0, Long.SIZE).map(place -> 1L << place).toArray();
-
-    /** Longs in a line of the processor's cache; where a line begins in an array is not known. */
-    private static final int LINE = 8;
 
     private static final int LEAST_ENTRIES = 12;
     private static final int MERGED_ENTRIES = 26;
@@ -105,9 +101,6 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
     /** Counts changes, so that a visitor that makes one is found out. */
     int changes;
 
-    /** Means nothing; see {@link #fetch}. Not private, so that it stays. */
-    long fetched;
-
     /**
      * The way from the root to the leaf where something is being changed: at each level above the leaves the inner block and
      * the child taken, {@code inner * FANOUT + child}. Only changes use it: searches may be nested.
@@ -128,8 +121,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
 
     /** Bytes of heap that the index takes, its slack included and the values themselves not, if a reference takes four. */
     public final long heapBytes() {
-        int itself = overlapping ? 56 : 88;
-        return root == NONE ? itself : itself + 2 * 48 + 16 + 4 * MOST_LEVELS + leaves.heapBytes() + inners.heapBytes();
+        return root == NONE ? 48 : 48 + 2 * 48 + 16 + 4 * MOST_LEVELS + leaves.heapBytes() + inners.heapBytes();
     }
 
     static void checkRange(long start, long end) {
@@ -188,7 +180,7 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
     /** Makes an empty root leaf if there is none. */
     final void begin() {
         if (root == NONE) {
-            leaves = new Blocks(overlapping ? LEAF_LONGS : DISJOINT_LEAF_LONGS, LEAF);
+            leaves = new Blocks(overlapping ? LEAF_LONGS : IDS, LEAF);
             inners = new Blocks(overlapping ? INNER_LONGS : GREATEST_ENDS, 0);
             path = new int[MOST_LEVELS];
             root = newLeaf(NONE, NONE);
@@ -235,21 +227,6 @@ abstract sealed class RangeTree<V> permits DisjointRangeIndex, RangeIndex {
             throw new IllegalStateException("slot " + slot + " of leaf " + leaf + " has no value");
         }
         return (V) value;
-    }
-
-    /**
-     * Has what a walk needs of a leaf loaded, without waiting for it: so the lines of many leaves are on their way together.
-     * Loads that nobody looks at would be left out by the compiler, hence {@link #fetched}.
-     */
-    final void fetch(int leaf) {
-        long[] block = leaves.longs(leaf);
-        int base = leaves.base(leaf);
-        long lines = block[base + ORDER];
-        for (int at = base; at < base + ORDER; at += LINE) {
-            lines |= block[at];
-        }
-        fetched = lines;
-        fetchValues(leaf);
     }
 
     /**

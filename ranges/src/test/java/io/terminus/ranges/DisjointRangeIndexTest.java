@@ -177,7 +177,7 @@ class DisjointRangeIndexTest {
     }
 
     @Test
-    void whatWasFreeWhenAskedIsLookedAtAgainAfterAChange() {
+    void anAnswerThatARangeIsFreeHoldsNoLongerThanUntilTheNextChange() {
         index.insertIfFree(0, 100, "cut");
         index.resize(0, 0, 10);
         assertThat(index.firstOverlapping(10, 20)).isNull();
@@ -193,9 +193,9 @@ class DisjointRangeIndexTest {
         assertThat(found(0, 100)).containsExactly("between", "in time");
     }
 
-    /** The leaf that a question found may be split, merged or gone when the range is taken. */
+    /** Between the question and the insert other ranges go, and with them leaves. */
     @Test
-    void aRangeFoundFreeIsTakenWhateverTheTreeBecameSince() {
+    void whatWasFreeWhenAskedIsTakenAfterOthersWent() {
         Seeds.forEach(20, random -> {
             List<Long> held = new ArrayList<>();
             for (int step = 0; step < 20_000; step++) {

@@ -35,10 +35,8 @@ import jdk.jfr.consumer.RecordingFile;
  *
  * <p>A conflict check is whatever is done only because another range might be in the way: every question to an index, the
  * way down to the leaf included, and within an insert the comparing of ranges. The rest of an insert or a removal is upkeep:
- * what it would cost to find the place of an entry in an index that checks nothing. (When an index has answered that a
- * range is free, taking that range begins where the answer was found; the way there counts as check.) What neither is, the
- * lock rules, sessions and notices, is other lock work. Checks and upkeep are given side by side, so that nothing hides in
- * the line between them.
+ * what it would cost to find the place of an entry in an index that checks nothing. What neither is, the lock rules, sessions
+ * and notices, is other lock work. Checks and upkeep are given side by side, so that nothing hides in the line between them.
  */
 final class ConflictProfile {
 
