@@ -177,6 +177,49 @@ class DisjointRangeIndexTest {
     }
 
     @Test
+    void anAnswerThatARangeIsFreeHoldsNoLongerThanUntilTheNextChange() {
+        index.insertIfFree(0, 100, "cut");
+        index.resize(0, 0, 10);
+        assertThat(index.firstOverlapping(10, 20)).isNull();
+        index.insertIfFree(15, 16, "between");
+        assertThat(index.insertIfFree(10, 20, "late")).isEqualTo("between");
+
+        assertThat(index.firstOverlapping(20, 30)).isNull();
+        index.remove(0);
+        assertThat(index.insertIfFree(20, 30, "in time")).isNull();
+        assertThat(index.insertIfFree(20, 30, "twice")).isEqualTo("in time");
+
+        index.checkInvariants();
+        assertThat(found(0, 100)).containsExactly("between", "in time");
+    }
+
+    /** Between the question and the insert other ranges go, and with them leaves. */
+    @Test
+    void whatWasFreeWhenAskedIsTakenAfterOthersWent() {
+        Seeds.forEach(20, random -> {
+            List<Long> held = new ArrayList<>();
+            for (int step = 0; step < 20_000; step++) {
+                long start = random.nextInt(4_000) * 10L;
+                boolean free = index.firstOverlapping(start, start + 10) == null;
+                assertThat(free).isEqualTo(index.get(start) == null);
+                for (int i = random.nextInt(step % 2_000 < 1_000 ? 2 : 4); i > 0 && !held.isEmpty(); i--) {
+                    long removed = held.removeLast();
+                    free |= removed == start;
+                    assertThat(index.remove(removed)).isNotNull();
+                }
+                assertThat(index.insertIfFree(start, start + 10, "range " + start) == null)
+                        .isEqualTo(free);
+                if (free) {
+                    held.add(random.nextInt(held.size() + 1), start);
+                }
+            }
+            index.checkInvariants();
+            assertThat(index.size()).isEqualTo(held.size());
+            held.forEach(index::remove);
+        });
+    }
+
+    @Test
     void itAgreesWithAPlainList() {
         Seeds.forEach(300, DisjointRangeIndexTest::compareWithList);
     }
@@ -282,6 +325,9 @@ class DisjointRangeIndexTest {
             if (list.isEmpty() || random.nextInt(mostEntries) >= list.size()) {
                 Entry entry = anyEntry(random, space, list);
                 Entry inTheWay = first(list, entry.start, entry.end);
+                if (random.nextBoolean()) {
+                    assertThat(tested.firstOverlapping(entry.start, entry.end)).isEqualTo(inTheWay);
+                }
                 assertThat(tested.insertIfFree(entry.start, entry.end, entry)).isEqualTo(inTheWay);
                 if (inTheWay == null) {
                     list.add(entry);

@@ -8,14 +8,17 @@ import io.terminus.ranges.RangeIndex;
 import java.lang.management.ManagementFactory;
 import java.lang.ref.Reference;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
 
 /** {@code terminus bench index}: the overlap index beside a sorted map, the textbook's tree, and a mere set of starts. */
 @Command(
@@ -23,17 +26,43 @@ import picocli.CommandLine.Command;
         description = "The overlap index beside other ways to find overlaps, in one process, in turns.")
 public final class IndexBench extends BenchCommand {
 
+    enum Part {
+        EXCLUSIVE,
+        READERS,
+        WAITERS,
+        MEMORY,
+        GROWTH,
+        PROFILE
+    }
+
     private static final int MILLION = 1_000_000;
     private static final int SMALL = 1_000;
 
+    @Option(
+            names = "--only",
+            split = ",",
+            paramLabel = "PART",
+            description = "Only these of ${COMPLETION-CANDIDATES}, in any case.")
+    private Set<Part> only = EnumSet.allOf(Part.class);
+
     @Override
     protected void measure(Report report) throws Exception {
-        exclusive(report);
-        readers(report);
-        waiters(report);
-        memory(report);
-        growth(report);
-        new ConflictProfile(quick() ? 3 : 10).measure(report);
+        for (Part part : Part.values()) {
+            if (only.contains(part)) {
+                measure(part, report);
+            }
+        }
+    }
+
+    private void measure(Part part, Report report) throws Exception {
+        switch (part) {
+            case EXCLUSIVE -> exclusive(report);
+            case READERS -> readers(report);
+            case WAITERS -> waiters(report);
+            case MEMORY -> memory(report);
+            case GROWTH -> growth(report);
+            case PROFILE -> new ConflictProfile(quick() ? 3 : 10).measure(report);
+        }
     }
 
     private int rounds() {
