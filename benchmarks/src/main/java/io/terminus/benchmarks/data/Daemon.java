@@ -4,13 +4,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 
 /** A server this benchmark has started. Its output is in a file. */
 final class Daemon {
 
     private static final int LAST_LINES = 6;
-    private static final int STOP_SECONDS = 20;
 
     private final String name;
     private final Process process;
@@ -45,13 +43,5 @@ final class Daemon {
     /** {@code kill -9}. Returns when it is gone. */
     void kill() throws InterruptedException {
         process.destroyForcibly().waitFor();
-    }
-
-    /** Asks it to end; one that does not is killed. */
-    void stop() throws InterruptedException {
-        process.destroy();
-        if (!process.waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
-            kill();
-        }
     }
 }

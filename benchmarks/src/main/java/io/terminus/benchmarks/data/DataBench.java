@@ -86,6 +86,14 @@ public final class DataBench extends BenchCommand {
     private Front front = Front.TCP;
 
     @Option(
+            names = "--quorum-link",
+            defaultValue = "tcp",
+            paramLabel = "KIND",
+            description = "How quorum reaches its second copy: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}, as ours"
+                    + " does; by a unix socket no second machine could be reached).")
+    private Front quorumLink = Front.TCP;
+
+    @Option(
             names = "--dir",
             paramLabel = "DIR",
             description = "Where images and journals are, a few GiB, while they are measured (default: under target).")
@@ -116,8 +124,9 @@ public final class DataBench extends BenchCommand {
             if (only.equals(EnumSet.allOf(Part.class))) {
                 notMeasured(report);
             }
-            report.note("Clients come by " + front.name().toLowerCase(Locale.ROOT) + " on this machine. Link between the two"
-                    + " copies: TCP on this machine, ours and quorum's. TCP congestion control: " + congestionControl()
+            report.note("Clients come by " + front.name().toLowerCase(Locale.ROOT) + " on this machine. Between the two"
+                    + " copies: ours by tcp, quorum by "
+                    + quorumLink.name().toLowerCase(Locale.ROOT) + ". TCP congestion control: " + congestionControl()
                     + ". Ours with the heap and the settings of 'terminus up', all on one disk with the others; "
                     + rounds + " rounds of " + seconds + " s a turn" + (quick() ? "." : ", behind one that is not counted."));
             report.listing("Exact commands (DIR: " + workshop.directory() + ", HOME: " + home() + ")", workshop.commands());
@@ -230,7 +239,7 @@ public final class DataBench extends BenchCommand {
                                 List.of(a.process(), b.process(), terminus.lockManager())));
             }
             contenders.put(QEMU, Peers.qemuNbd(workshop, front, export, sizeBytes));
-            contenders.put(QUORUM, Peers.quorum(workshop, front, export, sizeBytes));
+            contenders.put(QUORUM, Peers.quorum(workshop, front, quorumLink, export, sizeBytes));
         }
 
         private Terminus.Agent agent(String name) throws IOException {
@@ -257,7 +266,7 @@ public final class DataBench extends BenchCommand {
 
         void stop() throws InterruptedException {
             for (Terminus.Agent agent : agents) {
-                Terminus.stop(agent);
+                Terminus.kill(agent);
             }
         }
 
@@ -285,7 +294,7 @@ public final class DataBench extends BenchCommand {
                     "--iodepth=32");
             for (String name : first.contenders()) {
                 Contender contender = java.util.Objects.requireNonNull(contenders.get(name));
-                Rounds.Window window = turns.window(first, contender, quick() ? 1 : 2);
+                Rounds.Window window = turns.window(first, contender, quick() ? 0.5 : 2);
                 report.figure(first.name() + "." + name, window.result().perSecond(), "IOPS");
             }
         }

@@ -3,7 +3,7 @@ package io.terminus.benchmarks.data;
 import java.nio.file.Path;
 import java.util.List;
 
-/** How clients reach all contenders alike. Links between the two copies are TCP over loopback in any case. */
+/** How a client reaches a server: the benchmark's clients all contenders alike, and quorum its second copy. Ours go to theirs by TCP in any case. */
 enum Front {
     TCP {
         @Override
@@ -19,6 +19,11 @@ enum Front {
         @Override
         String storageDaemon(int port, Path socket) {
             return "addr.type=inet,addr.host=127.0.0.1,addr.port=" + port;
+        }
+
+        @Override
+        String blockdev(int port, Path socket) {
+            return "server.type=inet,server.host=127.0.0.1,server.port=" + port;
         }
     },
     UNIX {
@@ -36,6 +41,11 @@ enum Front {
         String storageDaemon(int port, Path socket) {
             return "addr.type=unix,addr.path=" + socket;
         }
+
+        @Override
+        String blockdev(int port, Path socket) {
+            return "server.type=unix,server.path=" + socket;
+        }
     };
 
     abstract String uri(int port, Path socket, String export);
@@ -43,4 +53,6 @@ enum Front {
     abstract List<String> qemuNbd(int port, Path socket);
 
     abstract String storageDaemon(int port, Path socket);
+
+    abstract String blockdev(int port, Path socket);
 }

@@ -23,7 +23,7 @@ final class IdleVolumes {
 
     static void measure(Report report, Terminus terminus, boolean quick) throws IOException, InterruptedException {
         int volumes = quick ? 20 : 200;
-        int seconds = quick ? 3 : 20;
+        int seconds = quick ? 2 : 20;
         Terminus.Agent agent = terminus.agent("idle");
         Terminus.awaitServing(agent);
         // The first one loads the code that volumes need.
@@ -46,7 +46,7 @@ final class IdleVolumes {
                 Math.max(0, after.cores() - before.cores()) * 1e3 / volumes,
                 "ms CPU/s a volume",
                 Goal.atMost(0.05));
-        Terminus.stop(agent);
+        Terminus.kill(agent);
     }
 
     private static void create(Terminus.Agent agent, String name) throws IOException, InterruptedException {

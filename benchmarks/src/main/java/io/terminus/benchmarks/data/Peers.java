@@ -13,7 +13,6 @@ final class Peers {
     private static final String CONNECTIONS = "8";
     private static final int START_SECONDS = 20;
     private static final int POLL_MILLIS = 20;
-    private static final int TIMEOUT_MILLIS = 5_000;
 
     private Peers() {}
 
@@ -29,16 +28,17 @@ final class Peers {
     }
 
     /**
-     * Two copies: a storage daemon writes each block to an image of its own and to a qemu-nbd over TCP, and answers when both have answered
+     * Two copies: a storage daemon writes each block to an image of its own and to a qemu-nbd, and answers when both have answered
      * (threshold 1: a read is satisfied by one).
      */
-    static Contender quorum(Workshop workshop, Front front, String export, long sizeBytes)
+    static Contender quorum(Workshop workshop, Front front, Front link, String export, long sizeBytes)
             throws IOException, InterruptedException {
         int linkPort = Workshop.freePort();
         String secondExport = export + "-second";
-        Daemon second = start(
-                workshop, "qemu-nbd-second", Front.TCP, linkPort, Path.of("unused"), secondExport, sizeBytes);
-        awaitExport(second, linkPort, secondExport);
+        Path linkSocket = workshop.directory().resolve("link.sock");
+        Daemon second = start(workshop, "qemu-nbd-second", link, linkPort, linkSocket, secondExport, sizeBytes);
+        awaitServing(
+                workshop, new Contender("second", link.uri(linkPort, linkSocket, secondExport), List.of(second)));
         int port = Workshop.freePort();
         Path socket = workshop.directory().resolve("quorum.sock");
         List<String> command = List.of(
@@ -48,8 +48,7 @@ final class Peers {
                 "--blockdev",
                 "driver=raw,node-name=first,file=f0",
                 "--blockdev",
-                "driver=nbd,node-name=n0,server.type=inet,server.host=127.0.0.1,server.port=" + linkPort + ",export="
-                        + secondExport,
+                "driver=nbd,node-name=n0," + link.blockdev(linkPort, linkSocket) + ",export=" + secondExport,
                 "--blockdev",
                 "driver=raw,node-name=second,file=n0",
                 "--blockdev",
@@ -82,13 +81,6 @@ final class Peers {
             file.setLength(sizeBytes);
         }
         return image;
-    }
-
-    private static void awaitExport(Daemon server, int port, String export) throws IOException, InterruptedException {
-        await(server, () -> {
-            NbdClient.open(port, export, TIMEOUT_MILLIS).close();
-            return true;
-        });
     }
 
     private static void awaitServing(Workshop workshop, Contender contender) throws IOException, InterruptedException {

@@ -65,13 +65,14 @@ final class Takeover {
         Terminus.create(writer, volume, SIZE_BYTES, AckLevel.RECEIVED, Failover.AUTOMATIC, 0, standby);
         byte[] block = new byte[BLOCK_BYTES];
         block[0] = 1;
-        LeaseEnd leaseEnd = new LeaseEnd(writer.name());
+        LeaseEnd leaseEnd = new LeaseEnd("agent/" + writer.name());
         LockServiceGrpc.newStub(terminus.lockManagerChannel())
                 .watch(WatchRequest.newBuilder().setVolume(volume).build(), leaseEnd);
         try (NbdClient client = NbdClient.open(writer.nbdPort(), volume, PATIENCE_SECONDS * 1000)) {
             for (int i = 0; i < WRITES_BEFORE; i++) {
                 client.write((long) i * BLOCK_BYTES, block);
             }
+            report.progress("failover %d: kill -9 of the writer, pid %d", round, writer.process().pid());
             long killed = System.nanoTime();
             writer.process().kill();
             long acknowledged = firstAcknowledged(standby, volume, block, killed);
@@ -81,9 +82,8 @@ final class Takeover {
             report.progress(
                     "failover %d: %.3f s in all, %.3f s beyond the lease", round, inAll.getLast(), beyond);
         }
-        writer.channel().shutdownNow();
-        standby.channel().shutdownNow();
-        standby.process().kill();
+        Terminus.kill(writer);
+        Terminus.kill(standby);
     }
 
     private static long firstAcknowledged(Terminus.Agent standby, String volume, byte[] block, long killed)

@@ -176,9 +176,10 @@ final class Terminus {
                 .getVolume(GetVolumeRequest.newBuilder().setName(volume).build());
     }
 
-    static void stop(Agent agent) throws InterruptedException {
+    /** {@code kill -9}: nobody needs its data any more, and a stop in good order takes seconds. */
+    static void kill(Agent agent) throws InterruptedException {
         agent.channel().shutdownNow();
-        agent.process().stop();
+        agent.process().kill();
     }
 
     private List<String> program(String name, List<String> flags) throws IOException {
