@@ -58,7 +58,9 @@ class ReportTest {
 
         JsonNode json = JsonMapper.builder().build().readTree(report.json());
 
-        assertThat(report.table()).containsPattern("copy +not measured +x +>= 1\\.00\n").contains("nothing to copy with");
+        assertThat(report.table())
+                .containsPattern("copy +not measured +x +>= 1\\.00\n")
+                .contains("nothing to copy with");
         assertThat(json.get(0).get("value").isNull()).isTrue();
         assertThat(json.get(0).get("met").isNull()).isTrue();
         assertThat(report.allMet()).isTrue();

@@ -69,7 +69,10 @@ public final class DataBench extends BenchCommand {
             description = "Only these of ${COMPLETION-CANDIDATES}, in any case.")
     private Set<Part> only = EnumSet.allOf(Part.class);
 
-    @Option(names = "--rounds", paramLabel = "N", description = "Rounds that are measured (default: 5; with --quick 1).")
+    @Option(
+            names = "--rounds",
+            paramLabel = "N",
+            description = "Rounds that are measured (default: 5; with --quick 1).")
     private int rounds;
 
     @Option(
@@ -82,15 +85,17 @@ public final class DataBench extends BenchCommand {
             names = "--front",
             defaultValue = "tcp",
             paramLabel = "KIND",
-            description = "How clients come, to all contenders alike: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+            description =
+                    "How clients come, to all contenders alike: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
     private Front front = Front.TCP;
 
     @Option(
             names = "--quorum-link",
             defaultValue = "tcp",
             paramLabel = "KIND",
-            description = "How quorum reaches its second copy: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}, as ours"
-                    + " does; by a unix socket no second machine could be reached).")
+            description =
+                    "How quorum reaches its second copy: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}, as ours"
+                            + " does; by a unix socket no second machine could be reached).")
     private Front quorumLink = Front.TCP;
 
     @Option(
@@ -128,8 +133,10 @@ public final class DataBench extends BenchCommand {
                     + " copies: ours by tcp, quorum by "
                     + quorumLink.name().toLowerCase(Locale.ROOT) + ". TCP congestion control: " + congestionControl()
                     + ". Ours with the heap and the settings of 'terminus up', all on one disk with the others; "
-                    + rounds + " rounds of " + seconds + " s a turn" + (quick() ? "." : ", behind one that is not counted."));
-            report.listing("Exact commands (DIR: " + workshop.directory() + ", HOME: " + home() + ")", workshop.commands());
+                    + rounds + " rounds of " + seconds + " s a turn"
+                    + (quick() ? "." : ", behind one that is not counted."));
+            report.listing(
+                    "Exact commands (DIR: " + workshop.directory() + ", HOME: " + home() + ")", workshop.commands());
         }
     }
 
@@ -200,8 +207,9 @@ public final class DataBench extends BenchCommand {
 
         void measure() throws IOException, InterruptedException {
             start();
-            List<Workload> workloads =
-                    all().stream().filter(workload -> only.contains(workload.part())).toList();
+            List<Workload> workloads = all().stream()
+                    .filter(workload -> only.contains(workload.part()))
+                    .toList();
             Rounds turns = new Rounds(report, contenders, this::settle);
             cold(turns);
             warmUp();
@@ -224,7 +232,8 @@ public final class DataBench extends BenchCommand {
             Terminus.create(c, export + "-alone", sizeBytes, AckLevel.RECEIVED, Failover.MANUAL, 0);
             contenders.put(
                     OURS,
-                    new Contender(OURS, a.uri(front, export), List.of(a.process(), b.process(), terminus.lockManager())));
+                    new Contender(
+                            OURS, a.uri(front, export), List.of(a.process(), b.process(), terminus.lockManager())));
             contenders.put(
                     ALONE,
                     new Contender(
@@ -361,7 +370,10 @@ public final class DataBench extends BenchCommand {
             return new Workload(name, part, those, stream, (contender, time) -> {
                 List<String> all = new ArrayList<>(List.of(options));
                 all.addAll(List.of(
-                        "--size=" + sizeBytes, "--norandommap", "--time_based", "--runtime=" + Math.round(time * 1000) + "ms"));
+                        "--size=" + sizeBytes,
+                        "--norandommap",
+                        "--time_based",
+                        "--runtime=" + Math.round(time * 1000) + "ms"));
                 return fio.run(contender, all.toArray(String[]::new));
             });
         }
@@ -455,7 +467,10 @@ public final class DataBench extends BenchCommand {
             for (Workload w : workloads) {
                 switch (w.part()) {
                     case QD1 -> {
-                        report.figure(w.name() + ".p50", turns.median(w, OURS, x -> x.result().p50Nanos() / 1e3), "us");
+                        report.figure(
+                                w.name() + ".p50",
+                                turns.median(w, OURS, x -> x.result().p50Nanos() / 1e3),
+                                "us");
                         ratio(turns, w, ".p50-to-quorum", QUORUM, Rounds.P50, Goal.atMost(0.45));
                         ratio(turns, w, ".p50-to-qemu-nbd", QEMU, Rounds.P50, Goal.atMost(0.8));
                     }
@@ -481,8 +496,7 @@ public final class DataBench extends BenchCommand {
                                 Goal.atLeast(2));
                     case READ -> ratio(turns, w, ".to-qemu-nbd", QEMU, Rounds.RATE, Goal.atLeast(1));
                     case META -> ratio(turns, w, ".to-quorum", QUORUM, Rounds.RATE, Goal.atLeast(4));
-                    case COPY ->
-                        report.figure(w.name() + ".to-quorum", turns.ratio(w, OURS, QUORUM, Rounds.RATE), "x");
+                    case COPY -> report.figure(w.name() + ".to-quorum", turns.ratio(w, OURS, QUORUM, Rounds.RATE), "x");
                     case SENDER, FAILOVER, IDLE -> throw new IllegalStateException(w.name());
                 }
             }

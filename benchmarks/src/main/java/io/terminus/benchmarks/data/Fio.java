@@ -15,7 +15,8 @@ final class Fio {
      * @param seconds as fio counts them, without its own start
      * @param p50Nanos from handing a request over to its completion
      */
-    record Result(long operations, double bytes, double seconds, double p50Nanos, double p99Nanos, double clientCpuSeconds) {
+    record Result(
+            long operations, double bytes, double seconds, double p50Nanos, double p99Nanos, double clientCpuSeconds) {
 
         double perSecond() {
             return operations / seconds;
@@ -61,7 +62,11 @@ final class Fio {
         if (begin < 0) {
             throw new IOException("fio said no JSON but: " + said);
         }
-        JsonNode job = JsonMapper.builder().build().readTree(said.substring(begin)).path("jobs").path(0);
+        JsonNode job = JsonMapper.builder()
+                .build()
+                .readTree(said.substring(begin))
+                .path("jobs")
+                .path(0);
         int error = job.path("error").asInt();
         if (error != 0) {
             throw new IOException("fio met error " + error);

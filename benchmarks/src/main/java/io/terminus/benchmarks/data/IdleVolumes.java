@@ -36,11 +36,11 @@ final class IdleVolumes {
         report.figure("idle.create", (System.nanoTime() - start) / 1e6 / volumes, "ms a volume");
         Cost after = cost(agent, seconds);
         report.figure("idle.volumes", volumes, "volumes in one agent");
-        report.figure(
-                "idle.memory", (after.megabytes() - before.megabytes()) / volumes, "MB a volume", Goal.atMost(5));
+        report.figure("idle.memory", (after.megabytes() - before.megabytes()) / volumes, "MB a volume", Goal.atMost(5));
         report.figure("idle.cpu-with-one", before.cores() * 1e3, "ms CPU/s");
         report.figure("idle.cpu-with-all", after.cores() * 1e3, "ms CPU/s");
-        // A tick of the kernel's accounting in the time that is looked at, or a thousandth of a core for all, is nothing that could be measured.
+        // A tick of the kernel's accounting in the time that is looked at, or a thousandth of a core for all, is
+        // nothing that could be measured.
         report.figure(
                 "idle.cpu",
                 Math.max(0, after.cores() - before.cores()) * 1e3 / volumes,
@@ -71,7 +71,9 @@ final class IdleVolumes {
     /** So that garbage is not taken for what volumes hold. */
     private static void collectGarbage(long pid) throws IOException, InterruptedException {
         Process jcmd = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "jcmd").toString(), String.valueOf(pid), "GC.run")
+                        Path.of(System.getProperty("java.home"), "bin", "jcmd").toString(),
+                        String.valueOf(pid),
+                        "GC.run")
                 .redirectErrorStream(true)
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                 .start();

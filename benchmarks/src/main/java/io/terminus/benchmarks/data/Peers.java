@@ -37,8 +37,7 @@ final class Peers {
         String secondExport = export + "-second";
         Path linkSocket = workshop.directory().resolve("link.sock");
         Daemon second = start(workshop, "qemu-nbd-second", link, linkPort, linkSocket, secondExport, sizeBytes);
-        awaitServing(
-                workshop, new Contender("second", link.uri(linkPort, linkSocket, secondExport), List.of(second)));
+        awaitServing(workshop, new Contender("second", link.uri(linkPort, linkSocket, secondExport), List.of(second)));
         int port = Workshop.freePort();
         Path socket = workshop.directory().resolve("quorum.sock");
         List<String> command = List.of(
@@ -67,7 +66,8 @@ final class Peers {
     private static Daemon start(
             Workshop workshop, String name, Front front, int port, Path socket, String export, long sizeBytes)
             throws IOException {
-        List<String> command = new ArrayList<>(List.of("qemu-nbd", "-f", "raw", "--persistent", "--shared=" + CONNECTIONS));
+        List<String> command =
+                new ArrayList<>(List.of("qemu-nbd", "-f", "raw", "--persistent", "--shared=" + CONNECTIONS));
         command.addAll(front.qemuNbd(port, socket));
         command.addAll(List.of("-x", export, "--cache=writeback"));
         command.add(image(workshop, name, sizeBytes).toString());
@@ -85,7 +85,10 @@ final class Peers {
 
     private static void awaitServing(Workshop workshop, Contender contender) throws IOException, InterruptedException {
         for (Daemon process : contender.processes()) {
-            await(process, () -> !workshop.run(List.of("nbdinfo", "--size", contender.uri())).isBlank());
+            await(
+                    process,
+                    () -> !workshop.run(List.of("nbdinfo", "--size", contender.uri()))
+                            .isBlank());
         }
     }
 

@@ -65,14 +65,14 @@ final class Rounds {
             for (String name : turns) {
                 Window window = window(workload, contender(name), seconds);
                 report.progress(
-                        "round %d, %s, %s: %,.0f %s, p50 %.0f us, p99 %.0f us",
+                        "round %d, %s, %s: %,.0f %s, p50 %s us, p99 %s us",
                         round,
                         workload.name(),
                         name,
                         workload.rate(window.result()),
                         workload.rateUnit(),
-                        window.result().p50Nanos() / 1e3,
-                        window.result().p99Nanos() / 1e3);
+                        micros(window.result().p50Nanos()),
+                        micros(window.result().p99Nanos()));
                 if (round >= 0) {
                     windows.computeIfAbsent(new Key(workload.name(), name), missing -> new ArrayList<>())
                             .add(window);
@@ -105,7 +105,8 @@ final class Rounds {
         List<Window> ones = of(workload, one);
         List<Window> others = of(workload, other);
         return median(IntStream.range(0, Math.min(ones.size(), others.size()))
-                .mapToDouble(i -> what.applyAsDouble(workload, ones.get(i)) / what.applyAsDouble(workload, others.get(i)))
+                .mapToDouble(
+                        i -> what.applyAsDouble(workload, ones.get(i)) / what.applyAsDouble(workload, others.get(i)))
                 .toArray());
     }
 
@@ -155,7 +156,7 @@ final class Rounds {
                         .flatMap(List::stream)
                         .mapToDouble(Window::otherCores)
                         .toArray()),
-                "cores used by others and by the kernel for them");
+                "cores, others and the kernel");
         report.listing("Medians over the rounds", lines);
     }
 
@@ -176,13 +177,13 @@ final class Rounds {
         }
         return String.format(
                 Locale.ROOT,
-                "%-22s %-17s %,10.0f %,9.1f %,9.0f %,9.0f %9.2f  %.2f: %s",
+                "%-22s %-17s %,10.0f %,9.1f %9s %9s %9.2f  %.2f: %s",
                 workload.name(),
                 name,
                 median(workload, name, window -> window.result().perSecond()),
                 median(workload, name, window -> window.result().megabytesPerSecond()),
-                median(workload, name, window -> window.result().p50Nanos() / 1e3),
-                median(workload, name, window -> window.result().p99Nanos() / 1e3),
+                micros(median(workload, name, window -> window.result().p50Nanos())),
+                micros(median(workload, name, window -> window.result().p99Nanos())),
                 median(
                         workload,
                         name,
@@ -190,6 +191,11 @@ final class Rounds {
                                 window.result(), window.result().clientCpuSeconds())),
                 median(workload, name, window -> workload.cpuPerUnit(window.result(), window.serverCpuSeconds())),
                 String.join(", ", each));
+    }
+
+    /** Not every client tells. */
+    private static String micros(double nanos) {
+        return Double.isNaN(nanos) ? "-" : String.format(Locale.ROOT, "%,.0f", nanos / 1e3);
     }
 
     static double median(double[] values) {

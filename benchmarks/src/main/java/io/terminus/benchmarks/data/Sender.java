@@ -37,7 +37,8 @@ final class Sender {
                     "sender.to-c",
                     "x",
                     goal,
-                    "there is no C compiler (cc) to make " + SOURCE + ", the loop to compare with and the receiver of both");
+                    "there is no C compiler (cc) to make " + SOURCE
+                            + ", the loop to compare with and the receiver of both");
             return;
         }
         if (segments.isEmpty()) {
@@ -45,7 +46,12 @@ final class Sender {
         }
         Path program = workshop.directory().resolve("sendfile");
         List<String> compile = List.of(
-                compiler.get().toString(), "-O2", "-Wall", "-o", program.toString(), home.resolve(SOURCE).toString());
+                compiler.get().toString(),
+                "-O2",
+                "-Wall",
+                "-o",
+                program.toString(),
+                home.resolve(SOURCE).toString());
         workshop.note(compile);
         var unused = workshop.run(compile);
         int port = Workshop.freePort();

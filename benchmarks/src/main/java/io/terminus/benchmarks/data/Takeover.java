@@ -53,8 +53,7 @@ final class Takeover {
                 TTL_SECONDS));
     }
 
-    private static void once(
-            Report report, Terminus terminus, int round, List<Double> beyondLease, List<Double> inAll)
+    private static void once(Report report, Terminus terminus, int round, List<Double> beyondLease, List<Double> inAll)
             throws IOException, InterruptedException {
         String volume = "f" + ProcessHandle.current().pid() + "-" + round;
         String ttl = "--agent.lease-ttl=" + TTL_SECONDS + "s";
@@ -72,15 +71,16 @@ final class Takeover {
             for (int i = 0; i < WRITES_BEFORE; i++) {
                 client.write((long) i * BLOCK_BYTES, block);
             }
-            report.progress("failover %d: kill -9 of the writer, pid %d", round, writer.process().pid());
+            report.progress(
+                    "failover %d: kill -9 of the writer, pid %d",
+                    round, writer.process().pid());
             long killed = System.nanoTime();
             writer.process().kill();
             long acknowledged = firstAcknowledged(standby, volume, block, killed);
             double beyond = (acknowledged - leaseEnd.await()) / 1e9;
             beyondLease.add(beyond);
             inAll.add((acknowledged - killed) / 1e9);
-            report.progress(
-                    "failover %d: %.3f s in all, %.3f s beyond the lease", round, inAll.getLast(), beyond);
+            report.progress("failover %d: %.3f s in all, %.3f s beyond the lease", round, inAll.getLast(), beyond);
         }
         Terminus.kill(writer);
         Terminus.kill(standby);

@@ -42,7 +42,14 @@ final class Terminus {
 
     /** An agent of this run. */
     record Agent(
-            Daemon process, String name, Path data, int grpcPort, int peerPort, int nbdPort, Path socket, ManagedChannel channel) {
+            Daemon process,
+            String name,
+            Path data,
+            int grpcPort,
+            int peerPort,
+            int nbdPort,
+            Path socket,
+            ManagedChannel channel) {
 
         AgentControlGrpc.AgentControlBlockingStub control() {
             return AgentControlGrpc.newBlockingStub(channel).withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS);
@@ -137,7 +144,13 @@ final class Terminus {
 
     /** Returns when it can be used. */
     static void create(
-            Agent writer, String volume, long sizeBytes, AckLevel level, Failover failover, int segmentBytes, Agent... peers)
+            Agent writer,
+            String volume,
+            long sizeBytes,
+            AckLevel level,
+            Failover failover,
+            int segmentBytes,
+            Agent... peers)
             throws IOException, InterruptedException {
         CreateVolumeRequest.Builder request = CreateVolumeRequest.newBuilder()
                 .setName(volume)
@@ -157,7 +170,8 @@ final class Terminus {
                     && !status.getNbdUri().isEmpty()
                     && status.getReplicasList().stream()
                             .allMatch(replica -> replica.getInSync()
-                                    && (replica.getConnected() || replica.getAgent().equals(writer.name())));
+                                    && (replica.getConnected()
+                                            || replica.getAgent().equals(writer.name())));
         });
     }
 
@@ -217,9 +231,8 @@ final class Terminus {
             }
             process.requireAlive();
             if (System.nanoTime() - deadline > 0) {
-                throw new IOException(
-                        "waited " + START_SECONDS + " s in vain for " + what + why + "; " + process.name() + " said: "
-                                + process.lastWords());
+                throw new IOException("waited " + START_SECONDS + " s in vain for " + what + why + "; " + process.name()
+                        + " said: " + process.lastWords());
             }
             Thread.sleep(POLL_MILLIS);
         }

@@ -33,8 +33,9 @@ final class Usage {
         return read(process.pid(), "status")
                 .lines()
                 .filter(line -> line.startsWith(ANONYMOUS))
-                .mapToLong(line -> Long.parseLong(
-                                line.substring(ANONYMOUS.length()).replace("kB", "").trim())
+                .mapToLong(line -> Long.parseLong(line.substring(ANONYMOUS.length())
+                                .replace("kB", "")
+                                .trim())
                         << 10)
                 .findFirst()
                 .orElseThrow();

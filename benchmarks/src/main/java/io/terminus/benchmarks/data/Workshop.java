@@ -41,7 +41,9 @@ final class Workshop implements AutoCloseable {
     private Workshop(Path directory, Path home) {
         this.directory = directory;
         this.home = home;
-        this.guard = find("setpriv").map(p -> List.of(p.toString(), "--pdeathsig", "KILL", "--")).orElse(List.of());
+        this.guard = find("setpriv")
+                .map(p -> List.of(p.toString(), "--pdeathsig", "KILL", "--"))
+                .orElse(List.of());
     }
 
     /**
@@ -55,7 +57,8 @@ final class Workshop implements AutoCloseable {
                 delete(file);
             }
         }
-        Path directory = parent.toAbsolutePath().resolve(PREFIX + ProcessHandle.current().pid());
+        Path directory =
+                parent.toAbsolutePath().resolve(PREFIX + ProcessHandle.current().pid());
         Workshop workshop = new Workshop(Files.createDirectory(directory), home);
         Runtime.getRuntime().addShutdownHook(workshop.hook);
         return workshop;
@@ -101,8 +104,8 @@ final class Workshop implements AutoCloseable {
         }
         String said = Files.readString(out, StandardCharsets.UTF_8);
         if (process.exitValue() != 0) {
-            throw new IOException(shown(command) + " ended with " + process.exitValue() + ": " + Files.readString(err).strip()
-                    + said.lines().limit(5).reduce("", (a, b) -> a + " / " + b));
+            throw new IOException(shown(command) + " ended with " + process.exitValue() + ": "
+                    + Files.readString(err).strip() + said.lines().limit(5).reduce("", (a, b) -> a + " / " + b));
         }
         return said;
     }

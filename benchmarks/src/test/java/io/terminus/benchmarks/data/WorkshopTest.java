@@ -25,14 +25,16 @@ class WorkshopTest {
             directory = workshop.directory();
         }
 
-        assertThat(ProcessHandle.of(daemon.pid()).filter(ProcessHandle::isAlive)).isEmpty();
+        assertThat(ProcessHandle.of(daemon.pid()).filter(ProcessHandle::isAlive))
+                .isEmpty();
         assertThat(directory).doesNotExist();
     }
 
     @Test
     void whatAKilledRunLeftIsRemovedByTheNextAndNothingElse() throws IOException {
         // No process has this number: it is above the highest that Linux gives.
-        Path leftOver = Files.createDirectories(parent.resolve("bench-data-99999999").resolve("data"));
+        Path leftOver =
+                Files.createDirectories(parent.resolve("bench-data-99999999").resolve("data"));
         Path another = Files.createDirectories(parent.resolve("bench-data-mine"));
 
         Workshop.open(parent, parent).close();
