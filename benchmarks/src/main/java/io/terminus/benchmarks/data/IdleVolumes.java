@@ -22,8 +22,8 @@ final class IdleVolumes {
     private record Cost(double megabytes, double cores) {}
 
     static void measure(Report report, Terminus terminus, boolean quick) throws IOException, InterruptedException {
-        int volumes = quick ? 20 : 200;
-        int seconds = quick ? 2 : 20;
+        int volumes = quick ? 10 : 200;
+        int seconds = quick ? 3 : 20;
         Terminus.Agent agent = terminus.agent("idle");
         Terminus.awaitServing(agent);
         // The first one loads the code that volumes need.
@@ -61,10 +61,10 @@ final class IdleVolumes {
 
     private static Cost cost(Terminus.Agent agent, int seconds) throws IOException, InterruptedException {
         collectGarbage(agent.process().pid());
-        double cpu = Usage.cpuSeconds(agent.process());
+        double cpu = Usage.threadSeconds(agent.process());
         long start = System.nanoTime();
         TimeUnit.SECONDS.sleep(seconds);
-        double cores = (Usage.cpuSeconds(agent.process()) - cpu) / ((System.nanoTime() - start) / 1e9);
+        double cores = (Usage.threadSeconds(agent.process()) - cpu) / ((System.nanoTime() - start) / 1e9);
         return new Cost(Usage.anonymousBytes(agent.process()) / 1e6, cores);
     }
 
