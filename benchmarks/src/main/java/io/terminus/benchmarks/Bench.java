@@ -1,5 +1,6 @@
 package io.terminus.benchmarks;
 
+import io.terminus.benchmarks.data.DataBench;
 import io.terminus.benchmarks.index.IndexBench;
 import io.terminus.benchmarks.locks.LocksBench;
 import io.terminus.benchmarks.table.LockTableBench;
@@ -23,6 +24,7 @@ import picocli.CommandLine.Spec;
         subcommands = {
             // One line for each benchmark.
             LocksBench.class,
+            DataBench.class,
             LockTableBench.class,
             IndexBench.class,
         })

@@ -21,7 +21,7 @@ public abstract class BenchCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it before the call
     private CommandSpec spec;
 
-    @Option(names = "--quick", description = "A rough look, in under a minute: smaller sizes, fewer rounds.")
+    @Option(names = "--quick", description = "A rough look, in a minute or two: smaller sizes, fewer rounds.")
     private boolean quick;
 
     @Option(names = "--json", description = "Print [{name, value, unit, goal, met}] and nothing else.")

@@ -7,10 +7,20 @@ import org.jspecify.annotations.Nullable;
  * One measured number.
  *
  * @param name stays the same from run to run, so that runs can be compared: words with dots, lower case
+ * @param value NaN: could not be measured
  * @param goal null: shown for what it tells, nothing is expected of it
  */
 public record Figure(
         String name, double value, String unit, @Nullable Goal goal) {
+
+    /** False: there is only a goal, and no number to hold against it. */
+    boolean measured() {
+        return !Double.isNaN(value);
+    }
+
+    String shown() {
+        return measured() ? number(value) : "not measured";
+    }
 
     /** As many digits as can be read: three significant ones, or all of a large number, in groups. */
     static String number(double value) {

@@ -57,6 +57,12 @@ public final class Report {
         add(new Figure(name, value, unit, goal));
     }
 
+    /** Something that has a goal and could not be measured: it stays in the table, so that nobody takes it for met. */
+    public void notMeasured(String name, String unit, Goal goal, String why) {
+        add(new Figure(name, Double.NaN, unit, goal));
+        note(name + " was not measured: " + why);
+    }
+
     /** A sentence under the table: how a figure was taken, or what to think of it. */
     public void note(String sentence) {
         notes.add(sentence);
@@ -111,7 +117,7 @@ public final class Report {
         progress(
                 "%s: %s %s%s",
                 figure.name(),
-                Figure.number(figure.value()),
+                figure.shown(),
                 figure.unit(),
                 figure.goal() == null ? "" : " (goal " + figure.goal() + ")");
     }
@@ -125,10 +131,10 @@ public final class Report {
             Goal goal = figure.goal();
             rows.add(new String[] {
                 figure.name(),
-                Figure.number(figure.value()),
+                figure.shown(),
                 figure.unit(),
                 goal == null ? "" : goal.toString(),
-                goal == null ? "" : goal.verdict(figure.value())
+                goal == null || !figure.measured() ? "" : goal.verdict(figure.value())
             });
         }
         int[] widths = new int[5];
@@ -169,10 +175,13 @@ public final class Report {
         return ZonedDateTime.now(ZoneOffset.UTC).format(DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm 'UTC'"));
     }
 
-    /** {@code goal} and {@code met} are null for a figure of which nothing is expected. */
+    /**
+     * {@code goal} and {@code met} are null for a figure of which nothing is expected, {@code value} and {@code met} for one that was not
+     * measured.
+     */
     private record JsonFigure(
             String name,
-            double value,
+            @Nullable Double value,
             String unit,
             @Nullable Double goal,
             @Nullable Boolean met) {}
@@ -183,10 +192,10 @@ public final class Report {
             Goal goal = figure.goal();
             all.add(new JsonFigure(
                     figure.name(),
-                    figure.value(),
+                    figure.measured() ? figure.value() : null,
                     figure.unit(),
                     goal == null ? null : goal.bound(),
-                    goal == null ? null : goal.metBy(figure.value())));
+                    goal == null || !figure.measured() ? null : goal.metBy(figure.value())));
         }
         return JsonMapper.builder().build().writerWithDefaultPrettyPrinter().writeValueAsString(all);
     }
@@ -194,7 +203,7 @@ public final class Report {
     boolean allMet() {
         return figures.stream().allMatch(figure -> {
             Goal goal = figure.goal();
-            return goal == null || goal.metBy(figure.value());
+            return goal == null || !figure.measured() || goal.metBy(figure.value());
         });
     }
 
@@ -226,7 +235,7 @@ public final class Report {
         List<Double> scores = new ArrayList<>();
         for (Figure figure : figures) {
             Goal goal = figure.goal();
-            if (goal != null) {
+            if (goal != null && figure.measured()) {
                 names.add(figure.name());
                 scores.add(goal.score(figure.value()));
             }

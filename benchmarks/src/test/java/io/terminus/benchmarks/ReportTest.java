@@ -53,6 +53,20 @@ class ReportTest {
     }
 
     @Test
+    void whatCouldNotBeMeasuredIsNeitherMetNorMissed() {
+        report.notMeasured("copy", "x", Goal.atLeast(1), "there is nothing to copy with");
+
+        JsonNode json = JsonMapper.builder().build().readTree(report.json());
+
+        assertThat(report.table())
+                .containsPattern("copy +not measured +x +>= 1\\.00\n")
+                .contains("nothing to copy with");
+        assertThat(json.get(0).get("value").isNull()).isTrue();
+        assertThat(json.get(0).get("met").isNull()).isTrue();
+        assertThat(report.allMet()).isTrue();
+    }
+
+    @Test
     void aNameIsUsedOnce() {
         report.figure("pairs", 1, "pairs/s");
 
