@@ -6,6 +6,7 @@ import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
+import io.netty.channel.ConnectTimeoutException;
 import io.terminus.agent.volume.Election.Answer;
 import io.terminus.agent.volume.Inbound;
 import io.terminus.agent.volume.PeerCursor;
@@ -20,12 +21,14 @@ import io.terminus.proto.agent.v1.PeerControlGrpc;
 import io.terminus.proto.agent.v1.SealRequest;
 import io.terminus.proto.agent.v1.SealResponse;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.time.Duration;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 
 /**
  * The other agents: journal bytes over the peer protocol, seals over gRPC, on connections of their own so that neither
@@ -40,7 +43,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
             .minimumNumberOfCalls(5)
             .failureRateThreshold(80)
             .waitDurationInOpenState(Duration.ofSeconds(1))
-            .ignoreExceptions(RefusedException.class)
+            .ignoreExceptions(RefusedException.class, ConnectException.class)
             .build();
 
     private final String agent;
@@ -61,34 +64,38 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
             Address peer, UUID volume, long term, long token, long configVersion, Duration deadline) {
         Control c = control(peer);
         CompletableFuture<Answer> answer = new CompletableFuture<>();
-        stub(c, deadline)
-                .seal(
-                        SealRequest.newBuilder()
-                                .setVolumeUuid(volume.toString())
-                                .setTerm(term)
-                                .setToken(token)
-                                .setCandidate(agent)
-                                .setConfigVersion(configVersion)
-                                .build(),
-                        new One<SealResponse>(
-                                r -> {
-                                    if (r.getRefused()) {
-                                        answer.completeExceptionally(new RefusedException(Why.FENCED, r.getDetail()));
-                                    } else {
-                                        answer.complete(new Answer(
-                                                r.getAgent(),
-                                                Messages.lineage(r.getLineageList()),
-                                                r.getOldest(),
-                                                r.getReceived(),
-                                                r.getDurable(),
-                                                r.getCommitted(),
-                                                r.getApplied(),
-                                                r.getMemoryLost(),
-                                                r.getDamaged()));
-                                    }
-                                },
-                                answer));
-        return guarded(c, answer);
+        return guarded(c, () -> {
+            // Does not wait for a peer that is not there: the candidate asks again.
+            stub(c, deadline)
+                    .seal(
+                            SealRequest.newBuilder()
+                                    .setVolumeUuid(volume.toString())
+                                    .setTerm(term)
+                                    .setToken(token)
+                                    .setCandidate(agent)
+                                    .setConfigVersion(configVersion)
+                                    .build(),
+                            new One<SealResponse>(
+                                    r -> {
+                                        if (r.getRefused()) {
+                                            answer.completeExceptionally(
+                                                    new RefusedException(Why.FENCED, r.getDetail()));
+                                        } else {
+                                            answer.complete(new Answer(
+                                                    r.getAgent(),
+                                                    Messages.lineage(r.getLineageList()),
+                                                    r.getOldest(),
+                                                    r.getReceived(),
+                                                    r.getDurable(),
+                                                    r.getCommitted(),
+                                                    r.getApplied(),
+                                                    r.getMemoryLost(),
+                                                    r.getDamaged()));
+                                        }
+                                    },
+                                    answer));
+            return answer;
+        });
     }
 
     /** Has the peer make an empty replica; answers with its incarnation. */
@@ -96,6 +103,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
         Control c = control(peer);
         CompletableFuture<String> incarnation = new CompletableFuture<>();
         stub(c, deadline)
+                .withWaitForReady()
                 .createReplica(
                         CreateReplicaRequest.newBuilder()
                                 .setConfig(config.toProto())
@@ -126,14 +134,12 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     private static PeerControlGrpc.PeerControlStub stub(Control c, Duration deadline) {
         // gRPC's own back-off grows to minutes: a peer that is back is to be heard at once.
         c.channel().resetConnectBackoff();
-        return PeerControlGrpc.newStub(c.channel())
-                .withWaitForReady()
-                .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS);
+        return PeerControlGrpc.newStub(c.channel()).withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS);
     }
 
-    private static <T> CompletableFuture<T> guarded(Control c, CompletableFuture<T> call) {
+    private static <T> CompletableFuture<T> guarded(Control c, Supplier<CompletableFuture<T>> call) {
         try {
-            return c.breaker().executeCompletionStage(() -> call).toCompletableFuture();
+            return c.breaker().executeCompletionStage(call::get).toCompletableFuture();
         } catch (CallNotPermittedException e) {
             return CompletableFuture.failedFuture(e);
         }
@@ -152,7 +158,9 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
 
         @Override
         public void onError(Throwable t) {
-            orFail.completeExceptionally(t);
+            boolean refused =
+                    t.getCause() instanceof ConnectException && !(t.getCause() instanceof ConnectTimeoutException);
+            orFail.completeExceptionally(refused ? t.getCause() : t);
         }
 
         @Override

@@ -15,6 +15,7 @@ import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.proto.agent.v1.Accepted;
 import io.terminus.proto.agent.v1.Refusal;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;
@@ -235,6 +236,7 @@ final class PeerStream implements PeerNetwork.Stream {
             try {
                 DuplexSocket s = DuplexSocket.connect(
                         Addresses.parse(cursor.address().peer()), CONNECT_TIMEOUT, name, SEND_QUEUE_BYTES);
+                cursor.somebodyThere();
                 socket = s;
                 s.deadline(GREETING_TIMEOUT, "the peer was to answer the greeting");
                 s.send(Frame.HELLO.of(Messages.hello(cursor.greeting()).toByteArray()));
@@ -247,6 +249,9 @@ final class PeerStream implements PeerNetwork.Stream {
                     attempt = 1;
                 }
             } catch (IOException e) {
+                if (e instanceof ConnectException) {
+                    cursor.nobodyThere();
+                }
                 cursor.lost("cannot connect to " + cursor.address().peer() + ": " + e.getMessage());
             } catch (RuntimeException e) {
                 LOG.error("{}: our own bug", name, e);

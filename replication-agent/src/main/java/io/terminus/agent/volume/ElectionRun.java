@@ -9,11 +9,13 @@ import io.terminus.agent.volume.VolumeAuthority.Put;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -194,6 +196,7 @@ final class ElectionRun {
             throws NotElected, RefusedException, InterruptedException {
         Map<String, Election.Answer> answers = new ConcurrentHashMap<>();
         Map<String, String> silence = new ConcurrentHashMap<>();
+        Set<String> nobodyThere = ConcurrentHashMap.newKeySet();
         answers.put(self, volume.seal(taken.term(), grant.token(), version, self));
         List<Address> asked = taken.replicas().stream()
                 .filter(r -> !r.agent().equals(self)
@@ -215,6 +218,11 @@ final class ElectionRun {
                                         } else {
                                             silence.put(a.agent(), String.valueOf(failure.getMessage()));
                                         }
+                                        if (failure instanceof ConnectException) {
+                                            nobodyThere.add(a.agent());
+                                        } else {
+                                            nobodyThere.remove(a.agent());
+                                        }
                                         return answer;
                                     }));
                 }
@@ -226,7 +234,8 @@ final class ElectionRun {
             boolean giveUp = accepts() && waitedMillis > 2 * SEAL_TIMEOUT.toMillis();
             switch (Election.judge(taken, answers.values(), giveUp || (accepts() && all))) {
                 case Election.Verdict.Elected elected -> {
-                    if (all || !patient) {
+                    // Who had to be waited for may be just slow, but not where no process is.
+                    if (answers.size() + nobodyThere.size() > asked.size() || !patient) {
                         return elected;
                     }
                     volume.say("sealed " + answers.keySet() + ", waiting a moment for the others");

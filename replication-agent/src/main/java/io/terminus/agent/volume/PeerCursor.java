@@ -37,6 +37,9 @@ public final class PeerCursor {
     private volatile long applied = -1;
     private volatile String incarnation = "";
     private volatile long heardAtNanos;
+    /** Since when every connection to the peer was refused; 0 if the last one was not. */
+    private volatile long refusedSinceNanos;
+
     private volatile @Nullable String trouble = "not connected yet";
     private volatile boolean cannotFollow;
     private volatile @Nullable RebuildPlan plan;
@@ -173,6 +176,23 @@ public final class PeerCursor {
         if (c != null && item.equals(c.peek())) {
             c.sent();
         }
+    }
+
+    /** A connection was refused: the peer's machine says that nobody listens there. */
+    public void nobodyThere() {
+        if (refusedSinceNanos == 0) {
+            refusedSinceNanos = System.nanoTime() | 1;
+        }
+    }
+
+    /** A connection was taken. */
+    public void somebodyThere() {
+        refusedSinceNanos = 0;
+    }
+
+    boolean nobodyThereFor(long nanos) {
+        long since = refusedSinceNanos;
+        return since != 0 && System.nanoTime() - since > nanos;
     }
 
     public void heard() {

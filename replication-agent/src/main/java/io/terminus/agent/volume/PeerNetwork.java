@@ -20,7 +20,10 @@ public interface PeerNetwork {
 
     Stream stream(PeerCursor cursor);
 
-    /** Raises the peer's fence; fails if it cannot be reached in time or refuses. */
+    /**
+     * Raises the peer's fence; fails if it cannot be reached in time or refuses, and at once with a {@link
+     * java.net.ConnectException} if nobody listens there.
+     */
     CompletableFuture<Election.Answer> seal(
             Address peer, UUID volume, long term, long token, long configVersion, Duration deadline);
 

@@ -39,6 +39,9 @@ final class Writer {
     /** At most one request in this time is watched for how long it takes. */
     private static final long PROBE_NANOS = 1_000_000;
 
+    /** So long a peer's machine refuses connections before its process counts as gone, and not as about to start. */
+    private static final long GONE_NANOS = 300_000_000;
+
     private static final Logger LOG = LoggerFactory.getLogger(Writer.class);
 
     /** What the volume has to know about its writer. */
@@ -345,10 +348,10 @@ final class Writer {
         Map<String, Membership.Peer> peers = new HashMap<>();
         for (PeerCursor c : cursors) {
             boolean silent = now - c.heardAtNanos() > peerTimeoutNanos;
+            boolean gone = silent || c.needsCopy() || c.nobodyThereFor(GONE_NANOS);
             peers.put(
                     c.address().agent(),
-                    new Membership.Peer(
-                            c.streaming() && !silent && !c.copying(), silent || c.needsCopy(), c.incarnation()));
+                    new Membership.Peer(c.streaming() && !silent && !c.copying(), gone, c.incarnation()));
         }
         return peers;
     }

@@ -9,6 +9,7 @@ import io.terminus.agent.peer.PeerServer;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -42,12 +43,18 @@ final class Agents implements AutoCloseable {
     private final Path temp;
     private final int volumeBytes;
     private final long budgetBytes;
+    private final Duration peerTimeout;
     private final Map<String, Agent> agents = new HashMap<>();
 
     Agents(Path temp, int volumeBytes, long budgetBytes) {
+        this(temp, volumeBytes, budgetBytes, Duration.ofSeconds(1));
+    }
+
+    Agents(Path temp, int volumeBytes, long budgetBytes, Duration peerTimeout) {
         this.temp = temp;
         this.volumeBytes = volumeBytes;
         this.budgetBytes = budgetBytes;
+        this.peerTimeout = peerTimeout;
     }
 
     /** Starts agents of these names with a volume "v", in sync at all of them; the first one writes. */
@@ -177,7 +184,7 @@ final class Agents implements AutoCloseable {
                     name,
                     "boot",
                     budgetBytes,
-                    Duration.ofSeconds(1),
+                    peerTimeout,
                     Duration.ofSeconds(30),
                     Duration.ofSeconds(10),
                     TestHooks.NONE);
@@ -228,6 +235,12 @@ final class Agents implements AutoCloseable {
             wire.letGo();
         }
 
+        /** Stops, and from now on connections to it are refused. */
+        void vanish() throws IOException {
+            stop();
+            wire.close();
+        }
+
         void startAgain() throws IOException {
             volumes = makeVolumes();
             volumes.openAll();
@@ -259,7 +272,10 @@ final class Agents implements AutoCloseable {
         public CompletableFuture<Election.Answer> seal(
                 Address peer, UUID volume, long term, long token, long configVersion, Duration deadline) {
             Agent target = agent(peer.agent());
-            if (target.unsealable || !target.running) {
+            if (!target.running) {
+                return CompletableFuture.failedFuture(new ConnectException("refused by " + peer.agent()));
+            }
+            if (target.unsealable) {
                 return CompletableFuture.failedFuture(new IOException("no route to " + peer.agent()));
             }
             try {

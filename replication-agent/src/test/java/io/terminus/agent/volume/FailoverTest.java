@@ -1,0 +1,71 @@
+package io.terminus.agent.volume;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A peer that is silent may be slow, and is waited for; where nobody listens there is nobody to wait for. */
+class FailoverTest {
+
+    /** No story here may need it to pass. */
+    private static final Duration PEER_TIMEOUT = Duration.ofHours(1);
+
+    @TempDir
+    private Path temp;
+
+    private Agents agents;
+
+    @BeforeEach
+    void none() {
+        agents = new Agents(temp, 4 << 20, 64L << 20, PEER_TIMEOUT);
+    }
+
+    @AfterEach
+    void stopAll() throws IOException {
+        agents.close();
+    }
+
+    @Test
+    void theNextWriterServesWithoutWaitingForAWriterWhoseProcessIsGone() throws Exception {
+        agents.start("a", "b", "c");
+        agents.client("a").writeAndAwait(0, new byte[4_096]);
+        agents.agent("a").vanish();
+
+        agents.promote("b");
+        agents.client("b").writeAndAwait(4_096, new byte[4_096]);
+
+        assertThat(agents.members()).containsExactly("b", "c");
+    }
+
+    @Test
+    void writesGoOnWithoutAPeerWhoseProcessIsGone() throws Exception {
+        agents.start("a", "b");
+        Agents.Client client = agents.client("a");
+        client.writeAndAwait(0, new byte[4_096]);
+
+        agents.agent("b").vanish();
+        client.writeAndAwait(4_096, new byte[4_096]);
+
+        assertThat(agents.members()).containsExactly("a");
+    }
+
+    @Test
+    void aPeerThatIsOnlySilentStaysAMember() throws Exception {
+        agents.start("a", "b");
+        Agents.Client client = agents.client("a");
+        client.writeAndAwait(0, new byte[4_096]);
+
+        agents.agent("b").cutOff(); // connections are taken, and closed
+        long unanswered = client.write(4_096, new byte[4_096]);
+        agents.agent("b").bringBack();
+        client.awaitDone(unanswered);
+
+        assertThat(agents.members()).containsExactly("a", "b");
+    }
+}
