@@ -42,11 +42,18 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Session streams and unary calls. gRPC's threads parse and queue; everything that decides runs in steps of the loop.
+ *
+ * <p>What comes on a session stream is heard on the event loop that read it, which must never wait. When it has read all that
+ * there was to read, of all its streams, it runs a turn by itself, so that nobody has to be woken for it and what came
+ * together is done together.
  *
  * <p>The session method sends bytes that were written as they go out, see {@link ServerMessageWriter}.
  *
@@ -55,7 +62,7 @@ import java.util.concurrent.atomic.AtomicLong;
  */
 public final class LockService {
 
-    private static final int MESSAGES_IN_WORK = 4;
+    static final int MESSAGES_IN_WORK = 16;
     private static final int SESSION_ID_BYTES = 16;
 
     /** Ids of requests that have none of their own; far above what a client that counts from 1 reaches. */
@@ -72,6 +79,7 @@ public final class LockService {
     private final SessionDesk desk;
     private final WatchDesk watches;
     private final ServiceLimits limits;
+    private final Supplier<@Nullable Executor> eventLoop;
     private final SecureRandom random = new SecureRandom();
     private final AtomicLong chosenRequestIds;
 
@@ -81,12 +89,22 @@ public final class LockService {
     /** Sessions opened anew in this recovery; as many as there are sessions at most. Owner thread. */
     private final Set<String> reopened = new HashSet<>();
 
-    /** @param epoch of this start: ids chosen in it are above those of starts before, which locks may remember */
-    public LockService(LockLoop loop, SessionDesk desk, WatchDesk watches, ServiceLimits limits, long epoch) {
+    /**
+     * @param epoch of this start: ids chosen in it are above those of starts before, which locks may remember
+     * @param eventLoop of the calling thread, whose tasks come behind what it is reading; null where there is none
+     */
+    public LockService(
+            LockLoop loop,
+            SessionDesk desk,
+            WatchDesk watches,
+            ServiceLimits limits,
+            long epoch,
+            Supplier<@Nullable Executor> eventLoop) {
         this.loop = loop;
         this.desk = desk;
         this.watches = watches;
         this.limits = limits;
+        this.eventLoop = eventLoop;
         this.chosenRequestIds = new AtomicLong(FIRST_CHOSEN_REQUEST_ID + (epoch << CHOSEN_BITS));
     }
 
@@ -237,14 +255,26 @@ public final class LockService {
                 .asRuntimeException();
     }
 
-    /** The client's half of a session stream. gRPC calls it from one thread at a time. */
+    /**
+     * The client's half of a session stream. gRPC calls it from one thread at a time, which must not wait here; what is queued
+     * is bounded by {@link #MESSAGES_IN_WORK}, and a few steps at the end.
+     */
     private final class Inbound implements StreamObserver<ClientMessage> {
         private final SessionStream stream;
         private boolean first = true;
         private boolean refused;
 
-        /** Empty until attached. Owner thread. */
+        /** The event loop of this stream, once it is known. */
+        private @Nullable Executor here;
+
+        /** On its way to the end of what the event loop is reading. On that thread only. */
+        private boolean turnAsked;
+
+        /** Empty until attached. Owner of the turn. */
         private String sessionId = "";
+
+        /** Messages of this turn. Owner of the turn. */
+        private int taken;
 
         Inbound(ServerCallStreamObserver<byte[]> call) {
             this.stream = new SessionStream(call, limits.outbound());
@@ -274,11 +304,14 @@ public final class LockService {
                 return;
             }
             first = false;
-            loop.submit(new Step() {
+            enqueue(new Step() {
                 @Override
                 public void run(Turn turn) {
                     take(message, turn);
-                    turn.afterwards(stream::readOn);
+                    // Not one by one: from another thread each time would wake the event loop.
+                    if (++taken == 1) {
+                        turn.afterwards(Inbound.this::readOn);
+                    }
                 }
 
                 @Override
@@ -286,6 +319,29 @@ public final class LockService {
                     stream.abort(stopping());
                 }
             });
+        }
+
+        private void readOn() {
+            int more = taken;
+            taken = 0;
+            stream.readOn(more);
+        }
+
+        private void enqueue(Step step) {
+            loop.enqueue(step);
+            Executor loopOfThisThread = here == null ? eventLoop.get() : here;
+            here = loopOfThisThread;
+            if (loopOfThisThread == null) {
+                loop.turn();
+            } else if (!turnAsked) {
+                turnAsked = true;
+                loopOfThisThread.execute(this::turn);
+            }
+        }
+
+        private void turn() {
+            turnAsked = false;
+            loop.turn();
         }
 
         @Override
@@ -302,7 +358,7 @@ public final class LockService {
         private void endWith(Reason reason, String message) {
             refused = true;
             StatusRuntimeException status = Refusals.status(reason, message);
-            loop.submit(new Step() {
+            enqueue(new Step() {
                 @Override
                 public void run(Turn turn) {
                     turn.afterwards(() -> stream.end(status));
@@ -388,7 +444,7 @@ public final class LockService {
 
         private void leave(boolean complete) {
             stream.gone(complete);
-            loop.submit(turn -> turn.afterwards(() -> desk.detach(sessionId, stream)));
+            enqueue(turn -> turn.afterwards(() -> desk.detach(sessionId, stream)));
         }
     }
 

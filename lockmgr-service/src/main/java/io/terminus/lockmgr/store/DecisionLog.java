@@ -195,6 +195,11 @@ final class DecisionLog implements AutoCloseable {
         return writtenBytes;
     }
 
+    /** What the file will be as long as when what was appended is flushed. */
+    long comingBytes() {
+        return writtenBytes + waiting.position();
+    }
+
     long unsyncedBytes() {
         return writtenBytes - syncedBytes;
     }
