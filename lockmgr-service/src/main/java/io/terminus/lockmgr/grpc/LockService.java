@@ -17,7 +17,6 @@ import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Attach;
-import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.GetValue;
@@ -259,7 +258,7 @@ public final class LockService {
      * The client's half of a session stream. gRPC calls it from one thread at a time, which must not wait here; what is queued
      * is bounded by {@link #MESSAGES_IN_WORK}, and a few steps at the end.
      */
-    private final class Inbound implements StreamObserver<ClientMessage> {
+    private final class Inbound implements StreamObserver<SessionMessage> {
         private final SessionStream stream;
         private boolean first = true;
         private boolean refused;
@@ -285,7 +284,7 @@ public final class LockService {
         }
 
         @Override
-        public void onNext(ClientMessage message) {
+        public void onNext(SessionMessage message) {
             if (refused || stream.over()) {
                 return;
             }
@@ -295,11 +294,11 @@ public final class LockService {
                         "a message is longer than the longest allowed, " + limits.messageBytes() + " bytes");
                 return;
             }
-            if (first && !message.hasAttach()) {
+            if (first && message.attach() == null) {
                 endWith(Reason.INVALID_ARGUMENT, "the first message of a session stream must be Attach");
                 return;
             }
-            if (!first && message.hasAttach()) {
+            if (!first && message.attach() != null) {
                 endWith(Reason.INVALID_ARGUMENT, "Attach comes once, as the first message of a stream");
                 return;
             }
@@ -371,28 +370,29 @@ public final class LockService {
             });
         }
 
-        private void take(ClientMessage message, Turn turn) {
-            if (message.hasAttach()) {
-                attach(turn, message.getAttach());
+        private void take(SessionMessage message, Turn turn) {
+            Attach attach = message.attach();
+            if (attach != null) {
+                attach(turn, attach);
             }
             if (!desk.speaksFor(sessionId, stream)) {
                 return;
             }
-            operateAll(turn, message);
-            if (message.hasRenew()) {
-                turn.apply(new Command.Renew(sessionId, message.getRenew().getSequence()));
+            operateAll(turn, message.operations());
+            if (message.renews()) {
+                turn.apply(new Command.Renew(sessionId, message.renewal()));
             }
         }
 
         /** A client acknowledges before it asks for more, wherever in the message the acknowledgement stands. */
-        private void operateAll(Turn turn, ClientMessage message) {
-            int count = message.getOperationsCount();
+        private void operateAll(Turn turn, List<SessionMessage.Asked> operations) {
+            int count = operations.size();
             if (count > limits.operationsPerMessage()) {
-                for (Operation operation : message.getOperationsList()) {
+                for (SessionMessage.Asked operation : operations) {
                     refuse(
                             turn,
                             sessionId,
-                            operation.getRequestId(),
+                            operation.requestId(),
                             Reason.LIMIT_EXCEEDED,
                             "one of " + count + " operations in a message; the most allowed are "
                                     + limits.operationsPerMessage() + ", and none of these was done");
@@ -401,16 +401,21 @@ public final class LockService {
             }
             int acknowledgements = 0;
             for (int i = 0; i < count; i++) {
-                Operation operation = message.getOperations(i);
-                if (acknowledges(operation)) {
+                if (operations.get(i) instanceof SessionMessage.Other other && other.acknowledges()) {
                     acknowledgements++;
-                    operate(turn, sessionId, operation.getRequestId(), operation);
+                    operate(turn, sessionId, other.requestId(), other.operation());
                 }
             }
             for (int i = 0; acknowledgements < count && i < count; i++) {
-                Operation operation = message.getOperations(i);
-                if (acknowledgements == 0 || !acknowledges(operation)) {
-                    operate(turn, sessionId, operation.getRequestId(), operation);
+                switch (operations.get(i)) {
+                    case SessionMessage.Acquire acquire -> acquire(turn, sessionId, acquire);
+                    case SessionMessage.Release release ->
+                        turn.apply(new Command.Release(sessionId, release.requestId(), release.lockId()));
+                    case SessionMessage.Other other -> {
+                        if (!other.acknowledges()) {
+                            operate(turn, sessionId, other.requestId(), other.operation());
+                        }
+                    }
                 }
             }
         }
@@ -446,10 +451,6 @@ public final class LockService {
             stream.gone(complete);
             enqueue(turn -> turn.afterwards(() -> desk.detach(sessionId, stream)));
         }
-    }
-
-    private static boolean acknowledges(Operation operation) {
-        return operation.hasLostAck() || operation.hasRecallProgress();
     }
 
     private void operate(Turn turn, String sessionId, long id, Operation operation) {
@@ -543,6 +544,26 @@ public final class LockService {
                 lock.getToken()));
     }
 
+    private void acquire(Turn turn, String sessionId, SessionMessage.Acquire acquire) {
+        Mode mode = Wire.mode(io.terminus.proto.lock.v1.Mode.forNumber(acquire.mode()));
+        if (mode == null) {
+            refuse(turn, sessionId, acquire.requestId(), Reason.INVALID_MODE, Wire.notAMode(acquire.mode()));
+            return;
+        }
+        apply(
+                turn,
+                new Command.Acquire(
+                        sessionId,
+                        acquire.requestId(),
+                        acquire.volume(),
+                        nextVolumeUuid,
+                        acquire.start(),
+                        acquire.end(),
+                        mode,
+                        Wire.nanos(acquire.waitMillis()),
+                        false));
+    }
+
     private void acquire(Turn turn, String sessionId, long requestId, Acquire acquire) {
         Mode mode = Wire.mode(acquire.getMode());
         if (mode == null) {
@@ -578,19 +599,25 @@ public final class LockService {
         }
         Range range = acquire.getRange();
         Range desired = acquire.getDesired();
-        LockTable.Decision decision = turn.apply(new Command.Acquire(
-                sessionId,
-                requestId,
-                acquire.getVolume(),
-                nextVolumeUuid,
-                range.getStart(),
-                range.getEnd(),
-                mode,
-                Wire.nanos(acquire.getWaitMillis()),
-                acquire.getStandby(),
-                desired.getStart(),
-                desired.getEnd(),
-                also));
+        apply(
+                turn,
+                new Command.Acquire(
+                        sessionId,
+                        requestId,
+                        acquire.getVolume(),
+                        nextVolumeUuid,
+                        range.getStart(),
+                        range.getEnd(),
+                        mode,
+                        Wire.nanos(acquire.getWaitMillis()),
+                        acquire.getStandby(),
+                        desired.getStart(),
+                        desired.getEnd(),
+                        also));
+    }
+
+    private void apply(Turn turn, Command.Acquire acquire) {
+        LockTable.Decision decision = turn.apply(acquire);
         // A volume is the first thing a decision says if it came into being.
         if (!decision.changes().isEmpty() && decision.changes().getFirst() instanceof Change.VolumePut) {
             nextVolumeUuid = UUID.randomUUID().toString();

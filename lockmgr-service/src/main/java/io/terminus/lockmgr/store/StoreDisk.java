@@ -11,19 +11,16 @@ import java.nio.file.StandardOpenOption;
 /** Every step by which the store changes its directory goes through here, so that tests can end the process at each. */
 class StoreDisk {
 
-    FileChannel create(Path file) throws IOException {
-        return FileChannel.open(
-                file, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
+    LogFile create(Path file) throws IOException {
+        return new LogFile(file);
     }
 
-    void write(FileChannel channel, ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            channel.write(bytes);
-        }
+    void write(LogFile file, ByteBuffer bytes) throws IOException {
+        file.write(bytes);
     }
 
-    void sync(FileChannel channel) throws IOException {
-        channel.force(false);
+    void sync(LogFile file) throws IOException {
+        file.sync();
     }
 
     void rename(Path from, Path to) throws IOException {
