@@ -1,14 +1,13 @@
 package io.terminus.lockmgr.client;
 
 import io.github.resilience4j.core.IntervalFunction;
+import io.grpc.CallOptions;
 import io.grpc.ManagedChannel;
 import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientCalls;
 import io.grpc.stub.ClientResponseObserver;
-import io.terminus.proto.lock.v1.ClientMessage;
-import io.terminus.proto.lock.v1.LockServiceGrpc;
-import io.terminus.proto.lock.v1.ServerMessage;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -49,7 +48,7 @@ final class ClientLoop {
 
     private static final Logger log = LoggerFactory.getLogger(LockClient.class);
 
-    /** Messages that may wait for the owner thread; the rest waits in the connection. */
+    /** Messages that may wait for the owner; the rest waits in the connection. */
     private static final int MAX_UNREAD_MESSAGES = 16;
 
     static final long HOLD_BACK_NANOS = 1_000_000;
@@ -306,7 +305,7 @@ final class ClientLoop {
                 }
                 case SessionCore.Action.Send send -> {
                     if (stream != null) {
-                        stream.call.onNext(send.message());
+                        stream.call.onNext(send.encoded());
                     }
                 }
                 case SessionCore.Action.Connect connect -> scheduleConnect();
@@ -445,28 +444,29 @@ final class ClientLoop {
         // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
         channel.resetConnectBackoff();
         Stream opened = new Stream();
-        LockServiceGrpc.newStub(channel).session(opened);
+        var unused = ClientCalls.asyncBidiStreamingCall(
+                channel.newCall(SessionWire.method(), CallOptions.DEFAULT), opened);
         stream = opened;
         core.streamOpened(nowNanos);
     }
 
     /** What comes from one stream. gRPC's threads only pass it on. */
-    private final class Stream implements ClientResponseObserver<ClientMessage, ServerMessage> {
+    private final class Stream implements ClientResponseObserver<byte[], Received> {
 
         @SuppressWarnings("NullAway.Init") // Set by beforeStart, before the call that makes this returns.
-        private ClientCallStreamObserver<ClientMessage> call;
+        private ClientCallStreamObserver<byte[]> call;
         /** The owner's. */
         private int unrequested;
 
         @Override
-        public void beforeStart(ClientCallStreamObserver<ClientMessage> call) {
+        public void beforeStart(ClientCallStreamObserver<byte[]> call) {
             this.call = call;
             call.disableAutoRequestWithInitial(MAX_UNREAD_MESSAGES);
             call.setOnReadyHandler(() -> onOwner(NOTHING));
         }
 
         @Override
-        public void onNext(ServerMessage message) {
+        public void onNext(Received message) {
             onOwner(now -> {
                 if (this.equals(stream)) {
                     core.received(message, now);

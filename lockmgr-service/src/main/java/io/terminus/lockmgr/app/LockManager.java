@@ -296,6 +296,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
     }
 
+    /** Sleeps until there is something to do. An interrupt must not reach the disk, which would take it for a failure. */
     private void awaitTurn() {
         parked.set(true);
         Owner now = owner.get();

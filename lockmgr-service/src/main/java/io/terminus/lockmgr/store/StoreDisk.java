@@ -23,6 +23,13 @@ class StoreDisk {
         file.sync();
     }
 
+    /** The map writes itself; nobody has it open now. */
+    void syncMap(Path map) throws IOException {
+        try (FileChannel channel = FileChannel.open(map, StandardOpenOption.WRITE)) {
+            channel.force(false);
+        }
+    }
+
     void rename(Path from, Path to) throws IOException {
         Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
     }

@@ -314,6 +314,11 @@ class StoreCrashTest {
         }
 
         @Override
+        void syncMap(Path map) throws IOException {
+            step("sync " + map.getFileName());
+        }
+
+        @Override
         void rename(Path from, Path to) throws IOException {
             step("rename to " + to.getFileName());
             super.rename(from, to);
