@@ -444,8 +444,8 @@ final class ClientLoop {
         // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
         channel.resetConnectBackoff();
         Stream opened = new Stream();
-        var unused = ClientCalls.asyncBidiStreamingCall(
-                channel.newCall(SessionWire.method(), CallOptions.DEFAULT), opened);
+        var unused =
+                ClientCalls.asyncBidiStreamingCall(channel.newCall(SessionWire.method(), CallOptions.DEFAULT), opened);
         stream = opened;
         core.streamOpened(nowNanos);
     }

@@ -49,7 +49,8 @@ sealed interface Reply {
                     LockMode.of(lock.getMode()),
                     lock.getToken());
         }
-    
+    }
+
     record Done(long requestId) implements Reply {
         @Override
         public Answer answer() {

@@ -158,8 +158,7 @@ final class ServerMessageReader {
         if (at != end || range == null || mode < 1 || mode > MODES.length) {
             return null;
         }
-        return new Reply.Granted(
-                requestId, lockId, volumeText, uuidText, requested, range, MODES[mode - 1], token);
+        return new Reply.Granted(requestId, lockId, volumeText, uuidText, requested, range, MODES[mode - 1], token);
     }
 
     private @Nullable LockRange range(int ofWhole) {

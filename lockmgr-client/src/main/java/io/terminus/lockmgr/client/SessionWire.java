@@ -19,7 +19,8 @@ final class SessionWire {
     private SessionWire() {}
 
     static MethodDescriptor<byte[], Received> method() {
-        return LockServiceGrpc.getSessionMethod().toBuilder(new Bytes(), new Messages()).build();
+        return LockServiceGrpc.getSessionMethod().toBuilder(new Bytes(), new Messages())
+                .build();
     }
 
     private static final class Messages implements Marshaller<Received> {

@@ -45,7 +45,9 @@ class SessionWireTest {
                 expected.setRenew(Renew.newBuilder().setSequence(round));
             }
 
-            assertThat(ClientMessage.parseFrom(writer.take())).as("seed %d", SEED).isEqualTo(expected.build());
+            assertThat(ClientMessage.parseFrom(writer.take()))
+                    .as("seed %d", SEED)
+                    .isEqualTo(expected.build());
             assertThat(writer.operations()).isZero();
         }
     }
@@ -79,7 +81,9 @@ class SessionWireTest {
 
             if (expected != null) {
                 assertThat(read).as("seed %d", SEED).isNotNull();
-                assertThat(read == null ? null : again(read)).as("seed %d", SEED).isEqualTo(expected);
+                assertThat(read == null ? null : again(read))
+                        .as("seed %d", SEED)
+                        .isEqualTo(expected);
             }
         }
     }
@@ -125,7 +129,8 @@ class SessionWireTest {
                         range(random),
                         LockMode.values()[random.nextInt(6)],
                         Duration.ofMillis(1 + random.nextInt(100_000)));
-        long endNanos = request.standby() ? Pending.NEVER : 1000 + request.waitTime().toNanos();
+        long endNanos =
+                request.standby() ? Pending.NEVER : 1000 + request.waitTime().toNanos();
         return new Pending.Lock(
                 id,
                 random.nextInt(8) == 0 ? request.withDesired(LockRange.WHOLE_VOLUME) : request,
@@ -142,7 +147,8 @@ class SessionWireTest {
         for (int i = random.nextInt(10); i > 0; i--) {
             Answer.Builder answer = Answer.newBuilder().setRequestId(1 + number(random));
             if (others && random.nextInt(4) == 0) {
-                answer.setRefused(Refused.newBuilder().setReasonValue(random.nextInt(16)).setMessage("why"));
+                answer.setRefused(
+                        Refused.newBuilder().setReasonValue(random.nextInt(16)).setMessage("why"));
             } else if (random.nextBoolean()) {
                 answer.setDone(Done.getDefaultInstance());
             } else {
