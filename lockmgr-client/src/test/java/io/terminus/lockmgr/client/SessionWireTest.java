@@ -83,7 +83,7 @@ class SessionWireTest {
                 assertThat(read).as("seed %d", SEED).isNotNull();
                 assertThat(read == null ? null : again(read))
                         .as("seed %d", SEED)
-                        .isEqualTo(expected);
+                        .isEqualTo(meaningOf(expected));
             }
         }
     }
@@ -102,6 +102,11 @@ class SessionWireTest {
         } catch (InvalidProtocolBufferException e) {
             return null;
         }
+    }
+
+    /** What this version does not know has no meaning to it. */
+    private static ServerMessage meaningOf(ServerMessage message) {
+        return again(Received.of(message));
     }
 
     private static ServerMessage again(Received read) {
