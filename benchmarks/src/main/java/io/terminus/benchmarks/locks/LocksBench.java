@@ -149,7 +149,7 @@ public final class LocksBench extends BenchCommand {
     }
 
     private void pairs(Report report, Subprocess server, Path scratch) throws Exception {
-        int rounds = quick() ? 2 : 5;
+        int rounds = quick() ? 1 : 5;
         double unmeasured = quick() ? 0.3 : 1;
         double measured = quick() ? 0.7 : 4;
         Map<String, Runs> busy = new LinkedHashMap<>();
@@ -219,13 +219,13 @@ public final class LocksBench extends BenchCommand {
      */
     private void curve(Report report, Subprocess server) throws Exception {
         int rounds = quick() ? 1 : 3;
-        double unmeasured = quick() ? 0.2 : 0.5;
-        double measured = quick() ? 0.4 : 3;
+        double unmeasured = quick() ? 0.1 : 0.5;
+        double measured = quick() ? 0.3 : 3;
         Map<String, Opening> contenders = new LinkedHashMap<>();
         contenders.put("library", () -> new Pairs.Library(server, true));
         contenders.put("library-unawaited", () -> new Pairs.Library(server, false));
         Map<Integer, Map<String, Runs>> all = new LinkedHashMap<>();
-        for (int round = -1; round < rounds; round++) {
+        for (int round = quick() ? 0 : -1; round < rounds; round++) {
             for (int callers : CURVE) {
                 for (Map.Entry<String, Opening> contender : contenders.entrySet()) {
                     Map<String, Runs> runs = all.computeIfAbsent(callers, missing -> new LinkedHashMap<>());
