@@ -29,6 +29,7 @@ public final class LocksBench extends BenchCommand {
 
     enum Part {
         PAIRS,
+        CURVE,
         CACHE,
         WAITERS,
         SESSIONS,
@@ -36,6 +37,10 @@ public final class LocksBench extends BenchCommand {
     }
 
     private static final int IN_FLIGHT = 64;
+
+    /** Callers at once, each of whom awaits what it asks for. */
+    private static final int[] CURVE = {1, 16, 64, 256, 1024};
+
     private static final double[] PERCENTILES = {50, 75, 90, 95, 99, 99.5, 99.9};
 
     @Option(
@@ -100,6 +105,7 @@ public final class LocksBench extends BenchCommand {
     private void measure(Part part, Report report, Subprocess server, Path scratch) throws Exception {
         switch (part) {
             case PAIRS -> pairs(report, server, scratch);
+            case CURVE -> curve(report, server);
             case CACHE -> CachedReacquire.measure(report, server, quick());
             case WAITERS -> Waiters.measure(report, server, quick());
             case SESSIONS ->
@@ -143,7 +149,7 @@ public final class LocksBench extends BenchCommand {
     }
 
     private void pairs(Report report, Subprocess server, Path scratch) throws Exception {
-        int rounds = quick() ? 2 : 5;
+        int rounds = quick() ? 1 : 5;
         double unmeasured = quick() ? 0.3 : 1;
         double measured = quick() ? 0.7 : 4;
         Map<String, Runs> busy = new LinkedHashMap<>();
@@ -160,11 +166,11 @@ public final class LocksBench extends BenchCommand {
             contenders.put("echo", () -> new Pairs.Echo(echo, sizes));
             contenders.put("unary", () -> new Pairs.Unary(server));
             contenders.put("stream", () -> new Pairs.SingleStream(server));
-            contenders.put("library", () -> new Pairs.Library(server));
+            contenders.put("library", () -> new Pairs.Library(server, true));
             Map<String, Opening> alone = new LinkedHashMap<>();
             alone.put("echo", () -> new Pairs.Echo(echo, sizes));
             alone.put("stream", () -> new Pairs.SingleStream(server));
-            alone.put("library", () -> new Pairs.Library(server));
+            alone.put("library", () -> new Pairs.Library(server, true));
             alone.put("unary", () -> new Pairs.Unary(server));
             for (int round = -1; round < rounds; round++) {
                 for (Map.Entry<String, Opening> contender : contenders.entrySet()) {
@@ -204,6 +210,52 @@ public final class LocksBench extends BenchCommand {
                 "x of a bare gRPC stream");
         if (profile()) {
             profileLibrary(report, server);
+        }
+    }
+
+    /**
+     * What more callers bring. One that awaits acquire and release has at most one pair in two round trips, so n of them at most
+     * n / (2 x round trip), whatever the lock manager does; that bound is given beside, with the round trip of one caller alone.
+     */
+    private void curve(Report report, Subprocess server) throws Exception {
+        int rounds = quick() ? 1 : 3;
+        double unmeasured = quick() ? 0.1 : 0.5;
+        double measured = quick() ? 0.3 : 3;
+        Map<String, Opening> contenders = new LinkedHashMap<>();
+        contenders.put("library", () -> new Pairs.Library(server, true));
+        contenders.put("library-unawaited", () -> new Pairs.Library(server, false));
+        Map<Integer, Map<String, Runs>> all = new LinkedHashMap<>();
+        for (int round = quick() ? 0 : -1; round < rounds; round++) {
+            for (int callers : CURVE) {
+                for (Map.Entry<String, Opening> contender : contenders.entrySet()) {
+                    Map<String, Runs> runs = all.computeIfAbsent(callers, missing -> new LinkedHashMap<>());
+                    window(round, runs, contender, callers, server, unmeasured, measured, report);
+                }
+            }
+        }
+        double roundTripSeconds =
+                runsOf(all.getOrDefault(1, Map.of()), "library").nanos().getValueAtPercentile(50) / 1e9;
+        for (String name : contenders.keySet()) {
+            double[] xs = new double[CURVE.length];
+            double[] ys = new double[CURVE.length];
+            for (int i = 0; i < CURVE.length; i++) {
+                Runs runs = runsOf(all.getOrDefault(CURVE[i], Map.of()), name);
+                String figure = "curve." + name + ".callers-" + CURVE[i];
+                xs[i] = Math.log(CURVE[i]) / Math.log(2);
+                ys[i] = runs.median(Meter.Window::perSecond) / 2;
+                report.figure(figure + ".pairs", ys[i], "pairs/s");
+                report.figure(figure + ".p50", runs.nanos().getValueAtPercentile(50) / 1e3, "us");
+                report.figure(figure + ".p99", runs.nanos().getValueAtPercentile(99) / 1e3, "us");
+                report.figure(
+                        figure + ".cpu",
+                        2 * runs.median(window -> window.clientCpuPerMillion() + window.serverCpuPerMillion()),
+                        "CPU-s/M pairs, client and server");
+                if (name.equals("library")) {
+                    report.figure(
+                            figure + ".bound", CURVE[i] / (2 * roundTripSeconds), "pairs/s that so many can reach");
+                }
+            }
+            report.line("Pairs by callers at once", "callers (powers of two)", "pairs/s", name, xs, ys);
         }
     }
 
@@ -258,7 +310,7 @@ public final class LocksBench extends BenchCommand {
     /** After the rounds, so that recording costs none of the figures anything. */
     private void profileLibrary(Report report, Subprocess server) throws Exception {
         Path target = home().resolve("target");
-        try (Pairs pairs = new Pairs.Library(server)) {
+        try (Pairs pairs = new Pairs.Library(server, true)) {
             Profile client = Profile.start(ProcessHandle.current().pid(), target.resolve("bench-locks-client.jfr"));
             Profile serving = Profile.start(server.pid(), target.resolve("bench-locks-server.jfr"));
             Meter.Window window = Meter.measure(pairs, IN_FLIGHT, server, 1, quick() ? 3 : 15);

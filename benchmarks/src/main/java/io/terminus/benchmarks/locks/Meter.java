@@ -42,6 +42,13 @@ final class Meter {
             }
         }
 
+        /** An operation whose answer nobody awaits: it has no latency. */
+        void count() {
+            if (meter.phase == Phase.MEASURED) {
+                operations++;
+            }
+        }
+
         /** True: go on. False: this loop is over. */
         boolean goOn() {
             if (meter.phase != Phase.OVER) {

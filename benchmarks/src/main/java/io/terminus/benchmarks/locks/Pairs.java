@@ -194,8 +194,11 @@ sealed interface Pairs extends Contender, AutoCloseable {
     /** The client library, which sends in one message what came up while the one before was on its way. */
     final class Library implements Pairs {
         private final LockClient client;
+        private final boolean releaseAwaited;
 
-        Library(Subprocess server) throws Exception {
+        /** @param releaseAwaited false: the release is left to itself, as try-with-resources does, and counts when it was asked for */
+        Library(Subprocess server, boolean releaseAwaited) throws Exception {
+            this.releaseAwaited = releaseAwaited;
             client = LockClient.connect(
                     LockClient.Config.of(server.target(), "bench-library").withTtl(Duration.ofSeconds(60)));
             client.ready().get(30, TimeUnit.SECONDS);
@@ -218,6 +221,14 @@ sealed interface Pairs extends Contender, AutoCloseable {
                 loop.end();
                 if (refused != null) {
                     loop.fail(refused);
+                    return;
+                }
+                if (!releaseAwaited) {
+                    grant.close();
+                    loop.count();
+                    if (loop.goOn()) {
+                        acquire(loop, random);
+                    }
                     return;
                 }
                 loop.begin();

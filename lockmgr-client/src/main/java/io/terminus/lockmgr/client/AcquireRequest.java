@@ -2,6 +2,7 @@ package io.terminus.lockmgr.client;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,7 +31,11 @@ public record AcquireRequest(
     private static final int MAX_NAME_LENGTH = 128;
 
     public AcquireRequest {
+        // Here, on the thread of who asks: what was asked is used on threads that serve others.
         requireVolume(volume);
+        Objects.requireNonNull(range, "range");
+        Objects.requireNonNull(mode, "mode");
+        Objects.requireNonNull(waitTime, "waitTime");
         if (waitTime.equals(FOREVER)) {
             if (!standby) {
                 throw new IllegalArgumentException("only a standby request may wait for ever");
@@ -59,6 +64,7 @@ public record AcquireRequest(
     }
 
     static String requireVolume(String volume) {
+        Objects.requireNonNull(volume, "volume");
         boolean valid = !volume.isEmpty() && volume.length() <= MAX_NAME_LENGTH;
         for (int i = 0; valid && i < volume.length(); i++) {
             char c = volume.charAt(i);

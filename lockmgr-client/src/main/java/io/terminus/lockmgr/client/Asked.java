@@ -4,7 +4,7 @@ import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One request through all its stations: what is handed to the owner thread, what waits there for the outcome, what is handed to the
+ * One request through all its stations: what is handed to the owner, what waits there for the outcome, what is handed to the
  * callback thread, and the future that its caller holds. One object for all of them, because at some hundred thousand operations a second
  * each object less is a good part of the cost.
  *
@@ -13,16 +13,16 @@ import org.jspecify.annotations.Nullable;
 abstract class Asked<T> extends CompletableFuture<T> {
 
     final LockClient client;
-    /** The owner thread's; 0: not asked yet. */
+    /** The owner's; 0: not asked yet. */
     long requestId;
-    /** Written by the owner thread, read by the callback thread behind a queue. */
+    /** Written by the owner, read by the callback thread behind a queue. */
     private @Nullable Outcome outcome;
 
     Asked(LockClient client) {
         this.client = client;
     }
 
-    /** On the owner thread: asks, and returns the request's id. */
+    /** On the owner's thread: asks, and returns the request's id. */
     abstract long ask(SessionCore core, long nowNanos);
 
     /** On the callback thread: what the outcome brings to the caller; null: nothing. */

@@ -1,14 +1,13 @@
 package io.terminus.lockmgr.client;
 
 import io.github.resilience4j.core.IntervalFunction;
+import io.grpc.CallOptions;
 import io.grpc.ManagedChannel;
 import io.grpc.Status.Code;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientCalls;
 import io.grpc.stub.ClientResponseObserver;
-import io.terminus.proto.lock.v1.ClientMessage;
-import io.terminus.proto.lock.v1.LockServiceGrpc;
-import io.terminus.proto.lock.v1.ServerMessage;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,10 +15,12 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongConsumer;
 import org.agrona.collections.Long2ObjectHashMap;
 import org.jspecify.annotations.Nullable;
@@ -31,40 +32,57 @@ import org.slf4j.LoggerFactory;
  * lock manager and to the callers.
  *
  * <pre>
- *   any thread ----> inbox ----> owner thread ----> stream ----> lock manager
- *                      ^              |                               |
- *                      |              '--> callback thread            |
- *                      '------------------- gRPC's threads <----------'
+ *   any thread ----> inbox ----> owner: the event loop of the connection <----> lock manager
+ *                      ^                 |
+ *                      '-- callbacks <---'
  * </pre>
  *
- * <p>Everything that has come together in the inbox while the owner was busy is done in one go, and leaves in as few messages as it fits
- * into; and everything that one message answers goes to the callback thread in one go. Under load the threads so wake each other once
- * for some hundred operations. The owner parks by itself until the core wants it.
+ * <p>The owner of the core is the thread that writes and reads the connection, so that nobody has to be woken between the two. Everything
+ * that has come together in the inbox while it was busy is done in one go, and leaves in as few messages as it fits into; and everything
+ * that one message answers goes to the callback thread in one go.
+ *
+ * <p>What callbacks ask for is kept back while others of the same go wait behind them, so that it leaves together: to the end of the go, and
+ * for {@value #HOLD_BACK_NANOS} ns from its beginning at most. A callback that is alone keeps nothing back.
  */
 final class ClientLoop {
 
     private static final Logger log = LoggerFactory.getLogger(LockClient.class);
 
-    /** Messages that may wait for the owner thread; the rest waits in the connection. */
+    /** Messages that may wait for the owner; the rest waits in the connection. */
     private static final int MAX_UNREAD_MESSAGES = 16;
+
+    static final long HOLD_BACK_NANOS = 1_000_000;
+
+    private static final long NO_GO = Long.MIN_VALUE;
+
+    /** An idle callback thread ends, once the client is closed. */
+    private static final long LINGER_SECONDS = 1;
 
     private static final LongConsumer NOTHING = now -> {};
 
     private final LockClient.Config config;
     private final ManagedChannel channel;
     private final IntervalFunction backOff;
-    private final Thread ownerThread;
+    private final ScheduledExecutorService owner;
     private final ThreadPoolExecutor callbackThread;
 
-    // The way to the owner thread: what is Asked, and LongConsumers that take the time. Bounded by maxInFlight, the
+    // The way to the owner: what is Asked, and LongConsumers that take the time. Bounded by maxInFlight, the
     // grants, and MAX_UNREAD_MESSAGES.
     private final ConcurrentLinkedQueue<Object> inbox = new ConcurrentLinkedQueue<>();
-    private final AtomicBoolean parked = new AtomicBoolean();
+    /** A run is on its way that will find what is in the inbox now. */
+    private final AtomicBoolean runAsked = new AtomicBoolean();
+
     private final AtomicBoolean closing = new AtomicBoolean();
     /** Whoever asks from now on runs what it asks. */
     private volatile boolean ownerless;
 
     private volatile @Nullable Thread callbacks;
+
+    /** Several callbacks that were handed over together and are not all begun. */
+    private final AtomicInteger goes = new AtomicInteger();
+
+    /** When the callback thread began with such a go; {@link #NO_GO}: it is at the last of it, or at none. Its own. */
+    private long goSinceNanos = NO_GO;
 
     // The owner's, under the monitor of run().
     private final SessionCore core;
@@ -72,6 +90,10 @@ final class ClientLoop {
     private @Nullable Stream stream;
     /** On System.nanoTime, for this is about politeness and not about leases. */
     private long connectAtNanos;
+
+    private @Nullable ScheduledFuture<?> alarm;
+    /** On System.nanoTime; counts while there is an alarm. */
+    private long alarmAtNanos;
 
     private boolean connectWanted;
     private int failedAttempts;
@@ -85,12 +107,14 @@ final class ClientLoop {
     private volatile LockClient.Status status = new LockClient.Status(LockClient.State.CONNECTING, "", 0, 0, 0, "");
     private volatile CompletableFuture<String> ready = new CompletableFuture<>();
 
-    ClientLoop(LockClient.Config config, ManagedChannel channel, Grant.Owner grantOwner) {
+    /** @param owner one thread, that of the channel's connections where it can be, which never waits */
+    ClientLoop(
+            LockClient.Config config, ManagedChannel channel, ScheduledExecutorService owner, Grant.Owner grantOwner) {
         this.config = config;
         this.channel = channel;
         this.backOff =
                 IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
-        this.ownerThread = daemon(this::live, "lock-client-" + config.owner());
+        this.owner = owner;
         // Bounded by what it carries: one task for each run of the owner that had something to tell.
         this.callbackThread =
                 new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), this::callbackThread);
@@ -103,7 +127,6 @@ final class ClientLoop {
 
     void start() {
         onOwner(now -> core.start());
-        ownerThread.start();
     }
 
     SessionCore core() {
@@ -138,12 +161,18 @@ final class ClientLoop {
     /** The end, behind {@link #close}. What was asked meanwhile, and what is asked from now on, is answered with CLOSED. */
     void stop() {
         ownerless = true;
-        LockSupport.unpark(ownerThread);
         run();
-        callbackThread.shutdown();
+        synchronized (this) {
+            if (alarm != null) {
+                alarm.cancel(false);
+            }
+        }
+        // Callbacks of what is still asked come on that thread too, and not on one that may hold what they wait for.
+        callbackThread.setKeepAliveTime(LINGER_SECONDS, TimeUnit.SECONDS);
+        callbackThread.allowCoreThreadTimeOut(true);
     }
 
-    // The owner thread.
+    // The owner.
 
     <T> Asked<T> submit(Asked<T> request) {
         inbox.add(request);
@@ -156,37 +185,74 @@ final class ClientLoop {
         wake();
     }
 
-    /** Behind an addition to the inbox. One caller wakes the owner, and nobody while it is awake: it looks again before it parks. */
+    /** Behind an addition to the inbox. */
     private void wake() {
-        if (parked.get() && parked.compareAndSet(true, false)) {
-            LockSupport.unpark(ownerThread);
-        }
-        if (ownerless) {
-            // The core is closed: it only completes what it is asked.
-            run();
+        if (!keepsBack()) {
+            askForRun();
         }
     }
 
-    private void live() {
-        while (!ownerless) {
-            long idleNanos = run();
-            parked.set(true);
-            if (inbox.isEmpty() && idleNanos > 0) {
-                LockSupport.parkNanos(this, idleNanos);
+    /** Only the first one does: the others are found by the same run. */
+    private void askForRun() {
+        if (ownerless) {
+            // The core is closed: it only completes what it is asked.
+            run();
+        } else if (!runAsked.get() && runAsked.compareAndSet(false, true)) {
+            try {
+                owner.execute(this::ownerRuns);
+            } catch (RejectedExecutionException over) {
+                run();
             }
-            parked.set(false);
         }
+    }
+
+    /** The clock comes behind the addition: whoever looks when the time is over finds what was kept back. */
+    private boolean keepsBack() {
+        return isCallbackThread(Thread.currentThread())
+                && goSinceNanos != NO_GO
+                && System.nanoTime() - goSinceNanos < HOLD_BACK_NANOS;
+    }
+
+    private void ownerRuns() {
+        runAsked.set(false);
+        setAlarm(run());
+    }
+
+    /** Sees to it that the owner comes by itself. An alarm that is too early does no harm. */
+    private synchronized void setAlarm(long delayNanos) {
+        if (ownerless || delayNanos == Long.MAX_VALUE) {
+            return;
+        }
+        long atNanos = System.nanoTime() + delayNanos;
+        if (alarm != null) {
+            if (alarmAtNanos - atNanos <= 0) {
+                return;
+            }
+            alarm.cancel(false);
+        }
+        alarmAtNanos = atNanos;
+        alarm = owner.schedule(this::alarmed, Math.max(0, delayNanos), TimeUnit.NANOSECONDS);
+    }
+
+    private void alarmed() {
+        synchronized (this) {
+            alarm = null;
+        }
+        ownerRuns();
     }
 
     /** Everything that is asked, then everything that follows from it. Returns for how long there is nothing to do by itself. */
     private synchronized long run() {
         long now = config.clock().nanos();
+        Asked<?> asking = null;
         try {
             Object command = inbox.poll();
             while (command != null) {
                 if (command instanceof Asked<?> request) {
+                    asking = request;
                     request.requestId = request.ask(core, now);
                     asked.put(request.requestId, request);
+                    asking = null;
                 } else {
                     ((LongConsumer) command).accept(now);
                 }
@@ -206,6 +272,10 @@ final class ClientLoop {
             log.error("the lock client of {} stops: it found itself in an impossible state", config.owner(), e);
             lastFailure = "stopped: " + e;
             stopped = true;
+            if (asking != null) {
+                asking.ended(new Outcome.Refused(RefusalReason.CLOSED, lastFailure));
+                callBack(List.of(asking));
+            }
             core.close();
             perform();
         }
@@ -214,7 +284,10 @@ final class ClientLoop {
         if (core.wakeAtNanos() != Long.MAX_VALUE) {
             idleNanos = core.wakeAtNanos() - config.clock().nanos();
         }
-        return connectWanted ? Math.min(idleNanos, connectAtNanos - System.nanoTime()) : idleNanos;
+        if (connectWanted) {
+            idleNanos = Math.min(idleNanos, connectAtNanos - System.nanoTime());
+        }
+        return goes.get() == 0 ? idleNanos : Math.min(idleNanos, HOLD_BACK_NANOS);
     }
 
     private void perform() {
@@ -232,7 +305,7 @@ final class ClientLoop {
                 }
                 case SessionCore.Action.Send send -> {
                     if (stream != null) {
-                        stream.call.onNext(send.message());
+                        stream.call.onNext(send.encoded());
                     }
                 }
                 case SessionCore.Action.Connect connect -> scheduleConnect();
@@ -298,24 +371,36 @@ final class ClientLoop {
         if (tidings.isEmpty()) {
             return;
         }
-        Runnable task = () -> {
-            for (Object tiding : tidings) {
-                try {
-                    if (tiding instanceof Asked<?> request) {
-                        request.tell();
-                    } else {
-                        ((Runnable) tiding).run();
-                    }
-                } catch (Throwable e) {
-                    // Also an AssertionError: what stands behind it in the batch must not be lost with it.
-                    log.error("a callback of the lock client of {} failed", config.owner(), e);
-                }
+        if (tidings.size() > 1) {
+            goes.incrementAndGet();
+        }
+        callbackThread.execute(() -> tell(tidings));
+    }
+
+    private void tell(List<?> tidings) {
+        int last = tidings.size() - 1;
+        if (last > 0) {
+            goSinceNanos = System.nanoTime();
+        }
+        for (int i = 0; i <= last; i++) {
+            if (i == last && last > 0) {
+                goSinceNanos = NO_GO;
+                goes.decrementAndGet();
             }
-        };
-        try {
-            callbackThread.execute(task);
-        } catch (RejectedExecutionException closed) {
-            task.run();
+            Object tiding = tidings.get(i);
+            try {
+                if (tiding instanceof Asked<?> request) {
+                    request.tell();
+                } else {
+                    ((Runnable) tiding).run();
+                }
+            } catch (Throwable e) {
+                // Also an AssertionError: what stands behind it in the batch must not be lost with it.
+                log.error("a callback of the lock client of {} failed", config.owner(), e);
+            }
+        }
+        if (!inbox.isEmpty()) {
+            askForRun();
         }
     }
 
@@ -359,28 +444,29 @@ final class ClientLoop {
         // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
         channel.resetConnectBackoff();
         Stream opened = new Stream();
-        LockServiceGrpc.newStub(channel).session(opened);
+        var unused =
+                ClientCalls.asyncBidiStreamingCall(channel.newCall(SessionWire.method(), CallOptions.DEFAULT), opened);
         stream = opened;
         core.streamOpened(nowNanos);
     }
 
     /** What comes from one stream. gRPC's threads only pass it on. */
-    private final class Stream implements ClientResponseObserver<ClientMessage, ServerMessage> {
+    private final class Stream implements ClientResponseObserver<byte[], Received> {
 
         @SuppressWarnings("NullAway.Init") // Set by beforeStart, before the call that makes this returns.
-        private ClientCallStreamObserver<ClientMessage> call;
+        private ClientCallStreamObserver<byte[]> call;
         /** The owner's. */
         private int unrequested;
 
         @Override
-        public void beforeStart(ClientCallStreamObserver<ClientMessage> call) {
+        public void beforeStart(ClientCallStreamObserver<byte[]> call) {
             this.call = call;
             call.disableAutoRequestWithInitial(MAX_UNREAD_MESSAGES);
             call.setOnReadyHandler(() -> onOwner(NOTHING));
         }
 
         @Override
-        public void onNext(ServerMessage message) {
+        public void onNext(Received message) {
             onOwner(now -> {
                 if (this.equals(stream)) {
                     core.received(message, now);
@@ -419,14 +505,9 @@ final class ClientLoop {
     // Small things.
 
     private Thread callbackThread(Runnable task) {
-        Thread thread = daemon(task, "lock-callbacks-" + config.owner());
-        callbacks = thread;
-        return thread;
-    }
-
-    private static Thread daemon(Runnable task, String name) {
-        Thread thread = new Thread(task, name);
+        Thread thread = new Thread(task, "lock-callbacks-" + config.owner());
         thread.setDaemon(true);
+        callbacks = thread;
         return thread;
     }
 }

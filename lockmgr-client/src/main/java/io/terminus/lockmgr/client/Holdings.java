@@ -106,7 +106,7 @@ final class Holdings {
                 if (acquire.several) {
                     granted(acquire, List.of(answer.getGranted()));
                 } else {
-                    granted(acquire, answer.getGranted());
+                    granted(acquire, Reply.Granted.of(acquire.id, answer.getGranted()));
                 }
             }
             case GRANTED_ALL -> granted(acquire, answer.getGrantedAll().getLocksList());
@@ -124,8 +124,14 @@ final class Holdings {
         nothingEarlyWithoutRequests();
     }
 
-    private void granted(Pending.Lock acquire, Granted lock) {
-        long lockId = lock.getLockId();
+    /** The one part of the request. */
+    void acquired(Pending.Lock acquire, Reply.Granted lock) {
+        granted(acquire, lock);
+        nothingEarlyWithoutRequests();
+    }
+
+    private void granted(Pending.Lock acquire, Reply.Granted lock) {
+        long lockId = lock.lockId();
         if (!unclaimed.isEmpty()) {
             unclaimed.remove(lockId);
         }
@@ -151,7 +157,7 @@ final class Holdings {
         if (allThere && !acquire.abandoned) {
             List<Grant> grants = new ArrayList<>();
             for (Granted lock : locks) {
-                grants.add(hold(lock.getVolume(), lock));
+                grants.add(hold(lock.getVolume(), Reply.Granted.of(acquire.id, lock)));
             }
             requests.complete(
                     acquire.id,
@@ -172,17 +178,18 @@ final class Holdings {
         }
     }
 
-    private Grant hold(String volume, Granted lock) {
-        Grant.State state = stateOf(lock);
+    private Grant hold(String volume, Reply.Granted lock) {
+        Grant.State state = new Grant.State(lock.range(), lock.mode(), lock.token());
+        LockRange requested = lock.requested();
         Grant grant = new Grant(
-                lock.getLockId(),
+                lock.lockId(),
                 volume,
-                lock.getVolumeUuid(),
-                lock.hasRequested() ? LockRange.of(lock.getRequested()) : state.range(),
+                lock.volumeUuid(),
+                requested == null ? state.range() : requested,
                 state,
                 lease.belief(),
                 grantOwner);
-        held.put(lock.getLockId(), new Held(grant));
+        held.put(lock.lockId(), new Held(grant));
         return grant;
     }
 
@@ -225,9 +232,13 @@ final class Holdings {
             requests.retryWithNextRenewal(release);
         } else {
             // Unknown lock: it is gone, which is what was wanted.
-            releasing.remove(release.lockId);
-            requests.released(release);
+            released(release);
         }
+    }
+
+    void released(Pending.Giving release) {
+        releasing.remove(release.lockId);
+        requests.released(release);
     }
 
     private void giveBack(long lockId) {
@@ -320,7 +331,7 @@ final class Holdings {
                         RefusalReason.REVOKED,
                         "lock " + upper.getLockId() + " was taken back on its way");
             } else {
-                Grant grant = hold(splitting.grant.volume(), upper);
+                Grant grant = hold(splitting.grant.volume(), Reply.Granted.of(splitting.id, upper));
                 requests.complete(splitting.id, new Outcome.Acquired(grant));
                 recallEarly(upper.getLockId());
             }

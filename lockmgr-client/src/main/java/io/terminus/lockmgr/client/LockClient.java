@@ -4,14 +4,24 @@ import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
 import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoop;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.nio.NioSocketChannel;
+import io.netty.util.concurrent.DefaultThreadFactory;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
+import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -68,7 +78,8 @@ import org.slf4j.LoggerFactory;
  * <p>The session is opened in the background, and reopened and re-attached for ever with random exponential back-off (100 ms to 3 s);
  * requests wait for it. Requests survive a broken connection; see {@link PutOutcome.Unknown} for the one thing that cannot.
  *
- * <p>Threads: any thread may call anything. One owner thread drives the {@link SessionCore} and the stream; what is asked while it is
+ * <p>Threads: any thread may call anything. The event loop of the connection, which the clients of a process share as far as it has
+ * cores, drives the {@link SessionCore} and the stream; what is asked while it is
  * busy leaves as one message of up to 256 operations. One callback thread completes futures and calls the {@link LockListener}, in
  * order; blocking calls are refused there, because it is the thread that would have to end them. At most {@link Config#maxInFlight()} acquires, reads and puts are in flight; the next one fails with TOO_MANY_IN_FLIGHT and is
  * not sent.
@@ -162,15 +173,21 @@ public final class LockClient implements AutoCloseable {
 
     private final Config config;
     private final ManagedChannel channel;
+    private final Runnable over;
     private final ClientLoop loop;
     private final AtomicInteger inFlight = new AtomicInteger();
 
     /** Returns at once; {@link #ready()} tells when the session is there. */
     public static LockClient connect(Config config) {
+        EventLoop eventLoop = EventLoops.ALL.next();
         return connect(
                 config,
+                eventLoop,
+                () -> {},
                 NettyChannelBuilder.forTarget(config.target)
                         .usePlaintext()
+                        .channelType(NioSocketChannel.class, InetSocketAddress.class)
+                        .eventLoopGroup(eventLoop)
                         // What gRPC's threads have to do here is to hand over.
                         .directExecutor()
                         .maxInboundMessageSize(MAX_MESSAGE_BYTES)
@@ -182,15 +199,34 @@ public final class LockClient implements AutoCloseable {
 
     /** The channel is closed with the client. */
     static LockClient connect(Config config, ManagedChannel channel) {
-        LockClient client = new LockClient(config, channel);
+        ScheduledThreadPoolExecutor owner = new ScheduledThreadPoolExecutor(
+                1,
+                Thread.ofPlatform().daemon().name("lock-client-" + config.owner).factory());
+        owner.setRemoveOnCancelPolicy(true);
+        return connect(config, owner, owner::shutdownNow, channel);
+    }
+
+    /** @param over runs when the client has ended, so that its owner may */
+    private static LockClient connect(
+            Config config, ScheduledExecutorService owner, Runnable over, ManagedChannel channel) {
+        LockClient client = new LockClient(config, owner, over, channel);
         client.loop.start();
         return client;
     }
 
-    private LockClient(Config config, ManagedChannel channel) {
+    private LockClient(Config config, ScheduledExecutorService owner, Runnable over, ManagedChannel channel) {
         this.config = config;
         this.channel = channel;
-        this.loop = new ClientLoop(config, channel, new Changes());
+        this.over = over;
+        this.loop = new ClientLoop(config, channel, owner, new Changes());
+    }
+
+    /** Of all clients of the process. They are never ended: who does nothing costs a thread that sleeps. */
+    private static final class EventLoops {
+        static final EventLoopGroup ALL = new MultiThreadIoEventLoopGroup(
+                Runtime.getRuntime().availableProcessors(),
+                new DefaultThreadFactory("lock-client", true),
+                NioIoHandler.newFactory());
     }
 
     /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
@@ -210,6 +246,7 @@ public final class LockClient implements AutoCloseable {
     // Locks.
 
     public PendingAcquire acquire(AcquireRequest request) {
+        Objects.requireNonNull(request, "request");
         return acquire(request, null);
     }
 
@@ -340,6 +377,7 @@ public final class LockClient implements AutoCloseable {
 
         @Override
         public CompletableFuture<Void> convert(Grant grant, LockMode mode, Duration wait) {
+            Objects.requireNonNull(mode, "mode");
             Grant.Limit limit = grant.limitTo(mode);
             return loop.submit(new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
                 @Override
@@ -438,6 +476,7 @@ public final class LockClient implements AutoCloseable {
      * completes with an outcome, never with an exception.
      */
     public CompletableFuture<PutOutcome> putValue(Grant grant, long expectedVersion, byte[] value) {
+        Objects.requireNonNull(grant, "grant");
         if (value.length > Value.MAX_LENGTH_BYTES) {
             throw new IllegalArgumentException(
                     "value of " + value.length + " bytes is longer than " + Value.MAX_LENGTH_BYTES);
@@ -504,7 +543,8 @@ public final class LockClient implements AutoCloseable {
 
     /**
      * Stops believing in every grant, ends every request (CLOSED; a put that was sent: {@link PutOutcome.Unknown}) and gives the session
-     * back. Takes at most {@link Config#closeTimeout()} and a second; an unreachable lock manager keeps the session until its ttl.
+     * back. Takes at most {@link Config#closeTimeout()} and a second; an unreachable lock manager keeps the session until its ttl. Any
+     * thread may close, also a callback; who comes second does not wait for the first.
      */
     @Override
     public void close() {
@@ -524,6 +564,7 @@ public final class LockClient implements AutoCloseable {
         } finally {
             loop.stop();
             channel.shutdownNow();
+            over.run();
         }
     }
 

@@ -38,6 +38,12 @@ abstract sealed class Pending {
 
     abstract void describe(Operation.Builder to, long nowNanos);
 
+    void write(ClientMessageWriter to, long nowNanos) {
+        Operation.Builder operation = Operation.newBuilder().setRequestId(id);
+        describe(operation, nowNanos);
+        to.operation(operation.build());
+    }
+
     /** A request whose answer may take its time, and which its caller may give up. */
     abstract static sealed class Waiting extends Pending {
         /** On the lease clock; {@link #NEVER}: a standby. */
@@ -74,12 +80,25 @@ abstract sealed class Pending {
         }
 
         @Override
+        void write(ClientMessageWriter to, long nowNanos) {
+            if (also.isEmpty() && request.desired() == null) {
+                to.acquire(id, request.volume(), request.range(), request.mode(), waitMillis(nowNanos), !ordinary);
+            } else {
+                super.write(to, nowNanos);
+            }
+        }
+
+        private long waitMillis(long nowNanos) {
+            return endNanos == NEVER ? -1 : millisLeft(endNanos, nowNanos);
+        }
+
+        @Override
         void describe(Operation.Builder to, long nowNanos) {
             Acquire.Builder acquire = Acquire.newBuilder()
                     .setVolume(request.volume())
                     .setRange(request.range().toProto())
                     .setMode(request.mode().toProto())
-                    .setWaitMillis(endNanos == NEVER ? -1 : millisLeft(endNanos, nowNanos))
+                    .setWaitMillis(waitMillis(nowNanos))
                     .setStandby(!ordinary);
             LockRange desired = request.desired();
             if (desired != null) {
@@ -229,6 +248,11 @@ abstract sealed class Pending {
             super(id);
             this.lockId = lockId;
             this.reportId = reportId;
+        }
+
+        @Override
+        void write(ClientMessageWriter to, long nowNanos) {
+            to.release(id, lockId);
         }
 
         @Override

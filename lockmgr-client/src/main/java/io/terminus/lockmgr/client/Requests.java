@@ -1,7 +1,5 @@
 package io.terminus.lockmgr.client;
 
-import io.terminus.proto.lock.v1.ClientMessage;
-import io.terminus.proto.lock.v1.Operation;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -227,16 +225,13 @@ final class Requests {
         return unsent.size();
     }
 
-    void fill(ClientMessage.Builder message, long nowNanos) {
-        int room = MAX_OPERATIONS_PER_MESSAGE - message.getOperationsCount();
-        Operation.Builder operation = Operation.newBuilder();
+    void fill(ClientMessageWriter message, long nowNanos) {
+        int room = MAX_OPERATIONS_PER_MESSAGE - message.operations();
         while (room > 0 && !unsent.isEmpty()) {
             Pending request = unsent.removeFirst();
             if (!request.finished) {
                 request.everSent = true;
-                operation.clear().setRequestId(request.id);
-                request.describe(operation, nowNanos);
-                message.addOperations(operation.build());
+                request.write(message, nowNanos);
                 room--;
             }
         }

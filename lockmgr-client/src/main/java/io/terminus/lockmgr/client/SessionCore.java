@@ -1,16 +1,17 @@
 package io.terminus.lockmgr.client;
 
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Attach;
 import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.Event;
 import io.terminus.proto.lock.v1.Reason;
-import io.terminus.proto.lock.v1.Renew;
 import io.terminus.proto.lock.v1.ServerMessage;
 import io.terminus.proto.lock.v1.Welcome;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One client of the lock manager as a pure state machine: what happened and when goes in, {@link Action}s come out. No thread, socket
@@ -65,7 +66,17 @@ public final class SessionCore {
         /** Cut the stream; nothing that still comes from it may be fed. */
         record Disconnect(String why) implements Action {}
 
-        record Send(ClientMessage message) implements Action {}
+        /** @param encoded a {@link ClientMessage}, as it goes out */
+        record Send(byte[] encoded) implements Action {
+
+            public ClientMessage message() {
+                try {
+                    return ClientMessage.parseFrom(encoded);
+                } catch (InvalidProtocolBufferException e) {
+                    throw new IllegalStateException("what is to be sent is no ClientMessage", e);
+                }
+            }
+        }
 
         record Complete(long requestId, Outcome outcome) implements Action {}
 
@@ -105,6 +116,8 @@ public final class SessionCore {
     private final Lease lease;
     private final Requests requests;
     private final Holdings holdings;
+    /** Empty between two calls. */
+    private final ClientMessageWriter writer = new ClientMessageWriter();
 
     private Phase phase = Phase.IDLE;
     private long attachSentNanos;
@@ -147,7 +160,8 @@ public final class SessionCore {
                         .setOwner(settings.owner)
                         .setTtlMillis(settings.ttlNanos / NANOS_PER_MILLI)
                         .setMayReassert(holdings.count() > 0 && lease.believed(nowNanos)))
-                .build()));
+                .build()
+                .toByteArray()));
     }
 
     /** The stream is gone. {@code sessionUnknown}: the lock manager said that it does not know the session. */
@@ -163,24 +177,31 @@ public final class SessionCore {
     }
 
     public void received(ServerMessage message, long nowNanos) {
-        if (phase == Phase.ATTACHING && message.hasWelcome()) {
-            welcomed(message.getWelcome(), nowNanos);
+        received(Received.of(message), nowNanos);
+    }
+
+    void received(Received message, long nowNanos) {
+        Welcome welcome = message.welcome();
+        if (phase == Phase.ATTACHING && welcome != null) {
+            welcomed(welcome, nowNanos);
         }
-        for (int i = 0; i < message.getEventsCount() && phase == Phase.ATTACHED; i++) {
-            Event event = message.getEvents(i);
+        List<Event> events = message.events();
+        for (int i = 0; i < events.size() && phase == Phase.ATTACHED; i++) {
+            Event event = events.get(i);
             switch (event.getKindCase()) {
                 case RECALL -> holdings.recalled(event.getRecall());
                 case LOST -> holdings.lost(event.getLost(), nowNanos);
                 case KIND_NOT_SET -> {} // Of a newer lock manager.
             }
         }
-        for (int i = 0; i < message.getAnswersCount(); i++) {
+        List<Reply> replies = message.replies();
+        for (int i = 0; i < replies.size(); i++) {
             if (phase == Phase.ATTACHED || phase == Phase.ATTACHING) {
-                answered(message.getAnswers(i));
+                answered(replies.get(i));
             }
         }
-        if (phase == Phase.ATTACHED && message.hasRenewal()) {
-            lease.answered(message.getRenewal().getSequence());
+        if (phase == Phase.ATTACHED && message.renews()) {
+            lease.answered(message.renewal());
         }
         if (phase == Phase.ATTACHED) {
             settleReassertions(nowNanos);
@@ -375,12 +396,11 @@ public final class SessionCore {
         if (phase != Phase.ATTACHED || requests.unsentCount() == 0) {
             return false;
         }
-        ClientMessage.Builder message = ClientMessage.newBuilder();
-        requests.fill(message, nowNanos);
-        if (message.getOperationsCount() == 0) {
+        requests.fill(writer, nowNanos);
+        if (writer.operations() == 0) {
             return false;
         }
-        add(new Action.Send(message.build()));
+        add(new Action.Send(writer.take()));
         return true;
     }
 
@@ -527,10 +547,9 @@ public final class SessionCore {
             // No renewal may overtake the LostAck that it needs.
             flush(nowNanos);
         }
-        ClientMessage.Builder message = ClientMessage.newBuilder();
-        requests.fill(message, nowNanos);
-        message.setRenew(Renew.newBuilder().setSequence(sequence));
-        add(new Action.Send(message.build()));
+        requests.fill(writer, nowNanos);
+        writer.renew(sequence);
+        add(new Action.Send(writer.take()));
     }
 
     /** When the stream counts as dead. While a loss is unheard, renewals are not answered and prove nothing. */
@@ -548,6 +567,23 @@ public final class SessionCore {
 
     // Answers.
 
+    private void answered(Reply reply) {
+        if (phase != Phase.ATTACHED || reply instanceof Reply.Other) {
+            answered(reply.answer());
+            return;
+        }
+        Pending request = requests.take(reply.requestId());
+        if (request instanceof Pending.Lock acquire && !acquire.several && reply instanceof Reply.Granted granted) {
+            holdings.acquired(acquire, granted);
+            holdings.giveBackUnclaimed();
+        } else if (request instanceof Pending.Giving release && reply instanceof Reply.Done) {
+            holdings.released(release);
+            holdings.giveBackUnclaimed();
+        } else {
+            answered(request, reply.answer());
+        }
+    }
+
     private void answered(Answer answer) {
         if (answer.hasRefused() && answer.getRefused().getReason() == Reason.UNKNOWN_SESSION) {
             String why = answer.getRefused().getMessage();
@@ -558,7 +594,10 @@ public final class SessionCore {
         if (phase != Phase.ATTACHED) {
             return;
         }
-        Pending request = requests.take(answer.getRequestId());
+        answered(requests.take(answer.getRequestId()), answer);
+    }
+
+    private void answered(@Nullable Pending request, Answer answer) {
         switch (request) {
             case null -> {
                 if (answer.hasGranted()) {

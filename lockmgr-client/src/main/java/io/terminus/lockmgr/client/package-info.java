@@ -3,7 +3,7 @@
  *
  * <pre>
  *   LockClient        what programs hold: blocking calls, futures, listeners
- *     ClientLoop      one owner thread, one callback thread, the gRPC stream, reconnects
+ *     ClientLoop      the event loop that owns the core, one callback thread, the gRPC stream, reconnects
  *       SessionCore   what is decided: pure, driven by events and time; also driven by the simulator
  *   Grant, GrantSet   locks that are held; {@code believed()} is the guard of every write
  *     Belief          until when the session's locks may be trusted; one per session, read by any thread

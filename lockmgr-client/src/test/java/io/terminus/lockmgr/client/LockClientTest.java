@@ -404,6 +404,95 @@ class LockClientTest {
     }
 
     @Test
+    void aCallbackMayClose() throws Exception {
+        LockClient client = start();
+
+        CompletableFuture<Void> closed = client.acquire(EXCLUSIVE).thenAccept(grant -> client.close());
+        closed.get();
+
+        assertThat(client.status().state()).isEqualTo(LockClient.State.CLOSED);
+        assertThat(service.sessions()).isZero();
+    }
+
+    @Test
+    void twoMayCloseAtOnce() throws Exception {
+        LockClient client = start();
+        client.ready().get();
+        List<Thread> closers = new ArrayList<>();
+
+        for (int i = 0; i < 2; i++) {
+            closers.add(Thread.ofPlatform().start(client::close));
+        }
+        for (Thread closer : closers) {
+            closer.join();
+        }
+
+        assertThat(client.status().state()).isEqualTo(LockClient.State.CLOSED);
+        assertThat(service.sessions()).isZero();
+    }
+
+    @Test
+    void callbacksBehindTheEndComeOnTheirOwnThreadAndNotUnderTheLocksOfWhoAsks() throws Exception {
+        LockClient client = start();
+        CountDownLatch goOn = new CountDownLatch(1);
+        var unused = client.acquire(AcquireRequest.standby("v", LockRange.WHOLE_VOLUME, LockMode.EX))
+                .whenComplete((grant, refused) -> {
+                    try {
+                        goOn.await();
+                    } catch (InterruptedException e) {
+                        throw new AssertionError(e);
+                    }
+                });
+        client.close();
+
+        PendingAcquire late = client.acquire(EXCLUSIVE);
+        CompletableFuture<String> toldOn =
+                late.handle((grant, refused) -> Thread.currentThread().getName());
+        goOn.countDown();
+
+        assertThat(toldOn.get()).isEqualTo("lock-callbacks-me");
+        assertThatThrownBy(late::get).hasMessageContaining("CLOSED");
+    }
+
+    @Test
+    void whatACallbackAsksForLeavesThoughTheNextOneTakesLong() throws Exception {
+        startServer();
+        LockClient client = connect();
+        CompletableFuture<Boolean> left = new CompletableFuture<>();
+        List<PendingAcquire> both = List.of(client.acquire(EXCLUSIVE), client.acquire(EXCLUSIVE));
+
+        both.get(0).thenAccept(Grant::close);
+        both.get(1).thenAccept(grant -> {
+            try {
+                service.await(() -> service.executions(KindCase.RELEASE) == 1);
+                left.complete(true);
+            } catch (InterruptedException e) {
+                left.completeExceptionally(e);
+            }
+        });
+
+        assertThat(left.get(30, TimeUnit.SECONDS)).isTrue();
+    }
+
+    @Test
+    @SuppressWarnings({"NullAway", "DataFlowIssue"}) // what a caller without such a checker may do
+    void whatIsMissingIsNamedToWhoAskedAndHarmsNobodyElse() throws Exception {
+        LockClient client = start();
+        Grant grant = client.lock(EXCLUSIVE);
+
+        assertThatThrownBy(() -> client.acquire(null)).hasMessage("request");
+        assertThatThrownBy(() -> AcquireRequest.of("v", null, LockMode.EX, Duration.ZERO))
+                .hasMessage("range");
+        assertThatThrownBy(() -> AcquireRequest.of("v", LockRange.WHOLE_VOLUME, null, Duration.ZERO))
+                .hasMessage("mode");
+        assertThatThrownBy(() -> client.value(null)).hasMessage("volume");
+        assertThatThrownBy(() -> grant.convert(null, Duration.ZERO)).hasMessage("mode");
+        assertThatThrownBy(() -> client.putValue(null, 0, new byte[0])).hasMessage("grant");
+
+        assertThat(client.lock(EXCLUSIVE).believed()).isTrue();
+    }
+
+    @Test
     void closingWithoutALockManagerEnds() {
         LockClient client = connect();
 

@@ -1,9 +1,18 @@
 package io.terminus.lockmgr.app;
 
+import io.grpc.Metadata;
 import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallExecutorSupplier;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import io.netty.util.concurrent.DefaultThreadFactory;
+import io.netty.util.concurrent.EventExecutor;
 import io.terminus.lockmgr.grpc.Audit;
 import io.terminus.lockmgr.grpc.LockAdminService;
 import io.terminus.lockmgr.grpc.LockService;
@@ -14,13 +23,19 @@ import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.context.SmartLifecycle;
 
-/** The gRPC port: both services, health and reflection. Opens when everything behind it is ready. */
+/**
+ * The gRPC port: both services, health and reflection. Opens when everything behind it is ready.
+ *
+ * <p>Session streams are heard on the event loop that reads them. All other calls may wait, for room in the queue of the
+ * table, and are made on gRPC's own threads.
+ */
 final class GrpcServer implements SmartLifecycle {
 
     private static final Logger LOG = LoggerFactory.getLogger(GrpcServer.class);
@@ -37,6 +52,7 @@ final class GrpcServer implements SmartLifecycle {
     private final Audit audit;
     private final long epoch;
     private final HealthStatusManager health = new HealthStatusManager();
+    private @Nullable EventLoopGroup eventLoops;
     private @Nullable Server server;
 
     /** @param epoch of this start */
@@ -65,20 +81,30 @@ final class GrpcServer implements SmartLifecycle {
         health.setStatus(LockServiceGrpc.SERVICE_NAME, SERVING);
         health.setStatus(LockAdminGrpc.SERVICE_NAME, SERVING);
         ServiceLimits limits = properties.service();
+        EventLoopGroup loops = new MultiThreadIoEventLoopGroup(
+                Runtime.getRuntime().availableProcessors(),
+                new DefaultThreadFactory("grpc-loop", true),
+                NioIoHandler.newFactory());
         try {
             Server started = NettyServerBuilder.forAddress(address)
+                    .channelType(NioServerSocketChannel.class)
+                    .bossEventLoopGroup(loops)
+                    .workerEventLoopGroup(loops)
+                    .callExecutor(new OnEventLoop())
                     .permitKeepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
                     .maxInboundMessageSize(limits.transportBytes())
-                    .addService(new LockService(manager, desk, watches, limits, epoch).bind())
+                    .addService(new LockService(manager, desk, watches, limits, epoch, () -> current(loops)).bind())
                     .addService(new LockAdminService(manager, desk, audit).bind())
                     .addService(health.getHealthService())
                     .addService(ProtoReflectionServiceV1.newInstance())
                     .build()
                     .start();
             server = started;
+            eventLoops = loops;
             LOG.info("gRPC on {}:{}", properties.bindAddress(), started.getPort());
         } catch (IOException e) {
+            loops.shutdownGracefully(0, STOP_SECONDS, TimeUnit.SECONDS);
             Throwable cause = e.getCause() == null ? e : e.getCause();
             throw new StartRefusedException(
                     "gRPC cannot listen on " + properties.bindAddress() + " port " + properties.grpcPort() + ": "
@@ -105,6 +131,31 @@ final class GrpcServer implements SmartLifecycle {
         } catch (InterruptedException e) {
             stopping.shutdownNow();
             Thread.currentThread().interrupt();
+        }
+        EventLoopGroup loops = eventLoops;
+        if (loops != null) {
+            loops.shutdownGracefully(0, STOP_SECONDS, TimeUnit.SECONDS);
+        }
+    }
+
+    /** As many to look at as there are cores. */
+    private static @Nullable Executor current(EventLoopGroup loops) {
+        for (EventExecutor loop : loops) {
+            if (loop.inEventLoop()) {
+                return loop;
+            }
+        }
+        return null;
+    }
+
+    private static final class OnEventLoop implements ServerCallExecutorSupplier {
+
+        @Override
+        public <T, R> @Nullable Executor getExecutor(ServerCall<T, R> call, Metadata headers) {
+            boolean session = call.getMethodDescriptor()
+                    .getFullMethodName()
+                    .equals(LockServiceGrpc.getSessionMethod().getFullMethodName());
+            return session ? Runnable::run : null;
         }
     }
 

@@ -16,19 +16,22 @@ import io.terminus.proto.lock.v1.Reason;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
-import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The thread that owns the table, and the order of things around it. A turn takes what is queued (at most
+ * The turns of the table, and the order of things around them. A turn takes what is queued (at most
  * {@value #STEPS_IN_TURN} steps) and
  *
  * <ol>
@@ -37,7 +40,14 @@ import org.slf4j.LoggerFactory;
  *   <li>and only then says what is to be said, in the order in which it came up.
  * </ol>
  *
- * <p>The queue holds {@value #QUEUED_STEPS} steps; who finds it full waits, which holds up the streams behind it.
+ * <p>One turn runs at a time, and whoever runs it owns the table, the store and the desks until it is over. That is mostly a
+ * thread of gRPC which has just read what the turn is about and will write what comes of it: each thread less on that way is
+ * a wake-up less, and wake-ups are what an operation costs most of. Who finds a turn running leaves its steps to it: they
+ * are seen behind its end. The thread "lock-table" is for the rest: time that passes, what one turn left over, and whatever
+ * waits for the disk, since gRPC's threads serve others as well.
+ *
+ * <p>The queue holds {@value #QUEUED_STEPS} steps of those that may wait; who finds it full waits. Beside them it holds what
+ * session streams have in work, which each of them bounds.
  *
  * <p>If the store fails, nothing of the turn is said but that its outcome is not known: table and disk may differ now. The
  * same goes for a broken rule of our own. The loop ends, and with it the process.
@@ -62,13 +72,29 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private final LongSupplier clock;
     private final LockMetrics metrics;
     private final Runnable onFailure;
-    private final ArrayBlockingQueue<Step> queue = new ArrayBlockingQueue<>(QUEUED_STEPS);
+    private final ConcurrentLinkedQueue<Step> queue = new ConcurrentLinkedQueue<>();
+    private final Semaphore room = new Semaphore(QUEUED_STEPS);
     private final CompletableFuture<Void> ended = new CompletableFuture<>();
     private final Thread thread = new Thread(this::run, "lock-table");
-    private volatile boolean stopping;
+    /** The thread sleeps, or is about to: who sees this and wants a turn wakes it. */
+    private final AtomicBoolean parked = new AtomicBoolean();
 
-    // Owner thread only
+    private final AtomicReference<Owner> owner = new AtomicReference<>(Owner.NOBODY);
+    /** The thread is about to take a turn: nobody else begins one, or it might wait for ever. */
+    private volatile boolean threadsTurn;
+
+    /** The table has more to end than it did in its last tick. */
+    private volatile boolean behind;
+
+    private volatile boolean stopping;
+    /** Nothing that is queued will run any more. */
+    private volatile boolean over;
+
+    // Owner of the turn only
     private final List<Step> steps = new ArrayList<>();
+    /** Of {@link #steps}. */
+    private int begun;
+
     /** What waits for the end of the turn, in its order: a {@link Notice}, or a {@link Runnable} of the shell. */
     private final List<Object> sayings = new ArrayList<>();
 
@@ -77,6 +103,15 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private long nowNanos;
     private long lastTickNanos;
     private long operatorRequests;
+
+    /** Who owns the table, and all that a turn touches. */
+    private enum Owner {
+        NOBODY,
+        /** Whoever runs a turn. */
+        SOMEBODY,
+        /** The thread, which has to finish a turn that another began. */
+        THREAD
+    }
 
     /** @param onFailure ends the process; called once, on the owner thread, when the loop has failed */
     LockManager(
@@ -106,19 +141,79 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     @Override
     public void submit(Step step) {
+        boolean admitted = false;
         try {
-            while (!stopping) {
-                if (queue.offer(step, 100, TimeUnit.MILLISECONDS)) {
-                    if (stopping && queue.remove(step)) {
-                        break; // the loop may have looked for the last time before this was queued
-                    }
-                    return;
-                }
+            while (!over && !admitted) {
+                admitted = room.tryAcquire(100, TimeUnit.MILLISECONDS);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        step.refused();
+        if (!admitted) {
+            step.refused();
+            return;
+        }
+        enqueue(new Admitted(step));
+        turn();
+    }
+
+    /** Takes one of the {@value #QUEUED_STEPS} places until it runs. */
+    private record Admitted(Step step) implements Step {
+        @Override
+        public void run(Turn turn) {
+            step.run(turn);
+        }
+
+        @Override
+        public void refused() {
+            step.refused();
+        }
+    }
+
+    @Override
+    public void enqueue(Step step) {
+        queue.add(step);
+        if (over) {
+            refuseLeft();
+        }
+    }
+
+    @Override
+    public void turn() {
+        if (threadsTurn || !owner.compareAndSet(Owner.NOBODY, Owner.SOMEBODY)) {
+            return; // Who is at it looks again when it is done.
+        }
+        turn(false);
+    }
+
+    /** To be called by the owner, which owns nothing any more when this returns. */
+    private void turn(boolean onThread) {
+        Owner next = Owner.NOBODY;
+        try {
+            begin(onThread);
+            if (!onThread && (mustSync || store.flushMayWait())) {
+                next = Owner.THREAD;
+            } else {
+                finish();
+            }
+        } catch (Throwable e) {
+            fail(e); // Nobody owns the table after this.
+            return;
+        }
+        leaveTo(next);
+    }
+
+    private void leaveTo(Owner next) {
+        owner.set(next);
+        if (next == Owner.THREAD || threadsTurn || behind || !queue.isEmpty()) {
+            wake();
+        }
+    }
+
+    private void wake() {
+        if (parked.get() && parked.compareAndSet(true, false)) {
+            LockSupport.unpark(thread);
+        }
     }
 
     @Override
@@ -184,52 +279,108 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     @Override
     public void close() {
         stopping = true;
+        wake();
         ended.join();
     }
 
     private void run() {
-        try {
-            while (!stopping) {
-                turn(table.behind() ? queue.poll() : queue.poll(TICK_NANOS, TimeUnit.NANOSECONDS));
+        while (!over) {
+            threadsTurn = true;
+            if (owner.get() == Owner.THREAD) {
+                finishTurn();
             }
-            Step left = queue.poll();
-            while (left != null) {
-                turn(left);
-                left = queue.poll();
+            boolean last = stopping;
+            if (owner.compareAndSet(Owner.NOBODY, Owner.SOMEBODY)) {
+                threadsTurn = false;
+                if (last) {
+                    end();
+                } else {
+                    turn(true);
+                }
             }
-            desk.close(Reason.REASON_UNSPECIFIED, "the lock manager is stopping");
-            watches.close("the lock manager is stopping");
-            store.close();
-        } catch (StoreFailedException e) {
-            LOG.error("stopping, because the store failed: {}; the next start goes on from the log", e.getMessage(), e);
-            fail();
-        } catch (Throwable e) {
-            LOG.error("stopping, because a rule of the lock manager is broken", e);
-            fail();
-        } finally {
-            ended.complete(null);
+            awaitTurn();
         }
     }
 
-    private void turn(@Nullable Step first) {
+    /** Sleeps until there is something to do. An interrupt must not reach the disk, which would take it for a failure. */
+    private void awaitTurn() {
+        parked.set(true);
+        Owner now = owner.get();
+        boolean nothingToDo =
+                now == Owner.SOMEBODY || now == Owner.NOBODY && queue.isEmpty() && !threadsTurn && !behind;
+        if (nothingToDo && !stopping && !over) {
+            LockSupport.parkNanos(this, TICK_NANOS);
+        }
+        parked.set(false);
+        if (Thread.interrupted()) {
+            LOG.warn("somebody interrupted the thread of the lock table, which means nothing to it");
+        }
+    }
+
+    private void finishTurn() {
+        try {
+            finish();
+        } catch (Throwable e) {
+            fail(e);
+            return;
+        }
+        leaveTo(Owner.NOBODY);
+    }
+
+    /** The end of the loop, by its thread; it owns the table and keeps it. */
+    private void end() {
+        try {
+            do {
+                begin(true);
+                finish();
+            } while (!queue.isEmpty());
+            desk.close(Reason.REASON_UNSPECIFIED, "the lock manager is stopping");
+            watches.close("the lock manager is stopping");
+            store.close();
+        } catch (Throwable e) {
+            fail(e);
+            return;
+        }
+        over = true;
+        refuseLeft();
+        ended.complete(null);
+    }
+
+    private void begin(boolean onThread) {
         metrics.beginTurn();
-        if (first != null) {
-            steps.add(first);
-            queue.drainTo(steps, STEPS_IN_TURN - 1);
+        int admitted = 0;
+        while (steps.size() < STEPS_IN_TURN) {
+            Step step = queue.poll();
+            if (step == null) {
+                break;
+            }
+            steps.add(step);
+            if (step instanceof Admitted) {
+                admitted++;
+            }
+        }
+        if (admitted > 0) {
+            room.release(admitted);
         }
         // After the steps were taken: a renewal among them was sent before this time, and its lease must not begin
         // earlier.
         nowNanos = clock.getAsLong();
         // Time first: after a sleep of the process the table must learn of the gap before it judges anything by it.
-        if (nowNanos - lastTickNanos >= TICK_NANOS || table.behind()) {
+        // By the thread alone: a hundred thousand sessions may be over at once, and others have streams to read.
+        if (onThread && (nowNanos - lastTickNanos >= TICK_NANOS || table.behind())) {
             lastTickNanos = nowNanos;
             turn.apply(new Command.Tick());
             metrics.refresh(table, nowNanos);
         }
-        for (int i = 0; i < steps.size(); i++) {
-            steps.get(i).run(turn);
+        while (begun < steps.size()) {
+            steps.get(begun++).run(turn);
         }
         steps.clear();
+        begun = 0;
+        behind = table.behind();
+    }
+
+    private void finish() {
         long beforeNanos = System.nanoTime();
         if (mustSync) {
             store.sync();
@@ -288,8 +439,32 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
     };
 
-    private void fail() {
+    /** By the owner, which owns the table for ever then. */
+    private void fail(Throwable why) {
         stopping = true;
+        if (why instanceof StoreFailedException) {
+            LOG.error(
+                    "stopping, because the store failed: {}; the next start goes on from the log",
+                    why.getMessage(),
+                    why);
+        } else {
+            LOG.error("stopping, because a rule of the lock manager is broken", why);
+        }
+        try {
+            sayUnknown();
+            store.close();
+        } catch (RuntimeException e) {
+            LOG.error("the store could not be closed either: {}", e.getMessage());
+        } finally {
+            over = true;
+            refuseLeft();
+            ended.complete(null);
+            wake();
+            onFailure.run();
+        }
+    }
+
+    private void sayUnknown() {
         for (Object saying : sayings) {
             if (saying instanceof Notice.Answer answer) {
                 desk.unknownOutcome(answer);
@@ -299,18 +474,15 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         desk.endOfTurn();
         watches.close("the lock manager failed and stops");
         desk.close(Reason.UNKNOWN_OUTCOME, "the lock manager failed and stops; whether this was done is not known");
-        steps.forEach(Step::refused);
-        Step left = queue.poll();
-        while (left != null) {
+        // Those that were begun are not refused: what they did may be found on the disk.
+        steps.subList(begun, steps.size()).forEach(Step::refused);
+        steps.clear();
+    }
+
+    private void refuseLeft() {
+        for (Step left = queue.poll(); left != null; left = queue.poll()) {
             left.refused();
-            left = queue.poll();
         }
-        try {
-            store.close();
-        } catch (RuntimeException e) {
-            LOG.error("the store could not be closed either: {}", e.getMessage());
-        }
-        onFailure.run();
     }
 
     private interface Asking<T> {

@@ -1,5 +1,6 @@
 package io.terminus.lockmgr.grpc;
 
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.grpc.Drainable;
 import io.grpc.KnownLength;
 import io.grpc.MethodDescriptor;
@@ -8,8 +9,8 @@ import io.grpc.ServerCallHandler;
 import io.grpc.ServerMethodDefinition;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
+import io.grpc.Status;
 import io.grpc.stub.ServerCalls;
-import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -17,21 +18,20 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 
-/** Binds the session method so that what it sends is bytes written by {@link ServerMessageWriter}, and no message object. */
+/**
+ * Binds the session method so that what it sends is bytes written by {@link ServerMessageWriter}, and what it hears is read by
+ * {@link ClientMessageReader}: no message objects either way.
+ */
 final class EncodedSession {
-
-    /** Stands for a message that is longer than allowed, which is not read. */
-    private static final ClientMessage TOO_LONG = ClientMessage.newBuilder().build();
 
     private EncodedSession() {}
 
     static ServerServiceDefinition bind(
             ServerServiceDefinition service,
             int longestMessageBytes,
-            ServerCalls.BidiStreamingMethod<ClientMessage, byte[]> session) {
-        MethodDescriptor<ClientMessage, byte[]> encoded = LockServiceGrpc.getSessionMethod().toBuilder(
-                        new Bounded(LockServiceGrpc.getSessionMethod().getRequestMarshaller(), longestMessageBytes),
-                        new Bytes())
+            ServerCalls.BidiStreamingMethod<SessionMessage, byte[]> session) {
+        MethodDescriptor<SessionMessage, byte[]> encoded = LockServiceGrpc.getSessionMethod().toBuilder(
+                        new Bounded(longestMessageBytes), new Bytes())
                 .build();
         ServiceDescriptor original = service.getServiceDescriptor();
         ServiceDescriptor.Builder descriptor =
@@ -40,7 +40,7 @@ final class EncodedSession {
             descriptor.addMethod(isSession(method) ? encoded : method.getMethodDescriptor());
         }
         ServerServiceDefinition.Builder bound = ServerServiceDefinition.builder(descriptor.build());
-        ServerCallHandler<ClientMessage, byte[]> handler = ServerCalls.asyncBidiStreamingCall(session);
+        ServerCallHandler<SessionMessage, byte[]> handler = ServerCalls.asyncBidiStreamingCall(session);
         for (ServerMethodDefinition<?, ?> method : service.getMethods()) {
             if (isSession(method)) {
                 bound.addMethod(encoded, handler);
@@ -52,8 +52,8 @@ final class EncodedSession {
     }
 
     @SuppressWarnings("ReferenceEquality") // an empty message equals it, and is none
-    static boolean isTooLong(ClientMessage message) {
-        return message == TOO_LONG;
+    static boolean isTooLong(SessionMessage message) {
+        return message == SessionMessage.TOO_LONG;
     }
 
     private static boolean isSession(ServerMethodDefinition<?, ?> method) {
@@ -62,24 +62,28 @@ final class EncodedSession {
                 .equals(LockServiceGrpc.getSessionMethod().getFullMethodName());
     }
 
-    private record Bounded(Marshaller<ClientMessage> marshaller, int longestBytes)
-            implements Marshaller<ClientMessage> {
+    private record Bounded(int longestBytes) implements Marshaller<SessionMessage> {
 
         @Override
-        public InputStream stream(ClientMessage message) {
-            return marshaller.stream(message);
+        public InputStream stream(SessionMessage message) {
+            throw new UnsupportedOperationException("the server does not send what clients say");
         }
 
         @Override
-        public ClientMessage parse(InputStream stream) {
+        public SessionMessage parse(InputStream stream) {
             try {
                 if (stream instanceof KnownLength && stream.available() > longestBytes) {
-                    return TOO_LONG;
+                    return SessionMessage.TOO_LONG;
                 }
+                return ClientMessageReader.read(stream.readAllBytes());
+            } catch (InvalidProtocolBufferException e) {
+                throw Status.INTERNAL
+                        .withDescription("a message on the session stream is no ClientMessage: " + e.getMessage())
+                        .withCause(e)
+                        .asRuntimeException();
             } catch (IOException e) {
-                throw new UncheckedIOException("a message of known length has none", e);
+                throw new UncheckedIOException("what was received cannot be read", e);
             }
-            return marshaller.parse(stream);
         }
     }
 

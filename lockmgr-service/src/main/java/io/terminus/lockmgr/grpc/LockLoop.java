@@ -3,13 +3,22 @@ package io.terminus.lockmgr.grpc;
 import io.terminus.lockmgr.lock.Command;
 import io.terminus.lockmgr.lock.LockTable;
 
-/** What the gRPC face needs of the one thread that owns the table. */
+/** What the gRPC face needs of the table and of who runs its turns: one thread at a time, the owner of that turn. */
 public interface LockLoop {
 
-    /** Queues a step; steps of one caller run in its order. Waits while the queue is full. */
+    /** Queues a step and sees to it that it runs. Steps of one caller run in its order. Waits while too many are queued. */
     void submit(Step step);
 
-    /** Runs on the owner thread, together with others in one turn. */
+    /**
+     * Queues a step and never waits: for callers that bound by themselves how many of theirs are queued, on threads that
+     * must not wait. It runs with the next {@link #turn}, or at the latest with the loop's own.
+     */
+    void enqueue(Step step);
+
+    /** Runs what is queued, here and now, unless somebody else is at it. Syncs nothing: that is left to the loop's own thread. */
+    void turn();
+
+    /** Runs in a turn, together with others. */
     interface Step {
         void run(Turn turn);
 
@@ -18,7 +27,7 @@ public interface LockLoop {
     }
 
     /**
-     * What a step may do. What it wants to say, it says in {@link #afterwards}: that runs on the owner thread in the order of
+     * What a step may do. What it wants to say, it says in {@link #afterwards}: that runs in the order of
      * the steps, between the notices of their commands, when all that this turn changed is as durable as it must be.
      */
     interface Turn {

@@ -17,7 +17,6 @@ import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Attach;
-import io.terminus.proto.lock.v1.ClientMessage;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.GetValue;
@@ -36,17 +35,26 @@ import io.terminus.proto.lock.v1.WatchRequest;
 import io.terminus.proto.lock.v1.Welcome;
 import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Session streams and unary calls. gRPC's threads parse and queue; everything that decides runs in steps of the loop.
+ *
+ * <p>What comes on a session stream is heard on the event loop that read it, which must never wait. When it has read all that
+ * there was to read, of all its streams, it runs a turn by itself, so that nobody has to be woken for it and what came
+ * together is done together.
  *
  * <p>The session method sends bytes that were written as they go out, see {@link ServerMessageWriter}.
  *
@@ -55,7 +63,7 @@ import java.util.concurrent.atomic.AtomicLong;
  */
 public final class LockService {
 
-    private static final int MESSAGES_IN_WORK = 4;
+    static final int MESSAGES_IN_WORK = 16;
     private static final int SESSION_ID_BYTES = 16;
 
     /** Ids of requests that have none of their own; far above what a client that counts from 1 reaches. */
@@ -72,21 +80,37 @@ public final class LockService {
     private final SessionDesk desk;
     private final WatchDesk watches;
     private final ServiceLimits limits;
+    private final Supplier<@Nullable Executor> eventLoop;
     private final SecureRandom random = new SecureRandom();
     private final AtomicLong chosenRequestIds;
 
     /** Offered with every acquire, used up by one that brings a volume into being. Owner thread. */
     private String nextVolumeUuid = UUID.randomUUID().toString();
 
+    /** The call that asked last, until that call is over. As many as there are calls at most. Owner of the turn. */
+    private final Map<UnaryAcquire, AnswerCaller> lastAskers = new HashMap<>();
+
+    private record UnaryAcquire(String sessionId, long requestId) {}
+
     /** Sessions opened anew in this recovery; as many as there are sessions at most. Owner thread. */
     private final Set<String> reopened = new HashSet<>();
 
-    /** @param epoch of this start: ids chosen in it are above those of starts before, which locks may remember */
-    public LockService(LockLoop loop, SessionDesk desk, WatchDesk watches, ServiceLimits limits, long epoch) {
+    /**
+     * @param epoch of this start: ids chosen in it are above those of starts before, which locks may remember
+     * @param eventLoop of the calling thread, whose tasks come behind what it is reading; null where there is none
+     */
+    public LockService(
+            LockLoop loop,
+            SessionDesk desk,
+            WatchDesk watches,
+            ServiceLimits limits,
+            long epoch,
+            Supplier<@Nullable Executor> eventLoop) {
         this.loop = loop;
         this.desk = desk;
         this.watches = watches;
         this.limits = limits;
+        this.eventLoop = eventLoop;
         this.chosenRequestIds = new AtomicLong(FIRST_CHOSEN_REQUEST_ID + (epoch << CHOSEN_BITS));
     }
 
@@ -129,7 +153,8 @@ public final class LockService {
             long requestId = request.getRequestId() == 0 ? chosenRequestIds.getAndIncrement() : request.getRequestId();
             UnaryCall<Answer> call = new UnaryCall<>(out);
             AnswerCaller caller = new AnswerCaller(call);
-            call.onCancel(() -> loop.submit(turn -> giveUp(turn, sessionId, requestId, caller)));
+            UnaryAcquire asked = new UnaryAcquire(sessionId, requestId);
+            giveUpWithTheCall(call, asked, caller);
             if (sessionId.isEmpty()) {
                 call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
                 return;
@@ -138,6 +163,7 @@ public final class LockService {
                 if (call.cancelled()) {
                     return;
                 }
+                lastAskers.put(asked, caller);
                 desk.expect(sessionId, requestId, caller);
                 acquire(turn, sessionId, requestId, request.getAcquire());
             }));
@@ -172,8 +198,9 @@ public final class LockService {
             Operation operation = request.getOperation();
             long requestId =
                     operation.getRequestId() == 0 ? chosenRequestIds.getAndIncrement() : operation.getRequestId();
+            UnaryAcquire asked = new UnaryAcquire(sessionId, requestId);
             if (operation.hasAcquire()) {
-                call.onCancel(() -> loop.submit(turn -> giveUp(turn, sessionId, requestId, caller)));
+                giveUpWithTheCall(call, asked, caller);
             }
             if (sessionId.isEmpty()) {
                 call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
@@ -181,6 +208,9 @@ public final class LockService {
             }
             loop.submit(call.step(turn -> {
                 if (!call.cancelled()) {
+                    if (operation.hasAcquire()) {
+                        lastAskers.put(asked, caller);
+                    }
                     desk.expect(sessionId, requestId, caller);
                     LockService.this.operate(turn, sessionId, requestId, operation);
                 }
@@ -237,14 +267,26 @@ public final class LockService {
                 .asRuntimeException();
     }
 
-    /** The client's half of a session stream. gRPC calls it from one thread at a time. */
-    private final class Inbound implements StreamObserver<ClientMessage> {
+    /**
+     * The client's half of a session stream. gRPC calls it from one thread at a time, which must not wait here; what is queued
+     * is bounded by {@link #MESSAGES_IN_WORK}, and a few steps at the end.
+     */
+    private final class Inbound implements StreamObserver<SessionMessage> {
         private final SessionStream stream;
         private boolean first = true;
         private boolean refused;
 
-        /** Empty until attached. Owner thread. */
+        /** The event loop of this stream, once it is known. */
+        private @Nullable Executor here;
+
+        /** On its way to the end of what the event loop is reading. On that thread only. */
+        private boolean turnAsked;
+
+        /** Empty until attached. Owner of the turn. */
         private String sessionId = "";
+
+        /** Messages of this turn. Owner of the turn. */
+        private int taken;
 
         Inbound(ServerCallStreamObserver<byte[]> call) {
             this.stream = new SessionStream(call, limits.outbound());
@@ -255,7 +297,7 @@ public final class LockService {
         }
 
         @Override
-        public void onNext(ClientMessage message) {
+        public void onNext(SessionMessage message) {
             if (refused || stream.over()) {
                 return;
             }
@@ -265,20 +307,23 @@ public final class LockService {
                         "a message is longer than the longest allowed, " + limits.messageBytes() + " bytes");
                 return;
             }
-            if (first && !message.hasAttach()) {
+            if (first && message.attach() == null) {
                 endWith(Reason.INVALID_ARGUMENT, "the first message of a session stream must be Attach");
                 return;
             }
-            if (!first && message.hasAttach()) {
+            if (!first && message.attach() != null) {
                 endWith(Reason.INVALID_ARGUMENT, "Attach comes once, as the first message of a stream");
                 return;
             }
             first = false;
-            loop.submit(new Step() {
+            enqueue(new Step() {
                 @Override
                 public void run(Turn turn) {
                     take(message, turn);
-                    turn.afterwards(stream::readOn);
+                    // Not one by one: from another thread each time would wake the event loop.
+                    if (++taken == 1) {
+                        turn.afterwards(Inbound.this::readOn);
+                    }
                 }
 
                 @Override
@@ -286,6 +331,29 @@ public final class LockService {
                     stream.abort(stopping());
                 }
             });
+        }
+
+        private void readOn() {
+            int more = taken;
+            taken = 0;
+            stream.readOn(more);
+        }
+
+        private void enqueue(Step step) {
+            loop.enqueue(step);
+            Executor loopOfThisThread = here == null ? eventLoop.get() : here;
+            here = loopOfThisThread;
+            if (loopOfThisThread == null) {
+                loop.turn();
+            } else if (!turnAsked) {
+                turnAsked = true;
+                loopOfThisThread.execute(this::turn);
+            }
+        }
+
+        private void turn() {
+            turnAsked = false;
+            loop.turn();
         }
 
         @Override
@@ -302,7 +370,7 @@ public final class LockService {
         private void endWith(Reason reason, String message) {
             refused = true;
             StatusRuntimeException status = Refusals.status(reason, message);
-            loop.submit(new Step() {
+            enqueue(new Step() {
                 @Override
                 public void run(Turn turn) {
                     turn.afterwards(() -> stream.end(status));
@@ -315,28 +383,29 @@ public final class LockService {
             });
         }
 
-        private void take(ClientMessage message, Turn turn) {
-            if (message.hasAttach()) {
-                attach(turn, message.getAttach());
+        private void take(SessionMessage message, Turn turn) {
+            Attach attach = message.attach();
+            if (attach != null) {
+                attach(turn, attach);
             }
             if (!desk.speaksFor(sessionId, stream)) {
                 return;
             }
-            operateAll(turn, message);
-            if (message.hasRenew()) {
-                turn.apply(new Command.Renew(sessionId, message.getRenew().getSequence()));
+            operateAll(turn, message.operations());
+            if (message.renews()) {
+                turn.apply(new Command.Renew(sessionId, message.renewal()));
             }
         }
 
         /** A client acknowledges before it asks for more, wherever in the message the acknowledgement stands. */
-        private void operateAll(Turn turn, ClientMessage message) {
-            int count = message.getOperationsCount();
+        private void operateAll(Turn turn, List<SessionMessage.Asked> operations) {
+            int count = operations.size();
             if (count > limits.operationsPerMessage()) {
-                for (Operation operation : message.getOperationsList()) {
+                for (SessionMessage.Asked operation : operations) {
                     refuse(
                             turn,
                             sessionId,
-                            operation.getRequestId(),
+                            operation.requestId(),
                             Reason.LIMIT_EXCEEDED,
                             "one of " + count + " operations in a message; the most allowed are "
                                     + limits.operationsPerMessage() + ", and none of these was done");
@@ -345,16 +414,21 @@ public final class LockService {
             }
             int acknowledgements = 0;
             for (int i = 0; i < count; i++) {
-                Operation operation = message.getOperations(i);
-                if (acknowledges(operation)) {
+                if (operations.get(i) instanceof SessionMessage.Other other && other.acknowledges()) {
                     acknowledgements++;
-                    operate(turn, sessionId, operation.getRequestId(), operation);
+                    operate(turn, sessionId, other.requestId(), other.operation());
                 }
             }
             for (int i = 0; acknowledgements < count && i < count; i++) {
-                Operation operation = message.getOperations(i);
-                if (acknowledgements == 0 || !acknowledges(operation)) {
-                    operate(turn, sessionId, operation.getRequestId(), operation);
+                switch (operations.get(i)) {
+                    case SessionMessage.Acquire acquire -> acquire(turn, sessionId, acquire);
+                    case SessionMessage.Release release ->
+                        turn.apply(new Command.Release(sessionId, release.requestId(), release.lockId()));
+                    case SessionMessage.Other other -> {
+                        if (!other.acknowledges()) {
+                            operate(turn, sessionId, other.requestId(), other.operation());
+                        }
+                    }
                 }
             }
         }
@@ -388,12 +462,8 @@ public final class LockService {
 
         private void leave(boolean complete) {
             stream.gone(complete);
-            loop.submit(turn -> turn.afterwards(() -> desk.detach(sessionId, stream)));
+            enqueue(turn -> turn.afterwards(() -> desk.detach(sessionId, stream)));
         }
-    }
-
-    private static boolean acknowledges(Operation operation) {
-        return operation.hasLostAck() || operation.hasRecallProgress();
     }
 
     private void operate(Turn turn, String sessionId, long id, Operation operation) {
@@ -487,6 +557,26 @@ public final class LockService {
                 lock.getToken()));
     }
 
+    private void acquire(Turn turn, String sessionId, SessionMessage.Acquire acquire) {
+        Mode mode = Wire.mode(io.terminus.proto.lock.v1.Mode.forNumber(acquire.mode()));
+        if (mode == null) {
+            refuse(turn, sessionId, acquire.requestId(), Reason.INVALID_MODE, Wire.notAMode(acquire.mode()));
+            return;
+        }
+        apply(
+                turn,
+                new Command.Acquire(
+                        sessionId,
+                        acquire.requestId(),
+                        acquire.volume(),
+                        nextVolumeUuid,
+                        acquire.start(),
+                        acquire.end(),
+                        mode,
+                        Wire.nanos(acquire.waitMillis()),
+                        false));
+    }
+
     private void acquire(Turn turn, String sessionId, long requestId, Acquire acquire) {
         Mode mode = Wire.mode(acquire.getMode());
         if (mode == null) {
@@ -522,37 +612,47 @@ public final class LockService {
         }
         Range range = acquire.getRange();
         Range desired = acquire.getDesired();
-        LockTable.Decision decision = turn.apply(new Command.Acquire(
-                sessionId,
-                requestId,
-                acquire.getVolume(),
-                nextVolumeUuid,
-                range.getStart(),
-                range.getEnd(),
-                mode,
-                Wire.nanos(acquire.getWaitMillis()),
-                acquire.getStandby(),
-                desired.getStart(),
-                desired.getEnd(),
-                also));
+        apply(
+                turn,
+                new Command.Acquire(
+                        sessionId,
+                        requestId,
+                        acquire.getVolume(),
+                        nextVolumeUuid,
+                        range.getStart(),
+                        range.getEnd(),
+                        mode,
+                        Wire.nanos(acquire.getWaitMillis()),
+                        acquire.getStandby(),
+                        desired.getStart(),
+                        desired.getEnd(),
+                        also));
+    }
+
+    private void apply(Turn turn, Command.Acquire acquire) {
+        LockTable.Decision decision = turn.apply(acquire);
         // A volume is the first thing a decision says if it came into being.
         if (!decision.changes().isEmpty() && decision.changes().getFirst() instanceof Change.VolumePut) {
             nextVolumeUuid = UUID.randomUUID().toString();
         }
     }
 
+    private void giveUpWithTheCall(UnaryCall<Answer> call, UnaryAcquire asked, AnswerCaller caller) {
+        call.onCancel(() -> loop.submit(turn -> giveUp(turn, asked, caller)));
+        call.onClose(() -> loop.submit(turn -> lastAskers.remove(asked, caller)));
+    }
+
     /** The caller of a unary acquire has gone: nobody would ever release what it is granted. */
-    private void giveUp(Turn turn, String sessionId, long requestId, AnswerCaller caller) {
-        SessionDesk.Caller expected = desk.expected(sessionId, requestId);
-        if (expected != null && !expected.equals(caller)) {
-            return; // the same request came again by another call
+    private void giveUp(Turn turn, UnaryAcquire asked, AnswerCaller caller) {
+        if (!lastAskers.remove(asked, caller)) {
+            return; // it never asked, or another call asked the same since, and was told the same
         }
-        if (expected != null) {
-            desk.expect(sessionId, requestId, SessionDesk.NOBODY);
+        if (desk.expected(asked.sessionId, asked.requestId) != null) {
+            desk.expect(asked.sessionId, asked.requestId, SessionDesk.NOBODY);
         }
         long cancelId = chosenRequestIds.getAndIncrement();
-        desk.expect(sessionId, cancelId, SessionDesk.NOBODY);
-        turn.apply(new Command.Cancel(sessionId, cancelId, requestId));
+        desk.expect(asked.sessionId, cancelId, SessionDesk.NOBODY);
+        turn.apply(new Command.Cancel(asked.sessionId, cancelId, asked.requestId));
     }
 
     private void refuse(Turn turn, String sessionId, long requestId, Reason reason, String message) {

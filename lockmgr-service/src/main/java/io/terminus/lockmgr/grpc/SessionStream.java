@@ -18,7 +18,7 @@ import java.util.ArrayDeque;
  * <p>gRPC itself buffers without a bound, so messages wait here until it is ready, at most {@code limit} items of them. A
  * client that does not read that many is cut off; its session stays, and it may come back.
  *
- * <p>The adding verbs and {@link #send} belong to the owner thread; gRPC's threads call {@link #drain}.
+ * <p>The adding verbs and {@link #send} belong to the owner of the turn; gRPC's threads call {@link #drain}.
  */
 final class SessionStream {
 
@@ -131,10 +131,10 @@ final class SessionStream {
         return over;
     }
 
-    /** One more message may come in. */
-    void readOn() {
+    /** So many more messages may come in. */
+    void readOn(int messages) {
         if (!over()) {
-            out.request(1);
+            out.request(messages);
         }
     }
 

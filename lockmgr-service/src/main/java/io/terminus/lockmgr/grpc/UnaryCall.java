@@ -25,6 +25,11 @@ final class UnaryCall<T> {
         out.setOnCancelHandler(handler);
     }
 
+    /** To be called before the service method returns. The reply has reached the transport, and no cancellation comes any more. */
+    void onClose(Runnable handler) {
+        out.setOnCloseHandler(handler);
+    }
+
     boolean cancelled() {
         return out.isCancelled();
     }

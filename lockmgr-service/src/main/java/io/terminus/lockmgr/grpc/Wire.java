@@ -182,8 +182,9 @@ final class Wire {
     }
 
     /** Null for what is not a mode. */
-    static @Nullable Mode mode(io.terminus.proto.lock.v1.Mode mode) {
+    static @Nullable Mode mode(io.terminus.proto.lock.v1.@Nullable Mode mode) {
         return switch (mode) {
+            case null -> null;
             case MODE_NL -> Mode.NL;
             case MODE_CR -> Mode.CR;
             case MODE_CW -> Mode.CW;

@@ -59,7 +59,7 @@ final class DecisionLog implements AutoCloseable {
 
     private final StoreDisk disk;
     private final Path file;
-    private final FileChannel channel;
+    private final LogFile open;
     private final long generation;
     private final LogItemWriter waiting;
     private final CRC32C crc = new CRC32C();
@@ -111,20 +111,20 @@ final class DecisionLog implements AutoCloseable {
             @Nullable DecisionLog before,
             LogItemWriter writer)
             throws IOException {
-        FileChannel channel = disk.create(temporary(file));
+        LogFile open = disk.create(temporary(file));
         try {
             writer.clear(FILE_HEADER_BYTES);
             ByteBuffer header = writer.buffer();
             header.put(0, MAGIC).putInt(8, VERSION).putLong(16, generation).putLong(24, lastSequence + 1);
             header.putInt(12, headerChecksum(header));
-            disk.write(channel, header.flip());
+            disk.write(open, header.flip());
             writer.clear(RECORD_HEADER_BYTES);
-            DecisionLog log = new DecisionLog(disk, file, channel, generation, before, writer, lastSequence);
+            DecisionLog log = new DecisionLog(disk, file, open, generation, before, writer, lastSequence);
             log.append(first);
             log.flush();
             return log;
         } catch (IOException | RuntimeException e) {
-            channel.close();
+            open.close();
             throw e;
         }
     }
@@ -159,14 +159,14 @@ final class DecisionLog implements AutoCloseable {
     private DecisionLog(
             StoreDisk disk,
             Path file,
-            FileChannel channel,
+            LogFile open,
             long generation,
             @Nullable DecisionLog before,
             LogItemWriter waiting,
             long lastSequence) {
         this.disk = disk;
         this.file = file;
-        this.channel = channel;
+        this.open = open;
         this.generation = generation;
         this.before = before;
         this.waiting = waiting;
@@ -193,6 +193,11 @@ final class DecisionLog implements AutoCloseable {
 
     long writtenBytes() {
         return writtenBytes;
+    }
+
+    /** What the file will be as long as when what was appended is flushed. */
+    long comingBytes() {
+        return writtenBytes + waiting.position();
     }
 
     long unsyncedBytes() {
@@ -233,7 +238,7 @@ final class DecisionLog implements AutoCloseable {
         record.putInt(0, length).putLong(8, sequence).putLong(16, syncedBytes);
         record.putInt(4, recordChecksum(crc, record, 0, length));
         long end = writtenBytes + RECORD_HEADER_BYTES + length;
-        disk.write(channel, record.flip());
+        disk.write(open, record.flip());
         writtenBytes = end;
         waiting.clear(RECORD_HEADER_BYTES);
     }
@@ -253,7 +258,7 @@ final class DecisionLog implements AutoCloseable {
                 before.sync();
                 before = null;
             }
-            disk.sync(channel);
+            disk.sync(open);
             if (appeared && !nameSynced) {
                 syncName();
             }
@@ -267,7 +272,7 @@ final class DecisionLog implements AutoCloseable {
     /** Does not flush or sync: after a failure that would be wrong. */
     @Override
     public void close() throws IOException {
-        channel.close();
+        open.close();
     }
 
     /** Sequence of the first record of a file, or -1 if its header is not one. */

@@ -300,6 +300,11 @@ public final class DecisionStore implements AutoCloseable {
         }
     }
 
+    /** Will {@link #flush} do more than one write, and perhaps wait for the other thread? */
+    public boolean flushMayWait() {
+        return log.comingBytes() > settings.compactAfterBytes();
+    }
+
     /** After this a power loss loses nothing of what was appended. One fsync for all. */
     public void sync() {
         requireUsable();

@@ -4,10 +4,8 @@ import io.terminus.lockmgr.lock.Change;
 import java.io.File;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Iterator;
 import net.openhft.chronicle.map.ChronicleMap;
@@ -169,9 +167,7 @@ final class GrantMap {
     /** Closes and syncs: after this the map survives power loss too. */
     void close() throws IOException {
         closeUnsynced();
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
-            disk.sync(channel);
-        }
+        disk.syncMap(file);
     }
 
     void closeUnsynced() {

@@ -37,7 +37,7 @@ final class LogItemWriter {
     /** @param firstBytes size of the buffer when nothing is too long for it */
     LogItemWriter(int firstBytes) {
         this.firstBytes = firstBytes;
-        this.buffer = ByteBuffer.allocateDirect(firstBytes);
+        this.buffer = ByteBuffer.allocate(firstBytes);
     }
 
     /** What was written lies before its position. Another one after the next item. */
@@ -52,7 +52,7 @@ final class LogItemWriter {
     /** Starts over, behind so many bytes that the owner of the buffer fills. */
     void clear(int reservedBytes) {
         if (buffer.capacity() > firstBytes) {
-            buffer = ByteBuffer.allocateDirect(firstBytes);
+            buffer = ByteBuffer.allocate(firstBytes);
         }
         buffer.clear().position(reservedBytes);
     }
@@ -152,7 +152,7 @@ final class LogItemWriter {
         if (buffer.remaining() < FIXED_BYTES + variableBytes) {
             int needed = Math.addExact(buffer.position(), FIXED_BYTES + variableBytes);
             int doubled = (int) Math.min(2L * buffer.capacity(), 1 << 30);
-            buffer = ByteBuffer.allocateDirect(Math.max(needed, doubled)).put(buffer.flip());
+            buffer = ByteBuffer.allocate(Math.max(needed, doubled)).put(buffer.flip());
         }
         return buffer;
     }

@@ -11,19 +11,23 @@ import java.nio.file.StandardOpenOption;
 /** Every step by which the store changes its directory goes through here, so that tests can end the process at each. */
 class StoreDisk {
 
-    FileChannel create(Path file) throws IOException {
-        return FileChannel.open(
-                file, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);
+    LogFile create(Path file) throws IOException {
+        return new LogFile(file);
     }
 
-    void write(FileChannel channel, ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            channel.write(bytes);
+    void write(LogFile file, ByteBuffer bytes) throws IOException {
+        file.write(bytes);
+    }
+
+    void sync(LogFile file) throws IOException {
+        file.sync();
+    }
+
+    /** The map writes itself; nobody has it open now. */
+    void syncMap(Path map) throws IOException {
+        try (FileChannel channel = FileChannel.open(map, StandardOpenOption.WRITE)) {
+            channel.force(false);
         }
-    }
-
-    void sync(FileChannel channel) throws IOException {
-        channel.force(false);
     }
 
     void rename(Path from, Path to) throws IOException {

@@ -416,11 +416,29 @@ class DecisionStoreTest {
     }
 
     @Test
+    void anInterruptOfWhoWritesDoesNotCloseTheLog() {
+        DecisionStore store = open("boot-1");
+        decide(store, SESSION);
+
+        Thread.currentThread().interrupt();
+        decide(store, VOLUME, LOCK);
+        boolean stillInterrupted = Thread.interrupted();
+        store.sync();
+        decide(store, lock(2));
+        store.close();
+
+        assertThat(stillInterrupted).isTrue();
+        DecisionStore next = open("boot-1");
+        assertThat(list(next)).hasSize(4);
+        next.close();
+    }
+
+    @Test
     void logThatCouldNotBeSyncedOnceIsNeverCalledSynced() throws IOException {
         AtomicInteger syncs = new AtomicInteger();
         StoreDisk disk = new StoreDisk() {
             @Override
-            void sync(FileChannel channel) throws IOException {
+            void sync(LogFile file) throws IOException {
                 if (syncs.incrementAndGet() == 1) {
                     throw new IOException("Input/output error"); // told to one of two threads, as by the kernel
                 }

@@ -14,7 +14,6 @@ import io.terminus.lockmgr.lock.Change.VolumePut;
 import io.terminus.lockmgr.lock.Mode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -264,10 +263,10 @@ class StoreCrashTest {
 
         private final int failAt;
         private final boolean halfWritten;
-        private final Map<FileChannel, Path> open = new HashMap<>();
-        private final Map<FileChannel, byte[]> synced = new HashMap<>();
-        private final Map<Path, FileChannel> names = new HashMap<>();
-        private Map<Path, FileChannel> syncedNames = new HashMap<>();
+        private final Map<LogFile, Path> open = new HashMap<>();
+        private final Map<LogFile, byte[]> synced = new HashMap<>();
+        private final Map<Path, LogFile> names = new HashMap<>();
+        private Map<Path, LogFile> syncedNames = new HashMap<>();
         private boolean failing = true;
         private int steps;
         private String lastStep = "";
@@ -287,16 +286,16 @@ class StoreCrashTest {
         }
 
         @Override
-        FileChannel create(Path file) throws IOException {
+        LogFile create(Path file) throws IOException {
             step("create " + file.getFileName());
-            FileChannel channel = super.create(file);
+            LogFile channel = super.create(file);
             open.put(channel, file);
             names.put(file, channel);
             return channel;
         }
 
         @Override
-        void write(FileChannel channel, ByteBuffer bytes) throws IOException {
+        void write(LogFile channel, ByteBuffer bytes) throws IOException {
             try {
                 step("write " + bytes.remaining());
             } catch (IOException e) {
@@ -309,7 +308,7 @@ class StoreCrashTest {
         }
 
         @Override
-        void sync(FileChannel channel) throws IOException {
+        void sync(LogFile channel) throws IOException {
             step("sync " + open.get(channel));
             Path file = nameOf(channel);
             if (file != null) {
@@ -318,10 +317,15 @@ class StoreCrashTest {
         }
 
         @Override
+        void syncMap(Path map) throws IOException {
+            step("sync " + map.getFileName());
+        }
+
+        @Override
         void rename(Path from, Path to) throws IOException {
             step("rename to " + to.getFileName());
             super.rename(from, to);
-            FileChannel channel = names.remove(from);
+            LogFile channel = names.remove(from);
             if (channel != null) {
                 names.put(to, channel);
             }
@@ -350,7 +354,7 @@ class StoreCrashTest {
             }
         }
 
-        private @Nullable Path nameOf(FileChannel channel) {
+        private @Nullable Path nameOf(LogFile channel) {
             return names.entrySet().stream()
                     .filter(e -> e.getValue().equals(channel))
                     .map(Map.Entry::getKey)
@@ -360,9 +364,9 @@ class StoreCrashTest {
 
         /** The mark of a clean stop is not tracked: it is written with a sync of its own. The map is beyond belief. */
         void losePower(Path directory, Loss loss) throws IOException {
-            Map<Path, FileChannel> left = loss == Loss.EVERYTHING ? syncedNames : names;
+            Map<Path, LogFile> left = loss == Loss.EVERYTHING ? syncedNames : names;
             Map<Path, byte[]> files = new HashMap<>();
-            for (Map.Entry<Path, FileChannel> name : left.entrySet()) {
+            for (Map.Entry<Path, LogFile> name : left.entrySet()) {
                 byte[] kept = synced.getOrDefault(name.getValue(), new byte[0]);
                 Path now = nameOf(name.getValue());
                 if (loss == Loss.HALF_THE_BYTES && now != null) {

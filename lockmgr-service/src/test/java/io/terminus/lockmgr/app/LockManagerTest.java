@@ -1,0 +1,49 @@
+package io.terminus.lockmgr.app;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.terminus.lockmgr.grpc.LockLoop;
+import java.nio.file.Path;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class LockManagerTest {
+    @TempDir
+    Path directory;
+
+    @Test
+    void aStepThatRanIsNotRefusedWhenALaterOneFailsTheLoop() throws Exception {
+        TestServer server = new TestServer(directory, 1000);
+        CountDownLatch busy = new CountDownLatch(1);
+        AtomicInteger ran = new AtomicInteger();
+        AtomicInteger refusedAfterItRan = new AtomicInteger();
+        server.manager.submit(turn -> {
+            try {
+                busy.await();
+            } catch (InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        server.manager.submit(new LockLoop.Step() {
+            @Override
+            public void run(LockLoop.Turn turn) {
+                ran.incrementAndGet();
+            }
+
+            @Override
+            public void refused() {
+                refusedAfterItRan.addAndGet(ran.get());
+            }
+        });
+        server.manager.submit(turn -> {
+            throw new IllegalStateException("a rule is broken");
+        });
+        busy.countDown();
+        server.failed.await();
+
+        assertThat(ran).hasValue(1);
+        assertThat(refusedAfterItRan).hasValue(0);
+    }
+}
