@@ -20,7 +20,6 @@ import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
 import java.util.zip.CRC32C;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -153,6 +152,7 @@ class CrashScanTest {
         for (Before before : Before.values()) {
             byte[] old = old(scene, before);
             byte[] disk = old.clone();
+            List<ByteBuffer> segments = segments(disk).subList(0, scene.to > Given.SEGMENT ? 2 : 1);
             for (int filled = 0; filled < 1 << scene.fills; filled++) {
                 byte[] written = written(scene, old, filled);
                 int touched = touched(scene, filled, firstPage);
@@ -165,7 +165,7 @@ class CrashScanTest {
                         System.arraycopy((persisted >> page & 1) != 0 ? written : old, at, disk, at, PAGE);
                     }
                     for (long known : known(scene, silent)) {
-                        judge(scene, before, filled, persisted, firstPage, known, ByteBuffer.wrap(disk));
+                        judge(scene, before, filled, persisted, firstPage, known, segments);
                         tried++;
                     }
                 }
@@ -186,10 +186,13 @@ class CrashScanTest {
     }
 
     private static void judge(
-            Scene scene, Before before, int filled, int persisted, int firstPage, long known, ByteBuffer disk)
+            Scene scene, Before before, int filled, int persisted, int firstPage, long known, List<ByteBuffer> disk)
             throws IOException {
-        RecoveryScan scan =
-                new RecoveryScan(Given.VOLUME, Given.SEGMENT, number -> segment(disk, number), scene.before);
+        RecoveryScan scan = new RecoveryScan(
+                Given.VOLUME,
+                Given.SEGMENT,
+                number -> number < disk.size() ? disk.get((int) number) : null,
+                scene.before);
         scan.run(scene.from, known);
 
         Recovery found = scan.result();
@@ -388,16 +391,18 @@ class CrashScanTest {
     }
 
     private static Recovery recover(byte[] twoSegments, long from, Lineage known) throws IOException {
-        ByteBuffer disk = ByteBuffer.wrap(twoSegments);
-        RecoveryScan scan = new RecoveryScan(Given.VOLUME, Given.SEGMENT, number -> segment(disk, number), known);
+        List<ByteBuffer> disk = segments(twoSegments);
+        RecoveryScan scan = new RecoveryScan(
+                Given.VOLUME, Given.SEGMENT, number -> number < disk.size() ? disk.get((int) number) : null, known);
         scan.run(from, 0);
         return scan.result();
     }
 
-    private static @Nullable ByteBuffer segment(ByteBuffer disk, long number) {
-        return number < 2
-                ? disk.slice((int) number * Given.SEGMENT, Given.SEGMENT).order(ByteOrder.LITTLE_ENDIAN)
-                : null;
+    private static List<ByteBuffer> segments(byte[] two) {
+        ByteBuffer bytes = ByteBuffer.wrap(two);
+        return List.of(
+                bytes.slice(0, Given.SEGMENT).order(ByteOrder.LITTLE_ENDIAN),
+                bytes.slice(Given.SEGMENT, Given.SEGMENT).order(ByteOrder.LITTLE_ENDIAN));
     }
 
     @Test
