@@ -61,6 +61,11 @@ record Installation(Path home, Path java, List<String> lockManager, List<String>
         return List.copyOf(start);
     }
 
+    /** The program of the agents, which holds those for their files too. */
+    Path agentJar() {
+        return home.resolve("replication-agent").resolve("target").resolve("replication-agent.jar");
+    }
+
     Path defaultDirectory() {
         return home.resolve(".terminus");
     }

@@ -73,7 +73,8 @@ public final class Terminus {
                 .addSubcommand(new PeerCommand(terminus))
                 .addSubcommand(new ResyncCommand(terminus))
                 .addSubcommand(new LocksCommand(terminus))
-                .addSubcommand(new SessionsCommand(terminus));
+                .addSubcommand(new SessionsCommand(terminus))
+                .addSubcommand(new JournalCommand(terminus));
         return commandLine
                 .setOut(screen.outWriter())
                 .setErr(screen.errWriter())
@@ -143,6 +144,10 @@ public final class Terminus {
 
     Screen screen() {
         return screen;
+    }
+
+    Installation installation() {
+        return installation;
     }
 
     /** The ports of the set that is meant. */

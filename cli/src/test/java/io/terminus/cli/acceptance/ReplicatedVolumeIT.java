@@ -14,6 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /** What the product promises for a volume with two replicas at level received. */
 @ExtendWith(TellsTime.class)
@@ -82,6 +83,61 @@ class ReplicatedVolumeIT {
 
         assertThat(read).doesNotContain("Pattern verification failed");
         set.compareImages();
+    }
+
+    @Test
+    @NeedsClients({"qemu-io", "qemu-img"})
+    void writesOfZerosLeaveHolesInBothImagesAndTravelAsHeaders() {
+        LiveSet set = SET.get();
+        Program.run(set.folder(), "qemu-io", "-f", "raw", "-c", "write -P 0xab 0 32M", "-c", "flush", set.uri());
+        set.compareImages();
+        long before = received(set);
+        long[] full = {allocated(set, "a"), allocated(set, "b")};
+
+        Program.run(set.folder(), "qemu-io", "-f", "raw", "-c", "write -P 0 1M 30M", "-c", "flush", set.uri());
+        set.compareImages();
+
+        assertThat(received(set) - before).isBetween(1L, 1L << 20);
+        assertThat(full[0] - allocated(set, "a")).isGreaterThan(29L << 20);
+        assertThat(full[1] - allocated(set, "b")).isGreaterThan(29L << 20);
+        JsonNode map = JsonMapper.shared()
+                .readTree(Program.run(set.folder(), "qemu-img", "map", "-f", "raw", "--output=json", set.uri()));
+        assertThat(map.valueStream()
+                        .anyMatch(extent -> extent.path("zero").asBoolean()
+                                && extent.path("start").asLong() <= 1 << 20
+                                && extent.path("start").asLong()
+                                                + extent.path("length").asLong()
+                                        >= 31 << 20))
+                .as("%s", map)
+                .isTrue();
+        Program.run(
+                set.folder(),
+                "qemu-io",
+                "-f",
+                "raw",
+                "-c",
+                "read -P 0xab 0 1M",
+                "-c",
+                "read -P 0 1M 30M",
+                "-c",
+                "read -P 0xab 31M 1M",
+                set.uri());
+    }
+
+    private static long received(LiveSet set) {
+        for (JsonNode replica : set.volume().path("replicas")) {
+            if (replica.path("agent").asString().equals(set.replica())) {
+                return replica.path("received").asLong();
+            }
+        }
+        throw new AssertionError("no replica");
+    }
+
+    /** Bytes on the disk, not the length of the file. */
+    private static long allocated(LiveSet set, String agent) {
+        String said = Program.run(
+                set.folder(), "du", "--block-size=1", set.image(agent).toString());
+        return Long.parseLong(said.substring(0, said.indexOf('\t')));
     }
 
     @Test

@@ -21,6 +21,11 @@ public final class BadRecordException extends JournalException {
         Rule(String text) {
             this.text = text;
         }
+
+        /** The end of a sentence about a record. */
+        public String text() {
+            return text;
+        }
     }
 
     private final long position;

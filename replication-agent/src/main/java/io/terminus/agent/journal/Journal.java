@@ -163,7 +163,8 @@ public final class Journal implements AutoCloseable {
 
     /**
      * Opens what {@link #create} made, reads it from a checkpoint on and tells in {@link #recovery} where it ends and why. Changes no
-     * file: what lies behind the end stays there until {@link #cut}, {@link #reset} or new records take its place.
+     * file: what lies behind the end stays there until {@link #cut}, {@link #reset} or new records take its place. A journal that holds
+     * records of a version this program does not know is not opened.
      *
      * @param oldest the oldest position still wanted, a record boundary: what {@link #oldest} was, or {@code from}
      * @param from the checkpoint, a record boundary; what lies before it is taken as it is
@@ -857,7 +858,7 @@ public final class Journal implements AutoCloseable {
     }
 
     private void recover(long from, Lineage known, long knownSafe) throws JournalException {
-        RecoveryScan scan = new RecoveryScan(spec, store, known);
+        RecoveryScan scan = new RecoveryScan(spec.volume(), segmentBytes, this::segmentBytes, known);
         try {
             scan.run(from, knownSafe);
         } catch (InternalError e) {
@@ -870,6 +871,11 @@ public final class Journal implements AutoCloseable {
         landedEnd = end;
         touchedEnd = scan.touchedEnd();
         recovery = found;
+    }
+
+    private @Nullable ByteBuffer segmentBytes(long number) {
+        Segment segment = store.get(number);
+        return segment == null ? null : segment.bytes;
     }
 
     // ---- Shared by the above

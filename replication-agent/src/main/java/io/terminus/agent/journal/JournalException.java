@@ -8,7 +8,8 @@ public abstract sealed class JournalException extends IOException
                 JournalClosedException,
                 JournalFailedException,
                 JournalNoSpaceException,
-                TermClosedException {
+                TermClosedException,
+                UnknownVersionException {
 
     JournalException(String message) {
         super(message);

@@ -116,6 +116,21 @@ final class RecordCodec {
         return null;
     }
 
+    /**
+     * Whether a genuine header of another version stands there: whatever else a version changes, magic, version, position, term, origin,
+     * the header's length and its checksum stay what and where they are.
+     */
+    boolean isOfUnknownVersion(ByteBuffer segment, int at, long position) {
+        if (segment.getInt(at + MAGIC_AT) != MAGIC
+                || segment.get(at + VERSION_AT) == VERSION
+                || segment.getLong(at + POSITION_AT) != position) {
+            return false;
+        }
+        segment.get(at, header);
+        return headerFields.getInt(HEADER_CHECKSUM_AT)
+                == headerChecksum(headerFields.getLong(ORIGIN_AT), headerFields.getLong(TERM_AT));
+    }
+
     /** Whether the payload of the record at {@code at}, whose header was checked, matches its checksum. */
     boolean payloadIntact(ByteBuffer segment, int at) {
         if (segment.get(at + KIND_AT) == RecordKind.PAD.code) {

@@ -4,6 +4,7 @@ import static io.terminus.agent.journal.RecordFormat.*;
 
 import java.nio.ByteBuffer;
 import java.util.Objects;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,8 +17,16 @@ import org.jspecify.annotations.Nullable;
  */
 final class RecoveryScan {
 
-    private final JournalSpec spec;
-    private final SegmentStore store;
+    /** The bytes of the journal's segments. */
+    interface Segments {
+        /** All bytes of the segment of that number, little endian, or null if it is not there. */
+        @Nullable
+        ByteBuffer bytes(long number);
+    }
+
+    private final int segmentBytes;
+    private final UUID volume;
+    private final Segments segments;
     private final Lineage known;
     private final RecordCodec codec;
 
@@ -30,14 +39,16 @@ final class RecoveryScan {
     private boolean begun;
     private long knownSafe;
 
-    RecoveryScan(JournalSpec spec, SegmentStore store, Lineage known) {
-        this.spec = spec;
-        this.store = store;
+    RecoveryScan(UUID volume, int segmentBytes, Segments segments, Lineage known) {
+        this.volume = volume;
+        this.segmentBytes = segmentBytes;
+        this.segments = segments;
         this.known = known;
-        this.codec = new RecordCodec(spec.volume());
+        this.codec = new RecordCodec(volume);
     }
 
-    void run(long from, long safeBefore) {
+    /** @throws UnknownVersionException then nothing is known, and nothing may be cut */
+    void run(long from, long safeBefore) throws UnknownVersionException {
         followChain(from);
         lookBeyond();
         knownSafe = Math.max(safeBefore, Math.max(committed, synced));
@@ -60,18 +71,18 @@ final class RecoveryScan {
         return touchedEnd;
     }
 
-    private void followChain(long from) {
-        RecordChain chain = new RecordChain(spec.volume(), known.upTo(from));
+    private void followChain(long from) throws UnknownVersionException {
+        RecordChain chain = new RecordChain(volume, known.upTo(from));
         long position = from;
         end = from;
         lineage = chain.lineage();
-        for (Segment segment = segmentOf(position); segment != null; segment = segmentOf(position)) {
+        for (ByteBuffer bytes = segmentOf(position); bytes != null; bytes = segmentOf(position)) {
             int at = at(position);
-            int taken = chain.check(segment.bytes, at, spec.segmentBytes() - at, position);
+            int taken = chain.check(bytes, at, segmentBytes - at, position);
             if (taken <= 0) {
                 break;
             }
-            noteClaims(segment.bytes, at);
+            noteClaims(bytes, at);
             position += taken;
             if (chain.settled()) {
                 end = position;
@@ -80,9 +91,20 @@ final class RecoveryScan {
         }
         strayEnd = end;
         touchedEnd = end;
-        Segment segment = segmentOf(end);
-        if (segment != null) {
-            lookAtBadHeader(segment.bytes, at(end));
+        ByteBuffer behind = segmentOf(position);
+        if (behind != null) {
+            requireKnownVersion(behind, at(position), position);
+        }
+        ByteBuffer bytes = segmentOf(end);
+        if (bytes != null) {
+            lookAtBadHeader(bytes, at(end));
+        }
+    }
+
+    /** A genuine record that cannot be read is not a bad one: it was promised by a program that is newer than this. */
+    private void requireKnownVersion(ByteBuffer bytes, int at, long position) throws UnknownVersionException {
+        if (codec.isOfUnknownVersion(bytes, at, position) && bytes.getLong(at + TERM_AT) >= lineage.lastTerm()) {
+            throw new UnknownVersionException(position, bytes.get(at + VERSION_AT));
         }
     }
 
@@ -91,21 +113,23 @@ final class RecoveryScan {
         begun = bytes.getInt(at + MAGIC_AT) == MAGIC && bytes.getLong(at + POSITION_AT) == end;
         if (begun) {
             int payloadLength = bytes.getInt(at + PAYLOAD_LENGTH_AT);
-            int rest = spec.segmentBytes() - at;
+            int rest = segmentBytes - at;
             boolean plausible = payloadLength >= 0 && payloadLength <= rest - HEADER_BYTES;
             touchedEnd = end + (plausible ? Math.min(rest, recordBytes(payloadLength)) : HEADER_BYTES);
         }
     }
 
-    private void lookBeyond() {
+    private void lookBeyond() throws UnknownVersionException {
         Lineage terms = lineage;
         long position = end + ALIGNMENT;
-        for (Segment segment = segmentOf(position); segment != null; segment = segmentOf(position)) {
-            ByteBuffer bytes = segment.bytes;
+        for (ByteBuffer bytes = segmentOf(position); bytes != null; bytes = segmentOf(position)) {
             int at = at(position);
-            if (bytes.getInt(at + MAGIC_AT) != MAGIC
-                    || codec.checkHeader(bytes, at, position) != null
-                    || !codec.payloadIntact(bytes, at)) {
+            if (bytes.getInt(at + MAGIC_AT) != MAGIC) {
+                position += ALIGNMENT;
+                continue;
+            }
+            requireKnownVersion(bytes, at, position);
+            if (codec.checkHeader(bytes, at, position) != null || !codec.payloadIntact(bytes, at)) {
                 position += ALIGNMENT;
                 continue;
             }
@@ -123,7 +147,8 @@ final class RecoveryScan {
                 strayEnd = position + recordBytes;
                 touchedEnd = Math.max(touchedEnd, strayEnd);
             }
-            position += recordBytes;
+            // What a PAD covers is not checked: records that count may have been written over an old one.
+            position += bytes.get(at + KIND_AT) == RecordKind.PAD.code ? ALIGNMENT : recordBytes;
         }
     }
 
@@ -137,7 +162,7 @@ final class RecoveryScan {
         }
         TermStart last = named.last();
         long begins = last.firstPosition();
-        boolean behindItsPad = at == 0 && begins < position && begins > position - spec.segmentBytes();
+        boolean behindItsPad = at == 0 && begins < position && begins > position - segmentBytes;
         boolean continues = last.term() > terms.lastTerm()
                 && last.term() == bytes.getLong(at + TERM_AT)
                 && originHash(last.origin()) == bytes.getLong(at + ORIGIN_AT)
@@ -168,11 +193,11 @@ final class RecoveryScan {
         synced = Math.max(synced, bytes.getLong(at + SYNCED_AT));
     }
 
-    private @Nullable Segment segmentOf(long position) {
-        return store.get(position / spec.segmentBytes());
+    private @Nullable ByteBuffer segmentOf(long position) {
+        return segments.bytes(position / segmentBytes);
     }
 
     private int at(long position) {
-        return (int) (position & spec.segmentBytes() - 1);
+        return (int) (position & segmentBytes - 1);
     }
 }

@@ -40,6 +40,8 @@ final class Overlay {
 
     private record Gap(long start, long end) {}
 
+    private static final ByteBuffer ZEROS = ByteBuffer.allocateDirect(64 << 10).asReadOnlyBuffer();
+
     private final Payloads payloads;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private final TreeMap<Long, Fragment> fragments = new TreeMap<>();
@@ -145,7 +147,7 @@ final class Overlay {
                 ByteBuffer target = into.slice(into.position() + (int) (from - offset), (int) (to - from));
                 if (f.zeroes()) {
                     while (target.hasRemaining()) {
-                        target.put((byte) 0);
+                        target.put(ZEROS.slice(0, Math.min(target.remaining(), ZEROS.capacity())));
                     }
                 } else {
                     target.put(

@@ -841,9 +841,11 @@ final class Replica implements AutoCloseable {
             long to = Math.min(target, applicable()); // a cut may have come between
             long step = Math.min(to, from + APPLY_STEP_BYTES);
             long[] reached = {from};
+            boolean[] punched = {false};
             try {
                 journal.forEach(from, to, r -> {
                     apply(r);
+                    punched[0] |= (r.flags() & Journal.MAY_PUNCH) != 0;
                     reached[0] = r.endPosition();
                     return reached[0] < step;
                 });
@@ -857,10 +859,22 @@ final class Replica implements AutoCloseable {
                 }
                 applied = reached[0];
             }
+            if (punched[0]) {
+                secureAgain();
+            }
         } finally {
             applyLock.unlock();
         }
         observer.applied();
+    }
+
+    /** A hole may have taken the space of a later write, which was secured while it was still there. */
+    private void secureAgain() throws IOException {
+        try {
+            Inbound.secure(this, applied, journal.end());
+        } catch (NoSpaceException e) {
+            LOG.debug("space that a hole gave back is gone: {}", e.getMessage()); // the write will wait for it
+        }
     }
 
     private void apply(RecordView r) throws IOException {

@@ -82,7 +82,7 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
     private static final int FORMAT_BEFORE_REBUILDS = 1;
     private static final long MAGIC = 0x54524d5355504552L;
     private static final int HEADER_BYTES = 20;
-    private static final String FILE = "superblock";
+    static final String FILE = "superblock";
 
     /** The directory holds no superblock that this version can act on. */
     static final class UnreadableException extends IOException {

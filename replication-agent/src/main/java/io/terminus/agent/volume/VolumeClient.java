@@ -43,18 +43,36 @@ public final class VolumeClient implements AutoCloseable {
         this.replies = replies;
     }
 
+    /**
+     * A record's worth of zeros becomes a record without a payload, here and at every replica, and may become a hole in their images: as
+     * {@link #zero} that may punch.
+     */
     public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
         capture(cookie, fua, journal -> {
-            writer.secure(offset, payload.remaining());
+            int part = journal.maxPayloadBytes();
+            // All space first: a write that is refused for want of it has captured nothing.
+            for (int done = 0; done < payload.remaining(); done += part) {
+                ByteBuffer bytes = part(payload, done, part);
+                if (!Zeros.only(bytes)) {
+                    writer.secure(offset + done, bytes.remaining());
+                }
+            }
             int flags = fua ? Journal.FUA : 0;
             long end = 0;
-            for (int done = 0, length; done < payload.remaining(); done += length) {
-                length = Math.min(payload.remaining() - done, journal.maxPayloadBytes());
-                ByteBuffer part = payload.slice(payload.position() + done, length);
-                end = journal.write(offset + done, part, flags, writer.token(), writer.committed());
+            for (int done = 0; done < payload.remaining(); done += part) {
+                ByteBuffer bytes = part(payload, done, part);
+                long to = offset + done;
+                end = Zeros.only(bytes)
+                        ? journal.zeroes(
+                                to, bytes.remaining(), flags | Journal.MAY_PUNCH, writer.token(), writer.committed())
+                        : journal.write(to, bytes, flags, writer.token(), writer.committed());
             }
             return end;
         });
+    }
+
+    private static ByteBuffer part(ByteBuffer payload, int from, int atMost) {
+        return payload.slice(payload.position() + from, Math.min(payload.remaining() - from, atMost));
     }
 
     public void zero(long cookie, long offset, long length, boolean fua, boolean mayPunch) {

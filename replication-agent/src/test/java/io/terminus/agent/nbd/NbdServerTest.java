@@ -319,6 +319,36 @@ class NbdServerTest {
         assertThat(disk.requests).hasValue(3);
     }
 
+    /** A write is handed over whole or not at all: so nothing behind it is ever reserved, and waited for, by a client that stalls. */
+    @Test
+    void clientsThatStallWithinTheirPayloadsHoldNobodyUp() throws Exception {
+        SocketAddress at = serve(Limits.defaults(), disk);
+        int[] lengths = {2, 4096, 128 << 10, 1 << 20, 32 << 20};
+        List<NbdTestClient> stalled = new ArrayList<>();
+        for (int length : lengths) {
+            NbdTestClient client = tracked(NbdTestClient.open(at, "disk"));
+            byte[] half = requestBytes(Wire.CMD_WRITE, 0, 7, 0, length, new byte[Math.min(length / 2, 3 << 20)]);
+            client.write(0, new byte[] {1}); // it is served, and what follows is the very next thing that is read
+            client.send(half);
+            stalled.add(client);
+        }
+        disk.requests.set(0);
+
+        NbdTestClient busy = tracked(NbdTestClient.open(at, "disk"));
+        for (int i = 0; i < 200; i++) {
+            busy.write(4096L * i, new byte[4096]);
+        }
+        busy.flush();
+
+        assertThat(disk.requests).hasValue(201); // the flush counts too
+        // Each of them may still go on, and leave.
+        stalled.getFirst().send((byte) 1);
+        stalled.getFirst().receive(16);
+        stalled.get(1).close();
+        busy.write(0, new byte[4096]);
+        assertThat(disk.requests).hasValue(203);
+    }
+
     @Test
     void clientThatReadsNoAnswersToItsOptionsIsNotReadFrom() throws Exception {
         Export wordy = new MemoryExport("x".repeat(4096), 512);

@@ -45,6 +45,17 @@ class ExtentsTest {
             List.of(new Address("a", "h:1", "h:2")),
             VolumeConfig.Fork.NONE);
 
+    private static final Replica.Observer NOBODY = new Replica.Observer() {
+        @Override
+        public void synced() {}
+
+        @Override
+        public void applied() {}
+
+        @Override
+        public void failed(String why) {}
+    };
+
     @TempDir
     private Path temp;
 
@@ -82,22 +93,31 @@ class ExtentsTest {
         assertThat(holds).containsExactly("NOTHING 131072", "ZEROS 65536", "NOTHING " + (VOLUME_BYTES - 196_608));
     }
 
+    /** The write was acknowledged on the strength of space that the zeros before it gave back when they were applied. */
+    @Test
+    void zerosThatAreAppliedLeaveTheSpaceOfWritesBehindThem() throws IOException {
+        Replica replica = served();
+        replica.image().secure(128 << 10, 64 << 10);
+        long zeros = replica.journal().zeroes(0, 1 << 20, Journal.MAY_PUNCH, 10, 0);
+        write(replica, 128 << 10, 4096); // not committed yet
+
+        replica.start(NOBODY);
+        replica.commit(zeros);
+        replica.requestSync(zeros);
+
+        await().atMost(Duration.ofSeconds(60)).until(() -> replica.applied() == zeros);
+        await().atMost(Duration.ofSeconds(60))
+                .until(() -> allocation(replica, 64 << 10, 192 << 10)
+                        .equals(List.of("NOTHING 65536", "ZEROS 65536", "NOTHING 65536")));
+    }
+
     /** Reads, questions and the applying thread at once: where the volume holds data, no answer calls it zeros. */
     @Test
     void dataIsNeverCalledAHole() throws IOException {
         long seed = Long.getLong("terminus.seed", System.nanoTime());
         Random random = new Random(seed);
         Replica replica = served();
-        replica.start(new Replica.Observer() {
-            @Override
-            public void synced() {}
-
-            @Override
-            public void applied() {}
-
-            @Override
-            public void failed(String why) {}
-        });
+        replica.start(NOBODY);
         byte[] model = new byte[VOLUME_BYTES];
         long end = 0;
 
