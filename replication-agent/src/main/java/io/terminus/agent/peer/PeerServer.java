@@ -190,10 +190,7 @@ public final class PeerServer implements AutoCloseable {
                     .build()
                     .toByteArray()));
             in.onProgress(this::progressMade); // no ACK overtakes the answer
-            in.onCompared((sequence, blocks) -> s.send(Frame.seal(Frame.COMPARED
-                    .begin(Frame.COMPARED_BODY_BYTES)
-                    .putLong(sequence)
-                    .putLong(blocks))));
+            in.onCompared(this::differing);
         }
 
         @Override
@@ -234,6 +231,14 @@ public final class PeerServer implements AutoCloseable {
                 tell(over);
             } else {
                 acknowledge(in, false);
+            }
+        }
+
+        /** An item that is acknowledged without this counts as equal. */
+        private void differing(long sequence, long blocks) {
+            ByteBuffer b = Frame.COMPARED.begin(Frame.COMPARED_BODY_BYTES);
+            if (s.send(Frame.seal(b.putLong(sequence).putLong(blocks))) == DuplexSocket.Sent.FULL) {
+                s.fail(new IOException("the writer does not read what was compared"));
             }
         }
 

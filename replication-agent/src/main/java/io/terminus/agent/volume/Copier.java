@@ -65,6 +65,7 @@ final class Copier {
 
     private volatile boolean stopped;
     private volatile boolean done;
+    private volatile boolean failed;
     private volatile boolean copying;
 
     /** The marks of everything that became durable up to this item are cleared. */
@@ -135,6 +136,9 @@ final class Copier {
 
     /** The next item to send, or null; it is the stream's to send before any record that is not published yet. */
     synchronized @Nullable CopyItem peek() {
+        if (failed) {
+            throw new IllegalStateException("the copy to " + agent + " has failed");
+        }
         return stopped ? null : ready.peek();
     }
 
@@ -187,8 +191,7 @@ final class Copier {
             }
         }
         marksSeen = durableThere;
-        if (ended) {
-            marks.ended(endPosition);
+        if (ended && marks.ended(endPosition)) {
             done = true;
         }
         LockSupport.unpark(thread);
@@ -228,7 +231,9 @@ final class Copier {
                 replica.fail("the image cannot be read: " + e.getMessage());
             }
         } catch (RuntimeException e) {
-            LOG.error("the copy to {} ends here: our own bug", agent, e);
+            LOG.error("the copy to {} is begun anew: our own bug", agent, e);
+            failed = true;
+            pump.run(); // the stream finds it out, and with it everything begins anew
         } finally {
             rate.copying(false);
         }
@@ -250,8 +255,11 @@ final class Copier {
             } else if (marks.isEmpty()) {
                 end();
                 return;
+            } else if (marks.isClosed()) {
+                return;
             } else {
                 extent = 0;
+                pause(WAIT_NANOS);
             }
         }
     }
@@ -313,7 +321,7 @@ final class Copier {
             while (end < length && isZero(bytes, end, length) == zero) {
                 end = Math.min(length, end + ExtentMap.BLOCK_BYTES);
             }
-            waitForRoom();
+            waitForRoomAlone();
             CopyItem item = zero
                     ? new CopyItem(++sequence, Kind.ZEROES, position, offset + at, end - at, null)
                     : new CopyItem(++sequence, Kind.DATA, position, offset + at, end - at, bytes.slice(at, end - at));
@@ -386,6 +394,13 @@ final class Copier {
     private void waitForRoom() {
         while (!stopped && !room()) {
             pause(WAIT_NANOS);
+        }
+    }
+
+    /** Between items of one read: no newer position may be told before the last of them is on its way. */
+    private void waitForRoomAlone() {
+        while (!stopped && !room()) {
+            LockSupport.parkNanos(this, WAIT_NANOS);
         }
     }
 

@@ -27,7 +27,7 @@ public final class Inbound {
     private final long term;
     private final String writer;
     private final BooleanSupplier member;
-    private @Nullable RefusedException ended;
+    private volatile @Nullable RefusedException ended; // written under the fence
     /** The journal's end as far as image space is secured for it: only that is acknowledged. */
     private volatile long secured;
 
@@ -188,11 +188,9 @@ public final class Inbound {
         return writer;
     }
 
-    /** Why nothing is taken any more, or null. */
+    /** Why nothing is taken any more, or null. Asked by threads that must not wait for whoever has the fence. */
     public @Nullable RefusedException endedBecause() {
-        synchronized (fence) {
-            return ended;
-        }
+        return ended;
     }
 
     /** Under the fence: nothing is taken any more. */

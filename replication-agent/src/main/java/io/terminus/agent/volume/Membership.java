@@ -127,6 +127,12 @@ final class Membership {
         }
     }
 
+    /** Is that agent a member, or will it be one if the change under way is in force? */
+    boolean names(String agent) {
+        return config.member(agent).isPresent()
+                || (wanted != null && wanted.member(agent).isPresent());
+    }
+
     /** The next change to send, if one is due. Its set is required by acks from now until the outcome is told. */
     Optional<VolumeConfig> propose(Map<String, Peer> peers) {
         if (wanted == null) {

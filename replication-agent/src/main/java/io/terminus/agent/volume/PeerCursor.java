@@ -31,6 +31,9 @@ public final class PeerCursor {
     private final Address address;
 
     private volatile boolean streaming;
+    /** It holds everything before {@link #received}, and is fed: no copy is planned or under way. */
+    private volatile boolean joinable;
+
     private volatile long sentTo;
     private volatile long received = -1;
     private volatile long durable = -1;
@@ -91,6 +94,7 @@ public final class PeerCursor {
     public void accepted(
             String peerIncarnation, long at, long durableThere, long appliedThere, long journalBytesThere) {
         RebuildPlan planned = plan;
+        joinable = false;
         plan = null;
         copiesWritten = 0;
         copiesDurable = 0;
@@ -107,7 +111,9 @@ public final class PeerCursor {
         progressed(at, durableThere, appliedThere);
         streaming = true;
         PeerMarks m = marks;
-        if (planned != null && m != null) {
+        if (planned == null) {
+            joinable = true;
+        } else if (m != null) {
             Copier c = writer.copierFor(this, m, !empty, () -> pump.run(), appliedThere);
             copier = c;
             c.start();
@@ -134,6 +140,7 @@ public final class PeerCursor {
             copiesWritten = written;
             copiesDurable = durableThere;
             c.acknowledged(written, durableThere);
+            joinable = c.done();
         }
     }
 
@@ -200,12 +207,14 @@ public final class PeerCursor {
     }
 
     public void lost(String why) {
+        joinable = false;
         streaming = false;
         trouble = why;
         streamEnded();
     }
 
     private void streamEnded() {
+        joinable = false;
         plan = null;
         Copier c = copier;
         copier = null;
@@ -226,6 +235,7 @@ public final class PeerCursor {
 
     /** The peer cannot be fed from this journal: it needs more than a stream. */
     public void cannotFollow(String why) {
+        joinable = false;
         streaming = false;
         cannotFollow = true;
         trouble = why;
@@ -283,10 +293,15 @@ public final class PeerCursor {
         return plan != null;
     }
 
-    /** A copy is under way: until it has ended the peer is no member. */
+    /** A copy is under way. */
     boolean copying() {
         Copier c = copier;
         return plan != null || (c != null && !c.done());
+    }
+
+    /** One word, not several that could change one after the other: until a copy has ended the peer is no member. */
+    boolean joinable() {
+        return joinable;
     }
 
     @Nullable

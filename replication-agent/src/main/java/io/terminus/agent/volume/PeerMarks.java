@@ -132,8 +132,9 @@ final class PeerMarks {
         return upTo;
     }
 
+    /** Of a replica that was taken away, or taken into the set, there is nothing to say any more. */
     synchronized boolean isEmpty() {
-        return wholeFrom >= sizeBytes && markedBlocks == 0;
+        return !closed && wholeFrom >= sizeBytes && markedBlocks == 0;
     }
 
     synchronized long markedBytes() {
@@ -176,7 +177,8 @@ final class PeerMarks {
             }
             upTo = reached[0];
             save();
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | Error e) {
+            // An Error as well: a mapped page that finds no room on the disk is an InternalError.
             LOG.warn("marks in {}: everything counts as marked from now on: {}", stateFile, e.toString());
             giveUp(to);
         }
@@ -250,12 +252,20 @@ final class PeerMarks {
         return copy;
     }
 
-    /** The copy is through: the replica is complete, and was so at {@code position}. */
-    synchronized void ended(long position) {
+    synchronized boolean isClosed() {
+        return closed;
+    }
+
+    /** The copy is through: the replica is complete, and was so at {@code position}. False if nobody here knows that. */
+    synchronized boolean ended(long position) {
+        if (closed) {
+            return false;
+        }
         copy = "";
         base = Math.max(base, position);
         upTo = Math.max(upTo, position);
         trySave();
+        return true;
     }
 
     /** The next extent with a mark, {@code from} or behind it, or null. */

@@ -167,7 +167,7 @@ final class Replica implements AutoCloseable {
     static void createAnew(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
         String incarnation = bootId + "/" + UUID.randomUUID();
-        create(dir, config, journalSegments, self, new Superblock.Life(bootId, incarnation, true, true, false, ""));
+        create(dir, config, journalSegments, self, new Superblock.Life(bootId, incarnation, true, true, true, ""));
     }
 
     private static void create(Path dir, VolumeConfig config, int journalSegments, String self, Superblock.Life life)
@@ -562,7 +562,11 @@ final class Replica implements AutoCloseable {
         } finally {
             applyLock.unlock();
         }
-        marks.forgetAll();
+        try {
+            marks.forgetAll();
+        } catch (IOException e) {
+            throw isFull(e) ? new DiskFullException(e) : e;
+        }
     }
 
     /** The same, but the journal goes on where it is. */

@@ -451,7 +451,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 replica.committed(),
                 replica.applied(),
                 replica.superblock().life().memoryLost(),
-                replica.superblock().life().damaged());
+                // A mixture vouches for nothing either, whatever its journal holds.
+                replica.superblock().life().damaged() || replica.rebuilding());
     }
 
     private void requireWorking() throws RefusedException {
@@ -799,6 +800,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         synchronized (fence) {
             requireWorking();
             requireSealedBy(taken.term());
+            if (replica.rebuilding()) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "a copy to the image here began meanwhile: it is a mixture and cannot be served");
+            }
             if (inbound != null) {
                 inbound.end(Why.NOT_READY, "the tail is here");
                 inbound = null;

@@ -349,9 +349,7 @@ final class Writer {
         for (PeerCursor c : cursors) {
             boolean silent = now - c.heardAtNanos() > peerTimeoutNanos;
             boolean gone = silent || c.needsCopy() || c.nobodyThereFor(GONE_NANOS);
-            peers.put(
-                    c.address().agent(),
-                    new Membership.Peer(c.streaming() && !silent && !c.copying(), gone, c.incarnation()));
+            peers.put(c.address().agent(), new Membership.Peer(c.joinable() && !silent, gone, c.incarnation()));
         }
         return peers;
     }
@@ -463,7 +461,11 @@ final class Writer {
     @Nullable
     RebuildPlan planFor(PeerCursor cursor, Reception.Needs needs) {
         String agent = cursor.address().agent();
-        if (config.member(agent).isPresent()) {
+        boolean named;
+        synchronized (this) {
+            named = membership.names(agent); // also by a change under way, which may turn out to be in force
+        }
+        if (named) {
             cursor.cannotFollow(needs.why() + "; it is copied to when the in-sync set is without it");
             return null;
         }
