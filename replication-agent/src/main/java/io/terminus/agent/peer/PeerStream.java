@@ -133,7 +133,7 @@ final class PeerStream implements PeerNetwork.Stream {
             if (!sendRun(s, journal, from, to)) {
                 return;
             }
-            cursor.sent(to);
+            cursor.sent(to, statusSentNanos, to - from <= GATHERED_BYTES);
         }
         sendCopies(s);
         long now = System.nanoTime();
