@@ -44,7 +44,8 @@ class TerminusTest {
 
     @Test
     void everyCommandHasHelp() {
-        for (String command : new String[] {"up", "status", "down", "volume", "peer", "resync", "locks", "sessions"}) {
+        for (String command :
+                new String[] {"up", "status", "down", "volume", "peer", "resync", "locks", "sessions", "profile"}) {
             FakeSet.Result help = run(command, "--help");
 
             assertThat(help.exitCode()).isZero();
