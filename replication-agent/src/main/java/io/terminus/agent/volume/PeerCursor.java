@@ -118,11 +118,12 @@ public final class PeerCursor {
 
     /** Cumulative: everything before these positions. */
     public void progressed(long receivedThere, long durableThere, long appliedThere) {
+        long before = received;
         received = receivedThere;
         durable = durableThere;
         applied = appliedThere;
         heard();
-        long sentNanos = stamps.received(receivedThere, heardAtNanos, measures.ack());
+        long sentNanos = stamps.received(before, receivedThere, heardAtNanos, measures.ack());
         StageEvents.Ack event = StageEvents.acksRecorded() ? new StageEvents.Ack() : null;
         if (event != null) {
             event.begin();
@@ -151,6 +152,9 @@ public final class PeerCursor {
         if (watched == Long.MAX_VALUE && streaming && end > sentTo) {
             watchedAtNanos = nowNanos;
             watched = end;
+            if (end <= sentTo) {
+                watched = Long.MAX_VALUE; // somebody else has just sent it, and may not have seen that it is watched
+            }
         }
     }
 

@@ -26,22 +26,28 @@ final class SendStamps {
         }
     }
 
-    /** The peer has everything before {@code received}. Returns when the oldest run of that was sent, 0 if none was. */
-    long received(long received, long nowNanos, Durations took) {
+    /**
+     * The peer has everything before {@code received}, and said {@code before} last. A run of which it said so sooner than
+     * its sender came to note it here is not timed. Returns when the oldest run that is was sent, 0 if none is.
+     */
+    long received(long before, long received, long nowNanos, Durations took) {
         long oldest = 0;
         long next = heard;
         long end = sent;
         while (next < end) {
             int at = (int) (next % MOST) * 2;
-            if (ring.getPlain(at) > received) {
+            long to = ring.getPlain(at);
+            if (to > received) {
                 break;
             }
-            long sentNanos = ring.getPlain(at + 1);
-            took.record(nowNanos - sentNanos);
-            if (oldest == 0) {
-                oldest = sentNanos;
-            }
             next++;
+            if (to > before) {
+                long sentNanos = ring.getPlain(at + 1);
+                took.record(nowNanos - sentNanos);
+                if (oldest == 0) {
+                    oldest = sentNanos;
+                }
+            }
         }
         heard = next;
         return oldest;

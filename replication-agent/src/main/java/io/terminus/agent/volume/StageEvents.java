@@ -7,7 +7,6 @@ import jdk.jfr.Enabled;
 import jdk.jfr.Event;
 import jdk.jfr.Label;
 import jdk.jfr.Name;
-import jdk.jfr.Registered;
 import jdk.jfr.StackTrace;
 import jdk.jfr.Threshold;
 import jdk.jfr.Timespan;
@@ -39,7 +38,6 @@ final class StageEvents {
         return ACK.isEnabled();
     }
 
-    @Registered(false)
     abstract static class Stage extends Event {
         @Label("Volume")
         String volume = "";

@@ -422,9 +422,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         synchronized (fence) {
             requireWorking();
             if (replica.superblock().fence().term() != term) {
-                throw new RefusedException(
-                        Why.FENCED,
-                        "sealed by term " + replica.superblock().fence().term() + ", not by " + term);
+                throw fenced("sealed by term " + replica.superblock().fence().term() + ", not by " + term);
             }
             return replica.journal();
         }
@@ -471,8 +469,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private void raiseFence(long term, long token, String by) throws RefusedException {
         long sealed = replica.superblock().fence().term();
         if (term < sealed) {
-            throw new RefusedException(
-                    Why.FENCED, "agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
+            throw fenced("agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
         }
         // Terms and tokens rise together, unless the lock manager's data were set back to an older copy: then it gives
         // out

@@ -54,7 +54,6 @@ public final class VolumeClient implements AutoCloseable {
     }
 
     public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
-        batchBytes += payload.remaining();
         capture(cookie, fua, journal -> {
             writer.secure(offset, payload.remaining());
             int flags = fua ? Journal.FUA : 0;
@@ -64,6 +63,7 @@ public final class VolumeClient implements AutoCloseable {
                 ByteBuffer part = payload.slice(payload.position() + done, length);
                 end = journal.write(offset + done, part, flags, writer.token(), writer.committed());
             }
+            batchBytes += payload.remaining();
             return end;
         });
     }

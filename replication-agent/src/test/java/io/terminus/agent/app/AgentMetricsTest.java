@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -67,9 +68,10 @@ class AgentMetricsTest {
         Map<String, Double> b = shown("b");
 
         for (String place : new String[] {"receive", "stage", "journal", "apply"}) {
-            assertThat(a).containsEntry("terminus_volume_copied_bytes{place=" + place + ",volume=v}", 3.0 * WRITE_BYTES);
+            assertThat(a)
+                    .containsEntry("terminus_volume_copied_bytes{place=" + place + ",volume=v}", 3.0 * WRITE_BYTES);
         }
-        double journal = a.get("terminus_journal_used_bytes{volume=v}");
+        double journal = Objects.requireNonNull(a.get("terminus_journal_used_bytes{volume=v}"));
         assertThat(a)
                 .containsEntry("terminus_volume_copied_bytes{place=send,volume=v}", journal)
                 .containsEntry("terminus_peer_run_bytes{peer=b,volume=v}", journal)
@@ -137,9 +139,8 @@ class AgentMetricsTest {
         agents.volumes("b").delete("v");
 
         await().atMost(Duration.ofSeconds(60))
-                .untilAsserted(() -> assertThat(shown("a").keySet())
-                        .isNotEmpty()
-                        .noneMatch(name -> name.contains("peer=b")));
+                .untilAsserted(
+                        () -> assertThat(shown("a").keySet()).isNotEmpty().noneMatch(name -> name.contains("peer=b")));
         assertThat(shown("b")).isEmpty();
     }
 
@@ -172,7 +173,9 @@ class AgentMetricsTest {
                 case CounterSnapshot counter ->
                     counter.getDataPoints().forEach(p -> shown.put(name + text(p.getLabels()), p.getValue()));
                 case HistogramSnapshot histogram ->
-                    histogram.getDataPoints().forEach(p -> shown.put(name + text(p.getLabels()), (double) p.getCount()));
+                    histogram
+                            .getDataPoints()
+                            .forEach(p -> shown.put(name + text(p.getLabels()), (double) p.getCount()));
                 default -> throw new AssertionError("a family that is none of these: " + family);
             }
         }
@@ -180,7 +183,11 @@ class AgentMetricsTest {
     }
 
     private static String text(Labels labels) {
-        return labels.stream().map(l -> l.getName() + "=" + l.getValue()).sorted().toList().toString()
+        return labels.stream()
+                .map(l -> l.getName() + "=" + l.getValue())
+                .sorted()
+                .toList()
+                .toString()
                 .replace("[", "{")
                 .replace("]", "}")
                 .replace(", ", ",");

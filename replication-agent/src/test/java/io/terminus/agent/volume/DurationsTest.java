@@ -40,9 +40,9 @@ class DurationsTest {
         stamps.sent(200, 2_000);
         stamps.sent(300, 3_000);
 
-        assertThat(stamps.received(99, 10_000, took)).isZero();
-        assertThat(stamps.received(250, 10_000, took)).isEqualTo(1_000);
-        assertThat(stamps.received(300, 10_000, took)).isEqualTo(3_000);
+        assertThat(stamps.received(0, 99, 10_000, took)).isZero();
+        assertThat(stamps.received(99, 250, 10_000, took)).isEqualTo(1_000);
+        assertThat(stamps.received(250, 300, 10_000, took)).isEqualTo(3_000);
 
         assertThat(took.count()).isEqualTo(3);
         assertThat(took.sumNanos()).isEqualTo(9_000 + 8_000 + 7_000);
@@ -56,11 +56,24 @@ class DurationsTest {
             stamps.sent(i, i);
         }
 
-        stamps.received(SendStamps.MOST + 10, 1_000, took);
+        stamps.received(0, SendStamps.MOST + 10, 1_000, took);
         stamps.sent(SendStamps.MOST + 11, 2_000);
-        stamps.received(SendStamps.MOST + 11, 2_005, took);
+        stamps.received(SendStamps.MOST + 10, SendStamps.MOST + 11, 2_005, took);
 
         assertThat(took.count()).isEqualTo(SendStamps.MOST + 1);
+    }
+
+    @Test
+    void aRunThatIsNotedBehindItsAcknowledgementIsNotTimed() {
+        SendStamps stamps = new SendStamps();
+        Durations took = new Durations();
+        stamps.received(0, 100, 1_000, took);
+        stamps.sent(100, 900);
+        stamps.sent(200, 5_000);
+
+        assertThat(stamps.received(100, 200, 6_000, took)).isEqualTo(5_000);
+
+        assertThat(took.sumNanos()).isEqualTo(1_000);
     }
 
     @Test
@@ -71,7 +84,7 @@ class DurationsTest {
 
         stamps.startOver();
 
-        assertThat(stamps.received(100, 2_000, took)).isZero();
+        assertThat(stamps.received(0, 100, 2_000, took)).isZero();
         assertThat(took.count()).isZero();
     }
 }

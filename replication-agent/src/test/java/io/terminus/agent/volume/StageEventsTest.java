@@ -28,18 +28,25 @@ class StageEventsTest {
             assertThat(e.getInt("requests")).isEqualTo(1);
         });
         assertThat(only(events, "Capture").stream().mapToLong(e -> e.getLong("bytes")))
-                .containsExactly(4_096, 8_192, 0);
-        assertThat(only(events, "Forward")).isNotEmpty().allMatch(e -> e.getString("peer").equals("b"));
+                .containsExactly(4_096L, 8_192L, 0L);
+        assertThat(only(events, "Forward"))
+                .isNotEmpty()
+                .allMatch(e -> e.getString("peer").equals("b"));
         assertThat(only(events, "Forward").stream()
                         .mapToLong(e -> e.getLong("bytes"))
                         .sum())
                 .isEqualTo(journalBytes);
         assertThat(only(events, "Ack")).anyMatch(e -> e.getLong("received") == journalBytes);
-        assertThat(only(events, "Ack")).anyMatch(e -> e.getDuration("waitedNanos").isPositive());
+        assertThat(only(events, "Ack"))
+                .anyMatch(e -> e.getDuration("waitedNanos").isPositive());
         // Both replicas are in this process.
-        assertThat(only(events, "Sync").stream().mapToLong(e -> e.getLong("bytes")).sum())
+        assertThat(only(events, "Sync").stream()
+                        .mapToLong(e -> e.getLong("bytes"))
+                        .sum())
                 .isEqualTo(2 * journalBytes);
-        assertThat(only(events, "Apply").stream().mapToLong(e -> e.getLong("bytes")).sum())
+        assertThat(only(events, "Apply").stream()
+                        .mapToLong(e -> e.getLong("bytes"))
+                        .sum())
                 .isEqualTo(2 * journalBytes);
         assertThat(only(events, "Election")).singleElement().satisfies(e -> {
             assertThat(e.getString("outcome")).isEqualTo("won");
