@@ -42,8 +42,7 @@ public class LockManagerApplication {
 
     public static void main(String[] args) {
         try {
-            if (ClassUtils.isPresent(
-                    LockManagerApplication.class.getName() + "__ApplicationContextInitializer", null)) {
+            if (ClassUtils.isPresent(LockManagerApplication.class.getName() + "__ApplicationContextInitializer", null)) {
                 SpringProperties.setFlag(AotDetector.AOT_ENABLED); // the build found out which beans there are
             }
             run(args);
