@@ -74,7 +74,8 @@ public final class Terminus {
                 .addSubcommand(new ResyncCommand(terminus))
                 .addSubcommand(new LocksCommand(terminus))
                 .addSubcommand(new SessionsCommand(terminus))
-                .addSubcommand(new JournalCommand(terminus));
+                .addSubcommand(new JournalCommand(terminus))
+                .addSubcommand(new ProfileCommand(terminus));
         return commandLine
                 .setOut(screen.outWriter())
                 .setErr(screen.errWriter())
@@ -153,6 +154,12 @@ public final class Terminus {
     /** The ports of the set that is meant. */
     PortPlan ports(@Nullable Path dir) {
         return directory(dir).loadExisting().ports();
+    }
+
+    /** The processes of the set that is meant. */
+    ServiceSet services(@Nullable Path dir) {
+        SetDirectory directory = directory(dir);
+        return new ServiceSet(installation, directory, directory.loadExisting());
     }
 
     StatusProbe probe(@Nullable Path dir) {

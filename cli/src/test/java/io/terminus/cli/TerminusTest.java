@@ -44,8 +44,9 @@ class TerminusTest {
 
     @Test
     void everyCommandHasHelp() {
-        for (String command :
-                new String[] {"up", "status", "down", "volume", "peer", "resync", "locks", "sessions", "journal"}) {
+        for (String command : new String[] {
+            "up", "status", "down", "volume", "peer", "resync", "locks", "sessions", "journal", "profile"
+        }) {
             FakeSet.Result help = run(command, "--help");
 
             assertThat(help.exitCode()).isZero();

@@ -82,6 +82,13 @@ class ReplicatedVolumeIT {
         Program.run(set.folder(), "qemu-img", "convert", "-f", "raw", "-O", "raw", uri, "out.img");
 
         assertThat(read).doesNotContain("Pattern verification failed");
+        assertThat(set.metrics(set.writer()))
+                .contains("terminus_volume_role{role=\"writer\",volume=\"demo\"} 1.0")
+                .containsPattern("terminus_volume_request_seconds_count\\{request=\"write\",volume=\"demo\"\\} [1-9]")
+                .containsPattern("terminus_volume_request_seconds_count\\{request=\"read\",volume=\"demo\"\\} [1-9]")
+                .containsPattern("terminus_peer_ack_seconds_bucket\\{peer=\"" + set.replica()
+                        + "\",volume=\"demo\",le=\"\\+Inf\"\\} [1-9]")
+                .containsPattern("terminus_journal_budget_bytes\\{volume=\"demo\"\\} [1-9]");
         set.compareImages();
     }
 

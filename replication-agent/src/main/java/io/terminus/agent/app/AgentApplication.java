@@ -1,5 +1,6 @@
 package io.terminus.agent.app;
 
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.admin.AgentController;
 import io.terminus.agent.admin.Endpoints;
@@ -118,8 +119,14 @@ public class AgentApplication {
             LockManagerLink locks,
             GrpcPeerNetwork network,
             Volumes volumes,
-            AgentControlService control) {
-        return new AgentServers(p, directory, locks, network, volumes, control);
+            AgentControlService control,
+            PrometheusRegistry metrics) {
+        return new AgentServers(p, directory, locks, network, volumes, control, metrics);
+    }
+
+    @Bean
+    ReplicasHealth replicas(Volumes volumes, LockManagerLink locks, AgentProperties p) {
+        return new ReplicasHealth(volumes, locks::reachable, p.lockManager());
     }
 
     /** What the operator is to be told; null if it is not known what is wrong, and the whole trace is wanted. */

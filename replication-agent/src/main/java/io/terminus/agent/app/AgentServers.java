@@ -5,6 +5,7 @@ import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.lock.LockManagerLink;
 import io.terminus.agent.nbd.Limits;
@@ -43,6 +44,7 @@ final class AgentServers implements SmartLifecycle {
     private final GrpcPeerNetwork network;
     private final Volumes volumes;
     private final AgentControlService control;
+    private final PrometheusRegistry metrics;
     private final HealthStatusManager health = new HealthStatusManager();
     private @Nullable Server grpc;
     private @Nullable PeerServer peers;
@@ -54,13 +56,15 @@ final class AgentServers implements SmartLifecycle {
             LockManagerLink locks,
             GrpcPeerNetwork network,
             Volumes volumes,
-            AgentControlService control) {
+            AgentControlService control,
+            PrometheusRegistry metrics) {
         this.properties = properties;
         this.directory = directory;
         this.locks = locks;
         this.network = network;
         this.volumes = volumes;
         this.control = control;
+        this.metrics = metrics;
     }
 
     @Override
@@ -78,6 +82,7 @@ final class AgentServers implements SmartLifecycle {
             stop();
             throw new StartRefusedException("cannot start: " + e, e);
         }
+        metrics.register(new AgentMetrics(volumes, nbd::connections, nbd::requestsInFlight));
         health.setStatus(AgentControlGrpc.SERVICE_NAME, ServingStatus.SERVING);
         LOG.info(
                 "agent {}: NBD {}{}{}, peers {}, gRPC {}, data in {}",

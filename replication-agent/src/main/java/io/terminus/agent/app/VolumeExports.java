@@ -88,6 +88,11 @@ record VolumeExports(Volumes volumes) implements Exports {
                 throw DeviceException.failed(Failure.SHUTDOWN, String.valueOf(e.getMessage()));
             }
         }
+
+        @Override
+        public void failed(Failure why) {
+            volume.measures().clientError(why.errnoName());
+        }
     }
 
     private record ToClient(Replies replies) implements ClientReplies {

@@ -67,6 +67,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private @Nullable Handshake handshake;
     private @Nullable Transmission transmission;
     private @Nullable ClientSession session;
+    private volatile @Nullable Export export;
     private List<Handshake.Selected> contexts = List.of();
     private boolean knowsHoles;
     private boolean leaving;
@@ -117,6 +118,16 @@ final class Connection implements DuplexSocket.Handler, Replies {
         return exportName;
     }
 
+    /** Requests that are not answered yet; reads are answered before the next request is looked at. */
+    int requestsInFlight() {
+        lock.lock();
+        try {
+            return inFlight.count();
+        } finally {
+            lock.unlock();
+        }
+    }
+
     long bufferBytes() {
         return (long) staging.capacityBytes() + reads.capacityBytes() + replies.capacity() + socket.queuedBytes();
     }
@@ -150,6 +161,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
     @Override
     public void failed(long cookie, Failure why) {
+        tell(why);
         lock.lock();
         try {
             long clientCookie = inFlight.remove(cookie);
@@ -172,6 +184,13 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
         if (wake) {
             socket.wakeOwner();
+        }
+    }
+
+    private void tell(Failure why) {
+        Export served = export;
+        if (served != null) {
+            served.failed(why);
         }
     }
 
@@ -318,6 +337,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
         exportName = export.name();
         speak(enter.dialect());
         try {
+            this.export = export;
             session = export.attach(this);
         } catch (DeviceException e) {
             exportName = "";
@@ -466,6 +486,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
         @Override
         public void refuse(long clientCookie, long offset, boolean chunked, Failure why) {
+            tell(why);
             lock.lock();
             try {
                 format.failed(replyRoom(), clientCookie, offset, why, chunked);
@@ -641,6 +662,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
         private void failed(long cookie, long offset, DeviceException why) {
             if (why.failure().isPresent()) {
+                tell(why.failure().get());
                 format.failed(
                         room(ReplyFormat.MOST_HEADER_BYTES),
                         cookie,

@@ -22,4 +22,7 @@ public interface Export {
      * @throws DeviceException if it cannot be served after all; the client is told the message
      */
     ClientSession attach(Replies replies) throws DeviceException;
+
+    /** A client was answered with this error, whoever found it. Any thread. */
+    default void failed(Failure why) {}
 }

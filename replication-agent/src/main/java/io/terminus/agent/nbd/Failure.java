@@ -25,4 +25,16 @@ public enum Failure {
     int errno() {
         return errno;
     }
+
+    /** Its name in C. */
+    public String errnoName() {
+        return switch (this) {
+            case NOT_PERMITTED -> "EPERM";
+            case IO_ERROR -> "EIO";
+            case INVALID -> "EINVAL";
+            case NO_SPACE -> "ENOSPC";
+            case UNSUPPORTED -> "EOPNOTSUPP";
+            case SHUTDOWN -> "ESHUTDOWN";
+        };
+    }
 }

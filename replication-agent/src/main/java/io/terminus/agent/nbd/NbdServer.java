@@ -81,6 +81,14 @@ public final class NbdServer implements AutoCloseable {
                 .count();
     }
 
+    /** Requests to this export that are not answered yet, of all its clients. */
+    public int requestsInFlight(String exportName) {
+        return connections.keySet().stream()
+                .filter(connection -> connection.exportName().equals(exportName))
+                .mapToInt(Connection::requestsInFlight)
+                .sum();
+    }
+
     /** Closes every connection to an export without another answer: what is in flight has an unknown outcome. */
     public void disconnectAll(String exportName, String why) {
         for (Connection connection : connections.keySet()) {

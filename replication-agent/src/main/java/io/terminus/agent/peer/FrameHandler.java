@@ -34,6 +34,9 @@ abstract class FrameHandler implements DuplexSocket.Handler {
 
     abstract void landed(int bytes) throws IOException, RefusedException;
 
+    /** So many bytes of a run were copied to where they land, for they came together with others. */
+    void copied(int bytes) {}
+
     /** All that one read brought has been dealt with. */
     abstract void handled() throws IOException;
 
@@ -81,6 +84,7 @@ abstract class FrameHandler implements DuplexSocket.Handler {
                 staging.position(staging.position() + n);
                 runLeft -= n;
                 runAt += n;
+                copied(n);
                 landed(n);
                 continue;
             }

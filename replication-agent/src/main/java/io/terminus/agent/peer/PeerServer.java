@@ -211,6 +211,14 @@ public final class PeerServer implements AutoCloseable {
         }
 
         @Override
+        void copied(int bytes) {
+            Inbound in = inbound;
+            if (in != null) {
+                in.copied(bytes);
+            }
+        }
+
+        @Override
         void handled() {
             Inbound in = inbound;
             if (in != null && answerDue) {

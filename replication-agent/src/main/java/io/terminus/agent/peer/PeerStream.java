@@ -138,7 +138,7 @@ final class PeerStream implements PeerNetwork.Stream {
             if (!sendRun(s, journal, from, to)) {
                 return;
             }
-            cursor.sent(to);
+            cursor.sent(to, statusSentNanos, to - from <= GATHERED_BYTES);
             sendOneCopy(s); // where records never cease, copies would never go otherwise
         }
         sendCopies(s);

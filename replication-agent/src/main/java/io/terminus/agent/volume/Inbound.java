@@ -99,6 +99,7 @@ public final class Inbound {
             requireLive();
             Journal journal = replica.journal();
             long before = journal.end();
+            replica.measures().landed(bytes);
             try {
                 long end = journal.publish(bytes);
                 if (end > before) {
@@ -115,6 +116,11 @@ public final class Inbound {
                 throw new RefusedException(Why.FAILED, e.getMessage());
             }
         }
+    }
+
+    /** So many of the bytes that landed had come together with others, and were copied there. */
+    public void copied(int bytes) {
+        replica.measures().staged(bytes);
     }
 
     /** What every message of the writer says besides bytes. */
@@ -216,6 +222,9 @@ public final class Inbound {
     private void requireLive() throws RefusedException {
         RefusedException over = ended;
         if (over != null) {
+            if (over.why() == Why.FENCED) {
+                replica.measures().fenceRefused();
+            }
             throw over;
         }
     }

@@ -55,9 +55,19 @@ public final class PeerCursor {
     private volatile long horizonTold;
     private volatile long aheadBytes;
 
+    private final VolumeMeasures.Peer measures;
+    private final SendStamps stamps = new SendStamps();
+    private StageEvents.@Nullable Forward recorded;
+
+    /** A batch that is watched until it is sent: where it ends; {@link Long#MAX_VALUE}: none is. */
+    private volatile long watched = Long.MAX_VALUE;
+
+    private volatile long watchedAtNanos;
+
     PeerCursor(Writer writer, Address address, long nowNanos) {
         this.writer = writer;
         this.address = address;
+        this.measures = writer.measures().peer(address.agent());
         this.heardAtNanos = nowNanos;
     }
 
@@ -102,6 +112,8 @@ public final class PeerCursor {
         aheadBytes = Math.max(journalBytesThere / 4, writer.config().segmentBytes());
         marks = writer.streamBegins(this, planned, at, durableThere);
         incarnation = peerIncarnation;
+        stamps.startOver();
+        watched = Long.MAX_VALUE;
         sentTo = at;
         durable = durableThere;
         applied = appliedThere;
@@ -122,15 +134,44 @@ public final class PeerCursor {
 
     /** Cumulative: everything before these positions. */
     public void progressed(long receivedThere, long durableThere, long appliedThere) {
+        long before = received;
         received = receivedThere;
         durable = durableThere;
         applied = appliedThere;
         heard();
+        long sentNanos = stamps.received(before, receivedThere, heardAtNanos, measures.ack());
+        StageEvents.Ack event = StageEvents.acksRecorded() ? new StageEvents.Ack() : null;
+        if (event != null) {
+            event.begin();
+        }
         PeerMarks m = marks;
         if (m != null) {
             m.held(durableThere);
         }
         writer.peerProgressed(this);
+        if (event != null) {
+            event.end();
+            if (event.shouldCommit()) {
+                event.volume = writer.config().name();
+                event.peer = address.agent();
+                event.received = receivedThere;
+                event.durable = durableThere;
+                event.applied = appliedThere;
+                event.waitedNanos = sentNanos == 0 ? 0 : heardAtNanos - sentNanos;
+                event.commit();
+            }
+        }
+    }
+
+    /** Up to there records are published; they are to be sent. Cheap; any thread. */
+    void published(long end, long nowNanos) {
+        if (watched == Long.MAX_VALUE && streaming && end > sentTo) {
+            watchedAtNanos = nowNanos;
+            watched = end;
+            if (end <= sentTo) {
+                watched = Long.MAX_VALUE; // somebody else has just sent it, and may not have seen that it is watched
+            }
+        }
     }
 
     /** Of the copy under way, the items up to these are in the peer's image, and durable there. */
@@ -179,6 +220,19 @@ public final class PeerCursor {
     /** That item is with the socket. */
     public void copySent(CopyItem item) {
         horizonTold = item.position();
+        if (item.kind() != CopyItem.Kind.HORIZON) {
+            measures.copySent(item);
+        }
+        StageEvents.Copy event = new StageEvents.Copy();
+        if (event.isEnabled()) {
+            event.volume = writer.config().name();
+            event.peer = address.agent();
+            event.kind = item.kind().name();
+            event.offset = item.offset();
+            event.length = item.length();
+            event.bytes = item.weight();
+            event.commit();
+        }
         Copier c = copier;
         if (c != null && item.equals(c.peek())) {
             c.sent();
@@ -250,14 +304,47 @@ public final class PeerCursor {
     /** Called by the one thread that is about to send journal bytes: nobody else sends any meanwhile. */
     public void beforeSend() {
         writer.hooks().beforeSend();
+        if (StageEvents.forwardsRecorded()) {
+            StageEvents.Forward event = new StageEvents.Forward();
+            event.begin();
+            recorded = event;
+        }
     }
 
     public long sentTo() {
         return sentTo;
     }
 
-    public void sent(long to) {
+    /**
+     * Called by that thread when the run up to there is with the socket.
+     *
+     * @param beganNanos when that began
+     * @param gathered whether the bytes were copied, and not sent by file region
+     */
+    public void sent(long to, long beganNanos, boolean gathered) {
+        long from = sentTo;
         sentTo = to;
+        measures.sent(to - from, gathered);
+        if (gathered) {
+            writer.measures().gathered(to - from);
+        }
+        stamps.sent(to, beganNanos);
+        if (watched <= to) {
+            measures.forward().record(beganNanos - watchedAtNanos);
+            watched = Long.MAX_VALUE;
+        }
+        StageEvents.Forward event = recorded;
+        recorded = null;
+        if (event != null) {
+            event.end();
+            if (event.shouldCommit()) {
+                event.volume = writer.config().name();
+                event.peer = address.agent();
+                event.from = from;
+                event.bytes = to - from;
+                event.commit();
+            }
+        }
     }
 
     /** What every message tells the peer besides bytes. */

@@ -103,6 +103,8 @@ final class Replica implements AutoCloseable {
     private final Image image;
     private final Overlay overlay;
     private final DirtyMarks marks;
+    private final VolumeMeasures measures = new VolumeMeasures();
+    private final String volume;
     private final long budgetBytes;
 
     /**
@@ -134,6 +136,9 @@ final class Replica implements AutoCloseable {
 
     /** Held while records go into the image and out of the overlay: the overlay is filled for the first time between. */
     private final ReentrantLock applyLock = new ReentrantLock();
+
+    /** In the step of apply that is under way. */
+    private long payloadApplied;
 
     private Superblock superblock;
     private volatile Observer observer = new Observer() {
@@ -235,6 +240,7 @@ final class Replica implements AutoCloseable {
         this.dir = dir;
         this.superblock = superblock;
         this.journal = journal;
+        this.volume = config.name();
         this.budgetBytes = (long) journalSegments * config.segmentBytes();
         this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
@@ -289,6 +295,10 @@ final class Replica implements AutoCloseable {
 
     DirtyMarks marks() {
         return marks;
+    }
+
+    VolumeMeasures measures() {
+        return measures;
     }
 
     /** The image is a mixture of positions, which only copies can make whole. */
@@ -543,7 +553,7 @@ final class Replica implements AutoCloseable {
     void startOver(String copy, long since, long common, long at, Lineage there) throws IOException {
         applyLock.lock();
         try {
-            image.sync(); // what was applied is in no journal any more
+            syncImage(); // what was applied is in no journal any more
             long own = Math.max(common, journal.oldest());
             if (own < journal.end()) {
                 cutInto(rescueFile(own), own);
@@ -724,7 +734,7 @@ final class Replica implements AutoCloseable {
 
     private void syncCopies() throws IOException {
         long written = copiesWritten;
-        image.sync();
+        syncImage();
         copiesUnsyncedBytes = 0;
         copiesDurable = written;
         observer.applied();
@@ -750,8 +760,9 @@ final class Replica implements AutoCloseable {
             }
             last = System.nanoTime();
             try {
-                journal.sync();
+                syncJournal(last);
             } catch (IOException e) {
+                measures.syncFailed();
                 fail("fdatasync of the journal failed: " + e.getMessage());
                 return;
             } catch (RuntimeException | Error e) {
@@ -762,6 +773,20 @@ final class Replica implements AutoCloseable {
             if (applierIdle) {
                 LockSupport.unpark(applier);
             }
+        }
+    }
+
+    private void syncJournal(long beganNanos) throws IOException {
+        StageEvents.Sync event = new StageEvents.Sync();
+        event.begin();
+        long before = journal.durable();
+        long after = journal.sync();
+        measures.sync().record(System.nanoTime() - beganNanos);
+        event.end();
+        if (event.shouldCommit()) {
+            event.volume = volume;
+            event.bytes = after - before;
+            event.commit();
         }
     }
 
@@ -839,9 +864,12 @@ final class Replica implements AutoCloseable {
     }
 
     private void applyTo(long target) throws IOException {
+        StageEvents.Apply event = new StageEvents.Apply();
         applyLock.lock();
+        long began = System.nanoTime();
+        event.begin();
+        long from = applied;
         try {
-            long from = applied;
             long to = Math.min(target, applicable()); // a cut may have come between
             long step = Math.min(to, from + APPLY_STEP_BYTES);
             long[] reached = {from};
@@ -867,6 +895,15 @@ final class Replica implements AutoCloseable {
                 secureAgain();
             }
         } finally {
+            measures.apply().record(System.nanoTime() - began);
+            measures.applied(payloadApplied);
+            payloadApplied = 0;
+            event.end();
+            if (event.shouldCommit()) {
+                event.volume = volume;
+                event.bytes = applied - from;
+                event.commit();
+            }
             applyLock.unlock();
         }
         observer.applied();
@@ -883,7 +920,10 @@ final class Replica implements AutoCloseable {
 
     private void apply(RecordView r) throws IOException {
         switch (r.kind()) {
-            case WRITE -> image.write(r.payload(), r.offset());
+            case WRITE -> {
+                image.write(r.payload(), r.offset());
+                payloadApplied += r.payloadLength();
+            }
             case WRITE_ZEROES -> image.zero(r.offset(), r.length(), (r.flags() & Journal.MAY_PUNCH) != 0);
             case TERM, PAD -> {}
         }
@@ -898,11 +938,22 @@ final class Replica implements AutoCloseable {
         }
     }
 
+    private void syncImage() throws IOException {
+        long began = System.nanoTime();
+        try {
+            image.sync();
+        } catch (IOException e) {
+            measures.syncFailed();
+            throw e;
+        }
+        measures.imageSync().record(System.nanoTime() - began);
+    }
+
     /** Applier's thread, or after it has ended. */
     private void checkpointNow(UnaryOperator<Superblock> change) throws IOException {
         long position = applied;
         Lineage there = journal.lineage().upTo(position);
-        image.sync();
+        syncImage();
         long kept = marks.releasable(Math.max(journal.oldest(), Math.min(position, retainFrom)));
         update(s ->
                 change.apply(s.with(new Superblock.Checkpoint(position, kept, there, Math.max(position, committed)))));

@@ -2,15 +2,19 @@ package io.terminus.agent.volume;
 
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalException;
+import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.VolumeAuthority.Block;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeConfig.Member;
+import io.terminus.agent.volume.VolumeMeasures.ElectionOutcome;
 import io.terminus.lockmgr.fencing.FencingChecker;
 import io.terminus.ranges.BlockRange;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -114,6 +118,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private volatile @Nullable Grant grant;
     private volatile VolumeAuthority.@Nullable Waiting waiting;
     private volatile @Nullable ElectionRun election;
+
+    /** When the last election began, and what a recording is told of it. The volume's thread. */
+    private long electionAtNanos;
+
+    private StageEvents.@Nullable Election electionRecorded;
     private volatile @Nullable Promotion promotion;
     private volatile boolean closing;
 
@@ -413,9 +422,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         synchronized (fence) {
             requireWorking();
             if (replica.superblock().fence().term() != term) {
-                throw new RefusedException(
-                        Why.FENCED,
-                        "sealed by term " + replica.superblock().fence().term() + ", not by " + term);
+                throw fenced("sealed by term " + replica.superblock().fence().term() + ", not by " + term);
             }
             return replica.journal();
         }
@@ -468,19 +475,16 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private void raiseFence(long term, long token, String by) throws RefusedException {
         long sealed = replica.superblock().fence().term();
         if (term < sealed) {
-            throw new RefusedException(
-                    Why.FENCED, "agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
+            throw fenced("agent " + settings.agent() + " answers to term " + sealed + ", not to " + term);
         }
         // Terms and tokens rise together, unless the lock manager's data were set back to an older copy: then it gives
         // out
         // tokens a second time, and only those who keep the newest they have seen can tell.
         if (tokens.admit(BlockRange.WHOLE, token) instanceof FencingChecker.Refused newer) {
-            throw new RefusedException(
-                    Why.FENCED,
-                    "agent " + settings.agent() + " has answered to token " + newer.fencedBy()
-                            + " and not to the older "
-                            + token + " of " + by + " in term " + term
-                            + ": the lock manager gives out old tokens, its epoch has to be raised");
+            throw fenced("agent " + settings.agent() + " has answered to token " + newer.fencedBy()
+                    + " and not to the older "
+                    + token + " of " + by + " in term " + term
+                    + ": the lock manager gives out old tokens, its epoch has to be raised");
         }
         if (term == sealed) {
             return;
@@ -500,6 +504,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         } catch (IOException e) {
             throw cannotStore("the fence", e);
         }
+    }
+
+    private RefusedException fenced(String message) {
+        replica.measures().fenceRefused();
+        return new RefusedException(Why.FENCED, message);
     }
 
     /** A full disk passes, and is told to whoever asked. Any other failure to write is final. */
@@ -676,6 +685,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         detail = "granted the lock, reading the value block";
         ElectionRun run = new ElectionRun(this, granted, promotion);
         election = run;
+        electionAtNanos = System.nanoTime();
+        StageEvents.Election event = new StageEvents.Election();
+        event.begin();
+        electionRecorded = event;
         Thread.ofVirtual().name("election-" + name()).start(() -> {
             String lostBecause = run.run();
             onThread(() -> electionOver(run, lostBecause));
@@ -690,7 +703,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         election = null;
         promotion = null;
         Writer w = writer;
-        if (why == null && w != null && !w.isStopped()) {
+        boolean won = why == null && w != null && !w.isStopped();
+        electionMeasured(won, why, w);
+        if (won && w != null) {
             role = Role.WRITER;
             detail = "serving in term " + w.term();
             LOG.info("volume {}: {} serves in term {}", name(), settings.agent(), w.term());
@@ -701,6 +716,23 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             w.stop(why == null ? "the term ended" : why);
         }
         stepDown(why == null ? "the term ended" : why);
+    }
+
+    private void electionMeasured(boolean won, @Nullable String why, @Nullable Writer w) {
+        replica.measures()
+                .elections(won ? ElectionOutcome.WON : ElectionOutcome.LOST)
+                .record(System.nanoTime() - electionAtNanos);
+        StageEvents.Election event = electionRecorded;
+        electionRecorded = null;
+        if (event != null) {
+            event.end();
+            if (event.shouldCommit()) {
+                event.volume = name();
+                event.term = w == null ? 0 : w.term();
+                event.outcome = won ? "won" : why == null ? "the term ended" : why;
+                event.commit();
+            }
+        }
     }
 
     private void stepDown(String why) {
@@ -791,7 +823,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private void requireSealedBy(long term) throws RefusedException {
         long sealed = replica.superblock().fence().term();
         if (sealed != term) {
-            throw new RefusedException(Why.FENCED, "sealed by term " + sealed + " before term " + term + " opened");
+            throw fenced("sealed by term " + sealed + " before term " + term + " opened");
         }
     }
 
@@ -1033,6 +1065,68 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     public long copyLimit() {
         return copyRate.limitBytesPerSecond();
+    }
+
+    public VolumeMeasures measures() {
+        return replica.measures();
+    }
+
+    /**
+     * How full this replica's journal is, in bytes.
+     *
+     * @param usedBytes held, of {@code budgetBytes}
+     * @param retainedBytes of those, what only peers may still need
+     * @param unsyncedBytes published, and not on the disk
+     * @param unappliedBytes not in the image yet
+     */
+    public record JournalFill(
+            long usedBytes, long budgetBytes, long retainedBytes, long unsyncedBytes, long unappliedBytes) {}
+
+    public JournalFill journalFill() {
+        Journal journal = replica.journal();
+        long applied = replica.applied();
+        long durable = journal.durable();
+        long oldest = journal.oldest();
+        long checkpoint = replica.checkpoint();
+        long end = journal.end(); // last: it is never behind the others
+        return new JournalFill(
+                end - oldest,
+                replica.budgetBytes(),
+                Math.max(0, checkpoint - oldest),
+                Math.max(0, end - durable),
+                Math.max(0, end - applied));
+    }
+
+    /** How much of this journal a replica with everything before {@code position} has not. */
+    public long lagBytes(long position) {
+        Journal journal = replica.journal();
+        return Math.max(0, journal.end() - Math.max(position, 0));
+    }
+
+    /**
+     * How long ago the oldest record was captured that a replica with everything before {@code position} has not; 0 if it
+     * has all. Of one that is further behind than this journal reaches, the age of the oldest record here.
+     */
+    public long lagNanos(long position) {
+        Journal journal = replica.journal();
+        long[] capturedNanos = {0};
+        try {
+            long end = journal.end();
+            long from = Math.max(position, journal.oldest());
+            if (from >= end) {
+                return 0;
+            }
+            journal.forEach(from, end, r -> {
+                capturedNanos[0] = r.timeNanos();
+                return r.kind() == RecordKind.PAD; // it says nothing of when
+            });
+        } catch (JournalException | IllegalArgumentException e) {
+            return 0; // released, cut or closed meanwhile: asked again before long
+        }
+        Instant now = Instant.now();
+        return capturedNanos[0] == 0
+                ? 0
+                : Math.max(0, now.getEpochSecond() * 1_000_000_000L + now.getNano() - capturedNanos[0]);
     }
 
     public Status status() {

@@ -29,7 +29,8 @@ public final class VolumeClient implements AutoCloseable {
     /** One record's zeroes, at most; a multiple of any block size. */
     private static final long ZEROES_BYTES = 1L << 30;
 
-    private record Open(long position, long cookie) {}
+    /** @param beganNanos when the first request of its batch came */
+    private record Open(long position, long cookie, long beganNanos) {}
 
     private final Writer writer;
     private final ClientReplies replies;
@@ -37,6 +38,15 @@ public final class VolumeClient implements AutoCloseable {
     private final ArrayDeque<Open> untilDurable = new ArrayDeque<>();
     private volatile boolean capturing;
     private long durableWanted;
+
+    // What the batch at hand holds; the client's thread.
+    private boolean inBatch;
+    private long batchAtNanos;
+    private int batchReads;
+    private long batchReadBytes;
+    private int batchCaptures;
+    private long batchBytes;
+    private StageEvents.@Nullable Capture recorded;
 
     VolumeClient(Writer writer, ClientReplies replies) {
         this.writer = writer;
@@ -67,6 +77,7 @@ public final class VolumeClient implements AutoCloseable {
                                 to, bytes.remaining(), flags | Journal.MAY_PUNCH, writer.token(), writer.committed())
                         : journal.write(to, bytes, flags, writer.token(), writer.committed());
             }
+            batchBytes += payload.remaining();
             return end;
         });
     }
@@ -97,6 +108,9 @@ public final class VolumeClient implements AutoCloseable {
 
     /** The committed state. The guard is asked after the data was taken. */
     public void read(long offset, ByteBuffer into) throws IOException, LostGrantException {
+        batched();
+        batchReads++;
+        batchReadBytes += into.remaining();
         writer.read(offset, into);
         requireBelieved();
     }
@@ -127,10 +141,59 @@ public final class VolumeClient implements AutoCloseable {
 
     /** The caller has handed over all it had at hand: it is forwarded now. */
     public void endOfBatch() {
+        captured();
         long sync = durableWanted;
         durableWanted = 0;
-        writer.forward(sync);
-        complete();
+        long now = writer.forward(sync);
+        if (inBatch) {
+            measured(now);
+        }
+        complete(now);
+    }
+
+    /** The one reading of the clock that a batch costs. */
+    private void batched() {
+        if (!inBatch) {
+            inBatch = true;
+            batchAtNanos = System.nanoTime();
+            if (StageEvents.capturesRecorded()) {
+                StageEvents.Capture event = new StageEvents.Capture();
+                event.begin();
+                recorded = event;
+            }
+        }
+    }
+
+    private void measured(long now) {
+        VolumeMeasures measures = writer.measures();
+        if (batchCaptures > 0) {
+            measures.capture().record(now - batchAtNanos);
+            measures.written(batchBytes);
+        }
+        if (batchReads > 0) {
+            measures.read().record(now - batchAtNanos, batchReads);
+            measures.wasRead(batchReadBytes);
+        }
+        inBatch = false;
+        batchReads = 0;
+        batchReadBytes = 0;
+        batchCaptures = 0;
+        batchBytes = 0;
+    }
+
+    /** The batch's records are published, and not sent yet. */
+    private void captured() {
+        StageEvents.Capture event = recorded;
+        recorded = null;
+        if (event != null && batchCaptures > 0) {
+            event.end();
+            if (event.shouldCommit()) {
+                event.volume = writer.config().name();
+                event.requests = batchCaptures;
+                event.bytes = batchBytes;
+                event.commit();
+            }
+        }
     }
 
     /** The client is gone; what it had open goes on, unanswered. */
@@ -145,6 +208,8 @@ public final class VolumeClient implements AutoCloseable {
 
     private void capture(long cookie, boolean durable, Capture what) {
         capturing = true;
+        batched();
+        batchCaptures++;
         try {
             if (!writer.admits()) {
                 replies.failed(cookie, Failure.SHUTDOWN);
@@ -153,7 +218,7 @@ public final class VolumeClient implements AutoCloseable {
             long end = what.into(writer.journal());
             boolean waitsForSync = durable || writer.allDurable();
             synchronized (this) {
-                (waitsForSync ? untilDurable : untilCommitted).add(new Open(end, cookie));
+                (waitsForSync ? untilDurable : untilCommitted).add(new Open(end, cookie, batchAtNanos));
             }
             if (waitsForSync) {
                 durableWanted = Math.max(durableWanted, end);
@@ -174,8 +239,8 @@ public final class VolumeClient implements AutoCloseable {
         return capturing;
     }
 
-    /** Answers what is done. Any thread. */
-    void complete() {
+    /** Answers what is done, at about {@code now}. Any thread. */
+    void complete(long now) {
         long committed = writer.committed();
         long durable = writer.durablyCommitted();
         if (!writer.mayAnswer()) {
@@ -192,8 +257,8 @@ public final class VolumeClient implements AutoCloseable {
                     replies.disconnect("the volume's lock is not known to be held any more");
                     return;
                 }
-                answer(untilCommitted, committed);
-                answer(untilDurable, durable);
+                answer(untilCommitted, committed, now, writer.measures().write());
+                answer(untilDurable, durable, now, writer.measures().durableWrite());
             }
         }
         if (any) {
@@ -219,9 +284,21 @@ public final class VolumeClient implements AutoCloseable {
         return first != null && first.position() <= position;
     }
 
-    private void answer(ArrayDeque<Open> open, long position) {
+    private void answer(ArrayDeque<Open> open, long position, long now, Durations took) {
+        long beganNanos = 0;
+        int together = 0;
         while (ready(open, position)) {
-            replies.done(open.remove().cookie());
+            Open done = open.remove();
+            replies.done(done.cookie());
+            if (together > 0 && done.beganNanos() != beganNanos) {
+                took.record(now - beganNanos, together);
+                together = 0;
+            }
+            beganNanos = done.beganNanos();
+            together++;
+        }
+        if (together > 0) {
+            took.record(now - beganNanos, together);
         }
     }
 }

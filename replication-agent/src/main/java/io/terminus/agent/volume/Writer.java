@@ -232,24 +232,29 @@ final class Writer {
         return new ReplicationMap.Levels(received, durable, applied, everywhere);
     }
 
-    /** What one read of a client's socket brought is in the journal: off it goes. */
-    void forward(long syncUpTo) {
-        probe();
+    /** What one read of a client's socket brought is in the journal: off it goes. Returns when that began. */
+    long forward(long syncUpTo) {
+        long now = System.nanoTime();
+        probe(now);
         if (syncUpTo > 0) {
             demandSync(syncUpTo);
         }
         replica.published();
+        long end = replica.journal().end();
+        for (PeerCursor c : cursors) {
+            c.published(end, now);
+        }
         for (PeerNetwork.Stream s : streams) {
             s.pump();
         }
         if (alone) {
-            advance();
+            advance(now);
         }
+        return now;
     }
 
     /** One request at a time is watched, from its capture until it is committed: copies give way to slow ones. */
-    private void probe() {
-        long now = System.nanoTime();
+    private void probe(long now) {
         if (probeAtNanos == 0 && now - probedNanos > PROBE_NANOS) {
             probedNanos = now;
             probePosition = replica.journal().end();
@@ -282,11 +287,15 @@ final class Writer {
         synchronized (this) {
             membership.holds(cursor.address().agent(), cursor.received(), cursor.durable());
         }
-        advance();
+        advance(cursor.heardAtNanos());
+    }
+
+    void advance() {
+        advance(System.nanoTime());
     }
 
     /** Looks what is committed by now, and answers it. Any thread. */
-    void advance() {
+    private void advance(long now) {
         boolean moved;
         synchronized (this) {
             if (stopped.get()) {
@@ -307,12 +316,13 @@ final class Writer {
             }
         }
         if (moved) {
-            clients.forEach(VolumeClient::complete);
+            for (VolumeClient c : clients) {
+                c.complete(now);
+            }
         }
         long began = probeAtNanos;
         if (began != 0 && probePosition <= replica.committed()) {
             probeAtNanos = 0;
-            long now = System.nanoTime();
             copyRate.requestTook(now - began, now);
         }
     }
@@ -577,6 +587,10 @@ final class Writer {
     }
 
     // ---- what it is at
+
+    VolumeMeasures measures() {
+        return replica.measures();
+    }
 
     Journal journal() {
         return replica.journal();

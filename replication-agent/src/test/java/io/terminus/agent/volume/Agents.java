@@ -33,7 +33,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A kill of an agent is a copy of its files at one moment, put in the place of what a stop leaves.
  */
-final class Agents implements AutoCloseable {
+public final class Agents implements AutoCloseable {
 
     static final UUID VOLUME = new UUID(1, 2);
     static final int SEGMENT_BYTES = 1 << 20;
@@ -46,7 +46,7 @@ final class Agents implements AutoCloseable {
     private final Duration peerTimeout;
     private final Map<String, Agent> agents = new HashMap<>();
 
-    Agents(Path temp, int volumeBytes, long budgetBytes) {
+    public Agents(Path temp, int volumeBytes, long budgetBytes) {
         this(temp, volumeBytes, budgetBytes, Duration.ofSeconds(1));
     }
 
@@ -58,7 +58,7 @@ final class Agents implements AutoCloseable {
     }
 
     /** Starts agents of these names with a volume "v", in sync at all of them; the first one writes. */
-    void start(String... names) throws Exception {
+    public void start(String... names) throws Exception {
         List<Member> members = new ArrayList<>();
         List<Address> addresses = new ArrayList<>();
         for (String name : names) {
@@ -103,7 +103,11 @@ final class Agents implements AutoCloseable {
         return agent;
     }
 
-    Volume volume(String agent) {
+    public Volumes volumes(String agent) {
+        return agent(agent).volumes();
+    }
+
+    public Volume volume(String agent) {
         return agent(agent).volume();
     }
 
@@ -115,7 +119,7 @@ final class Agents implements AutoCloseable {
         return replica(agent).journal();
     }
 
-    Client client(String agent) throws Volume.NotServedException {
+    public Client client(String agent) throws Volume.NotServedException {
         return new Client(volume(agent));
     }
 
@@ -139,7 +143,7 @@ final class Agents implements AutoCloseable {
     }
 
     /** All have the same journal's end, and have applied it. */
-    void awaitAllApplied(String... names) {
+    public void awaitAllApplied(String... names) {
         awaitTrue(() -> {
             long end = journal(names[0]).end();
             return Arrays.stream(names)
@@ -293,7 +297,7 @@ final class Agents implements AutoCloseable {
     }
 
     /** A client that counts, and knows what it wrote. */
-    static final class Client implements ClientReplies {
+    public static final class Client implements ClientReplies {
         private final VolumeClient requests;
         final Set<Long> done = ConcurrentHashMap.newKeySet();
         final Set<Long> failed = ConcurrentHashMap.newKeySet();
@@ -310,7 +314,7 @@ final class Agents implements AutoCloseable {
             return cookies;
         }
 
-        void writeAndAwait(long offset, byte[] bytes) {
+        public void writeAndAwait(long offset, byte[] bytes) {
             awaitDone(write(offset, bytes));
         }
 
@@ -336,13 +340,13 @@ final class Agents implements AutoCloseable {
             awaitDone(cookies);
         }
 
-        void flushAndAwait() {
+        public void flushAndAwait() {
             requests.flush(++cookies);
             requests.endOfBatch();
             awaitDone(cookies);
         }
 
-        byte[] read(long offset, int length) throws IOException, VolumeClient.LostGrantException {
+        public byte[] read(long offset, int length) throws IOException, VolumeClient.LostGrantException {
             ByteBuffer into = ByteBuffer.allocate(length);
             requests.read(offset, into);
             return into.array();
