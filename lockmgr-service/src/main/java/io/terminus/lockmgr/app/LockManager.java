@@ -275,7 +275,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         audit.record(who, action, what, "done");
     }
 
-    /** Says what is queued, tells every client, closes the store with a mark. */
+    /** Runs what is queued by now, tells every client, closes the store with a mark; what comes meanwhile is refused. */
     @Override
     public void close() {
         stopping = true;
@@ -330,10 +330,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** The end of the loop, by its thread; it owns the table and keeps it. */
     private void end() {
         try {
+            // What is queued now and no more: who is answered may ask again, for ever.
+            int left = queue.size();
             do {
-                begin(true);
+                left -= begin(true);
                 finish();
-            } while (!queue.isEmpty());
+            } while (left > 0);
             desk.close(Reason.REASON_UNSPECIFIED, "the lock manager is stopping");
             watches.close("the lock manager is stopping");
             store.close();
@@ -346,7 +348,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         ended.complete(null);
     }
 
-    private void begin(boolean onThread) {
+    /** Returns the number of steps it ran. */
+    private int begin(boolean onThread) {
         metrics.beginTurn();
         int admitted = 0;
         while (steps.size() < STEPS_IN_TURN) {
@@ -375,9 +378,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         while (begun < steps.size()) {
             steps.get(begun++).run(turn);
         }
+        int ran = begun;
         steps.clear();
         begun = 0;
         behind = table.behind();
+        return ran;
     }
 
     private void finish() {

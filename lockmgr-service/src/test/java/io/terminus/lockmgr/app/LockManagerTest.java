@@ -7,8 +7,10 @@ import java.nio.file.Path;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
+@Timeout(60)
 class LockManagerTest {
     @TempDir
     Path directory;
@@ -19,14 +21,14 @@ class LockManagerTest {
         CountDownLatch busy = new CountDownLatch(1);
         AtomicInteger ran = new AtomicInteger();
         AtomicInteger refusedAfterItRan = new AtomicInteger();
-        server.manager.submit(turn -> {
+        server.manager.enqueue(turn -> {
             try {
                 busy.await();
             } catch (InterruptedException e) {
                 throw new IllegalStateException(e);
             }
         });
-        server.manager.submit(new LockLoop.Step() {
+        server.manager.enqueue(new LockLoop.Step() {
             @Override
             public void run(LockLoop.Turn turn) {
                 ran.incrementAndGet();
@@ -37,7 +39,7 @@ class LockManagerTest {
                 refusedAfterItRan.addAndGet(ran.get());
             }
         });
-        server.manager.submit(turn -> {
+        server.manager.enqueue(turn -> {
             throw new IllegalStateException("a rule is broken");
         });
         busy.countDown();
@@ -45,5 +47,30 @@ class LockManagerTest {
 
         assertThat(ran).hasValue(1);
         assertThat(refusedAfterItRan).hasValue(0);
+    }
+
+    @Test
+    void itEndsThoughWhoIsAnsweredAsksAgain() throws Exception {
+        LockManager loop = TestServer.loop(directory, () -> 0, () -> {});
+        CountDownLatch ran = new CountDownLatch(1);
+        CountDownLatch refused = new CountDownLatch(1);
+        loop.enqueue(new LockLoop.Step() {
+            @Override
+            public void run(LockLoop.Turn turn) {
+                ran.countDown();
+                turn.afterwards(() -> loop.enqueue(this));
+            }
+
+            @Override
+            public void refused() {
+                refused.countDown();
+            }
+        });
+
+        loop.start();
+        ran.await();
+        loop.close();
+
+        assertThat(refused.getCount()).isZero();
     }
 }
