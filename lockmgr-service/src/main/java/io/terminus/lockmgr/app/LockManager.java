@@ -27,6 +27,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -99,6 +100,9 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private final List<Object> sayings = new ArrayList<>();
 
     private boolean mustSync;
+    /** Of a turn on another thread than ours, which ends everything. */
+    private @Nullable Throwable failure;
+
     private boolean wasRecovering;
     private long nowNanos;
     private long lastTickNanos;
@@ -197,15 +201,19 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
                 finish();
             }
         } catch (Throwable e) {
-            fail(e); // Nobody owns the table after this.
-            return;
+            if (onThread) {
+                fail(e); // Nobody owns the table after this.
+                return;
+            }
+            failure = e;
+            next = Owner.THREAD; // The end takes its time, which a thread of gRPC has not.
         }
         leaveTo(next);
     }
 
     private void leaveTo(Owner next) {
         owner.set(next);
-        if (next == Owner.THREAD || threadsTurn || behind || !queue.isEmpty()) {
+        if (next == Owner.THREAD || threadsTurn || stopping || behind || !queue.isEmpty()) {
             wake();
         }
     }
@@ -306,9 +314,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private void awaitTurn() {
         parked.set(true);
         Owner now = owner.get();
+        // Somebody wakes the thread when there is something for it, the end included.
         boolean nothingToDo =
-                now == Owner.SOMEBODY || now == Owner.NOBODY && queue.isEmpty() && !threadsTurn && !behind;
-        if (nothingToDo && !stopping && !over) {
+                now == Owner.SOMEBODY || now == Owner.NOBODY && queue.isEmpty() && !threadsTurn && !behind && !stopping;
+        if (nothingToDo && !over) {
             LockSupport.parkNanos(this, TICK_NANOS);
         }
         parked.set(false);
@@ -318,6 +327,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     }
 
     private void finishTurn() {
+        Throwable why = failure;
+        if (why != null) {
+            fail(why);
+            return;
+        }
         try {
             finish();
         } catch (Throwable e) {
@@ -444,7 +458,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
     };
 
-    /** By the owner, which owns the table for ever then. */
+    /** By the thread, as the owner; it owns the table for ever then. */
     private void fail(Throwable why) {
         stopping = true;
         if (why instanceof StoreFailedException) {

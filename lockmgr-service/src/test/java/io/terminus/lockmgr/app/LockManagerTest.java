@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.terminus.lockmgr.grpc.LockLoop;
 import java.nio.file.Path;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -72,5 +74,20 @@ class LockManagerTest {
         loop.close();
 
         assertThat(refused.getCount()).isZero();
+    }
+
+    @Test
+    void itFailsOnItsOwnThreadThoughTheTurnRanOnAnother() throws Exception {
+        BlockingQueue<Thread> failed = new LinkedBlockingQueue<>();
+        LockManager loop = TestServer.loop(directory, () -> 0, () -> failed.add(Thread.currentThread()));
+
+        loop.submit(turn -> {
+            throw new IllegalStateException("a rule is broken");
+        });
+        boolean failedHere = !failed.isEmpty();
+        loop.start();
+
+        assertThat(failedHere).isFalse();
+        assertThat(failed.take().getName()).isEqualTo("lock-table");
     }
 }
