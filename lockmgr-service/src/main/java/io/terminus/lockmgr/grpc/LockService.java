@@ -277,7 +277,7 @@ public final class LockService {
         private boolean refused;
 
         /** The event loop of this stream, once it is known. */
-        private @Nullable Executor here;
+        private volatile @Nullable Executor here;
 
         /** On its way to the end of what the event loop is reading. On that thread only. */
         private boolean turnAsked;
@@ -336,13 +336,22 @@ public final class LockService {
         private void readOn() {
             int more = taken;
             taken = 0;
-            stream.readOn(more);
+            Executor eventLoopOfStream = here;
+            if (eventLoopOfStream == null) {
+                stream.readOn(more);
+            } else {
+                // Behind the turn: on that thread, what has come already is parsed and heard at once.
+                eventLoopOfStream.execute(() -> stream.readOn(more));
+            }
         }
 
         private void enqueue(Step step) {
+            Executor loopOfThisThread = here;
+            if (loopOfThisThread == null) {
+                loopOfThisThread = eventLoop.get();
+                here = loopOfThisThread;
+            }
             loop.enqueue(step);
-            Executor loopOfThisThread = here == null ? eventLoop.get() : here;
-            here = loopOfThisThread;
             if (loopOfThisThread == null) {
                 loop.turn();
             } else if (!turnAsked) {
