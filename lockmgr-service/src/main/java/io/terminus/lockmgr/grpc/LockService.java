@@ -45,6 +45,7 @@ import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -279,8 +280,8 @@ public final class LockService {
         /** The event loop of this stream, once it is known. */
         private volatile @Nullable Executor here;
 
-        /** On its way to the end of what the event loop is reading. On that thread only. */
-        private boolean turnAsked;
+        /** On its way to the end of what the event loop is reading. The first calls come from another thread. */
+        private final AtomicBoolean turnAsked = new AtomicBoolean();
 
         /** Empty until attached. Owner of the turn. */
         private String sessionId = "";
@@ -354,14 +355,13 @@ public final class LockService {
             loop.enqueue(step);
             if (loopOfThisThread == null) {
                 loop.turn();
-            } else if (!turnAsked) {
-                turnAsked = true;
+            } else if (!turnAsked.get() && turnAsked.compareAndSet(false, true)) {
                 loopOfThisThread.execute(this::turn);
             }
         }
 
         private void turn() {
-            turnAsked = false;
+            turnAsked.set(false);
             loop.turn();
         }
 
