@@ -33,7 +33,7 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The turns of the table, and the order of things around them. A turn takes what is queued (at most
- * {@value #STEPS_IN_TURN} steps) and
+ * {@value #STEPS_IN_TURN} steps, and none behind {@value #OPERATIONS_IN_TURN} operations) and
  *
  * <ol>
  *   <li>lets each step apply its commands; every decision is appended to the log,
@@ -44,8 +44,8 @@ import org.slf4j.LoggerFactory;
  * <p>One turn runs at a time, and whoever runs it owns the table, the store and the desks until it is over. That is mostly a
  * thread of gRPC which has just read what the turn is about and will write what comes of it: each thread less on that way is
  * a wake-up less, and wake-ups are what an operation costs most of. Who finds a turn running leaves its steps to it: they
- * are seen behind its end. The thread "lock-table" is for the rest: time that passes, what one turn left over, and whatever
- * waits for the disk, since gRPC's threads serve others as well.
+ * are seen behind its end. The thread "lock-table" is for the rest: time that passes, what one turn left over, what is heavy,
+ * and whatever waits for the disk, since gRPC's threads serve others as well.
  *
  * <p>The queue holds {@value #QUEUED_STEPS} steps of those that may wait; who finds it full waits. Beside them it holds what
  * session streams have in work, which each of them bounds.
@@ -59,6 +59,9 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     static final int QUEUED_STEPS = 8192;
     static final int STEPS_IN_TURN = 256;
+
+    /** With so many no further step is taken: whoever runs the turn has others to serve as well. */
+    static final int OPERATIONS_IN_TURN = 16 << 10;
 
     /** The table wants to hear of time every 100 ms. */
     private static final long TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
@@ -166,6 +169,16 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         @Override
         public void run(Turn turn) {
             step.run(turn);
+        }
+
+        @Override
+        public int operations() {
+            return step.operations();
+        }
+
+        @Override
+        public boolean heavy() {
+            return step.heavy();
         }
 
         @Override
@@ -366,12 +379,15 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private int begin(boolean onThread) {
         metrics.beginTurn();
         int admitted = 0;
-        while (steps.size() < STEPS_IN_TURN) {
-            Step step = queue.poll();
-            if (step == null) {
+        int operations = 0;
+        while (steps.size() < STEPS_IN_TURN && operations < OPERATIONS_IN_TURN) {
+            Step step = queue.peek();
+            if (step == null || step.heavy() && !onThread) {
                 break;
             }
+            queue.remove();
             steps.add(step);
+            operations += step.operations();
             if (step instanceof Admitted) {
                 admitted++;
             }
@@ -516,6 +532,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         CompletableFuture<T> future = new CompletableFuture<>();
         Body body = asking.with(future);
         submit(new Step() {
+            /** Operators look at everything there is, and close what may hold much of it. */
+            @Override
+            public boolean heavy() {
+                return true;
+            }
+
             @Override
             public void run(Turn turn) {
                 try {

@@ -142,7 +142,7 @@ public final class LockService {
         @Override
         public void closeSession(CloseSessionRequest request, StreamObserver<CloseSessionResponse> out) {
             UnaryCall<CloseSessionResponse> call = new UnaryCall<>(out);
-            loop.submit(call.step(turn -> {
+            loop.submit(call.heavyStep(turn -> {
                 turn.apply(new Command.CloseSession(request.getSessionId(), "closed by its client"));
                 turn.afterwards(() -> call.reply(CloseSessionResponse.getDefaultInstance()));
             }));
@@ -325,6 +325,18 @@ public final class LockService {
                     if (++taken == 1) {
                         turn.afterwards(Inbound.this::readOn);
                     }
+                }
+
+                @Override
+                public int operations() {
+                    return message.operations().size();
+                }
+
+                /** Who comes back is told all that it holds. */
+                @Override
+                public boolean heavy() {
+                    Attach attach = message.attach();
+                    return attach != null && !attach.getSessionId().isEmpty();
                 }
 
                 @Override

@@ -90,4 +90,47 @@ class LockManagerTest {
         assertThat(failedHere).isFalse();
         assertThat(failed.take().getName()).isEqualTo("lock-table");
     }
+
+    @Test
+    void heavyStepsAndMuchWorkAreLeftToTheThread() throws Exception {
+        BlockingQueue<String> ran = new LinkedBlockingQueue<>();
+        try (LockManager loop = TestServer.loop(directory, () -> 0, () -> {})) {
+            loop.enqueue(step(ran, "much", LockManager.OPERATIONS_IN_TURN, false));
+            loop.enqueue(step(ran, "more", 1, false));
+            loop.turn();
+            int inFirstTurn = ran.size();
+            loop.turn();
+            loop.enqueue(step(ran, "heavy", 1, true));
+            loop.turn();
+            int inAllTurns = ran.size();
+
+            loop.start();
+
+            assertThat(inFirstTurn).isEqualTo(1);
+            assertThat(inAllTurns).isLessThanOrEqualTo(2);
+            String here = " on " + Thread.currentThread().getName();
+            assertThat(ran.take()).isEqualTo("much" + here);
+            assertThat(ran.take()).startsWith("more on ");
+            assertThat(ran.take()).isEqualTo("heavy on lock-table");
+        }
+    }
+
+    private static LockLoop.Step step(BlockingQueue<String> ran, String name, int operations, boolean heavy) {
+        return new LockLoop.Step() {
+            @Override
+            public void run(LockLoop.Turn turn) {
+                ran.add(name + " on " + Thread.currentThread().getName());
+            }
+
+            @Override
+            public int operations() {
+                return operations;
+            }
+
+            @Override
+            public boolean heavy() {
+                return heavy;
+            }
+        };
+    }
 }
