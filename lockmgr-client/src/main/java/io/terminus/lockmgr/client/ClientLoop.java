@@ -244,6 +244,22 @@ final class ClientLoop {
     /** Everything that is asked, then everything that follows from it. Returns for how long there is nothing to do by itself. */
     private synchronized long run() {
         long now = config.clock().nanos();
+        while (!go(now) && !inbox.isEmpty()) {
+            // What stood behind the command that failed is ended as well: nobody else comes for it.
+        }
+        publish();
+        long idleNanos = Long.MAX_VALUE;
+        if (core.wakeAtNanos() != Long.MAX_VALUE) {
+            idleNanos = core.wakeAtNanos() - config.clock().nanos();
+        }
+        if (connectWanted) {
+            idleNanos = Math.min(idleNanos, connectAtNanos - System.nanoTime());
+        }
+        return goes.get() == 0 ? idleNanos : Math.min(idleNanos, HOLD_BACK_NANOS);
+    }
+
+    /** False: it failed, and the core is closed. */
+    private boolean go(long now) {
         Asked<?> asking = null;
         try {
             Object command = inbox.poll();
@@ -267,31 +283,45 @@ final class ClientLoop {
             while (stream != null && stream.call.isReady() && core.flush(now)) {
                 perform();
             }
+            return true;
         } catch (RuntimeException | Error e) {
-            // A broken invariant: believing on would be worse than stopping.
-            log.error("the lock client of {} stops: it found itself in an impossible state", config.owner(), e);
-            lastFailure = "stopped: " + e;
-            stopped = true;
-            if (asking != null) {
-                asking.ended(new Outcome.Refused(RefusalReason.CLOSED, lastFailure));
-                callBack(List.of(asking));
-            }
+            breakDown(e, asking);
+            return false;
+        }
+    }
+
+    /** A broken invariant: believing on would be worse than stopping. */
+    private void breakDown(Throwable why, @Nullable Asked<?> asking) {
+        log.error("the lock client of {} stops: it found itself in an impossible state", config.owner(), why);
+        stopped = true;
+        try {
             core.close();
             perform();
+        } catch (RuntimeException | Error e) {
+            log.error("the lock client of {} could not even stop in order", config.owner(), e);
         }
-        publish();
-        long idleNanos = Long.MAX_VALUE;
-        if (core.wakeAtNanos() != Long.MAX_VALUE) {
-            idleNanos = core.wakeAtNanos() - config.clock().nanos();
+        connectWanted = false;
+        lastFailure = "stopped: " + why;
+        // Of what broke down, no more answers will come.
+        List<Asked<?>> left = new ArrayList<>(asked.values());
+        asked.clear();
+        if (asking != null) {
+            left.add(asking);
         }
-        if (connectWanted) {
-            idleNanos = Math.min(idleNanos, connectAtNanos - System.nanoTime());
-        }
-        return goes.get() == 0 ? idleNanos : Math.min(idleNanos, HOLD_BACK_NANOS);
+        left.forEach(request -> request.ended(new Outcome.Refused(RefusalReason.CLOSED, lastFailure)));
+        callBack(left);
     }
 
     private void perform() {
         List<Object> tidings = new ArrayList<>();
+        try {
+            perform(tidings);
+        } finally {
+            callBack(tidings); // Also if it failed: what is among them is not asked any more.
+        }
+    }
+
+    private void perform(List<Object> tidings) {
         boolean noticed = false;
         for (SessionCore.Action action : core.drain()) {
             noticed |= action instanceof SessionCore.Notice;
@@ -342,7 +372,6 @@ final class ClientLoop {
         if (noticed) {
             publish(); // Who is told that the session is there finds it there.
         }
-        callBack(tidings);
     }
 
     private void tellRecalled(Grant grant, Recall recall) {

@@ -174,7 +174,7 @@ public final class LockClient implements AutoCloseable {
     private final Config config;
     private final ManagedChannel channel;
     private final Runnable over;
-    private final ClientLoop loop;
+    final ClientLoop loop;
     private final AtomicInteger inFlight = new AtomicInteger();
 
     /** Returns at once; {@link #ready()} tells when the session is there. */

@@ -493,6 +493,31 @@ class LockClientTest {
     }
 
     @Test
+    void whenARuleIsBrokenEverythingAskedIsEnded() throws Exception {
+        LockClient client = start();
+        service.loseAnswers(true);
+        PendingAcquire unanswered = client.acquire(EXCLUSIVE);
+        service.await(() -> service.executions(KindCase.ACQUIRE) == 1);
+        CompletableFuture<Void> goOn = new CompletableFuture<>();
+        client.loop.onOwner(now -> {
+            goOn.join();
+            throw new IllegalStateException("a rule is broken");
+        });
+        PendingAcquire behind = client.acquire(EXCLUSIVE);
+
+        goOn.complete(null);
+
+        for (PendingAcquire asked : List.of(unanswered, behind)) {
+            assertThatThrownBy(asked::get)
+                    .cause()
+                    .isInstanceOfSatisfying(
+                            LockRefusedException.class,
+                            e -> assertThat(e.reason()).isEqualTo(RefusalReason.CLOSED));
+        }
+        service.await(() -> client.status().state() == LockClient.State.CLOSED);
+    }
+
+    @Test
     void closingWithoutALockManagerEnds() {
         LockClient client = connect();
 

@@ -27,12 +27,13 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * The turns of the table, and the order of things around them. A turn takes what is queued (at most
- * {@value #STEPS_IN_TURN} steps) and
+ * {@value #STEPS_IN_TURN} steps, and none behind {@value #OPERATIONS_IN_TURN} operations) and
  *
  * <ol>
  *   <li>lets each step apply its commands; every decision is appended to the log,
@@ -43,8 +44,8 @@ import org.slf4j.LoggerFactory;
  * <p>One turn runs at a time, and whoever runs it owns the table, the store and the desks until it is over. That is mostly a
  * thread of gRPC which has just read what the turn is about and will write what comes of it: each thread less on that way is
  * a wake-up less, and wake-ups are what an operation costs most of. Who finds a turn running leaves its steps to it: they
- * are seen behind its end. The thread "lock-table" is for the rest: time that passes, what one turn left over, and whatever
- * waits for the disk, since gRPC's threads serve others as well.
+ * are seen behind its end. The thread "lock-table" is for the rest: time that passes, what one turn left over, what is heavy,
+ * and whatever waits for the disk, since gRPC's threads serve others as well.
  *
  * <p>The queue holds {@value #QUEUED_STEPS} steps of those that may wait; who finds it full waits. Beside them it holds what
  * session streams have in work, which each of them bounds.
@@ -58,6 +59,9 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     static final int QUEUED_STEPS = 8192;
     static final int STEPS_IN_TURN = 256;
+
+    /** With so many no further step is taken: whoever runs the turn has others to serve as well. */
+    static final int OPERATIONS_IN_TURN = 16 << 10;
 
     /** The table wants to hear of time every 100 ms. */
     private static final long TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
@@ -99,6 +103,9 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private final List<Object> sayings = new ArrayList<>();
 
     private boolean mustSync;
+    /** Of a turn on another thread than ours, which ends everything. */
+    private @Nullable Throwable failure;
+
     private boolean wasRecovering;
     private long nowNanos;
     private long lastTickNanos;
@@ -165,6 +172,16 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
 
         @Override
+        public int operations() {
+            return step.operations();
+        }
+
+        @Override
+        public boolean heavy() {
+            return step.heavy();
+        }
+
+        @Override
         public void refused() {
             step.refused();
         }
@@ -197,15 +214,19 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
                 finish();
             }
         } catch (Throwable e) {
-            fail(e); // Nobody owns the table after this.
-            return;
+            if (onThread) {
+                fail(e); // Nobody owns the table after this.
+                return;
+            }
+            failure = e;
+            next = Owner.THREAD; // The end takes its time, which a thread of gRPC has not.
         }
         leaveTo(next);
     }
 
     private void leaveTo(Owner next) {
         owner.set(next);
-        if (next == Owner.THREAD || threadsTurn || behind || !queue.isEmpty()) {
+        if (next == Owner.THREAD || threadsTurn || stopping || behind || !queue.isEmpty()) {
             wake();
         }
     }
@@ -275,7 +296,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         audit.record(who, action, what, "done");
     }
 
-    /** Says what is queued, tells every client, closes the store with a mark. */
+    /** Runs what is queued by now, tells every client, closes the store with a mark; what comes meanwhile is refused. */
     @Override
     public void close() {
         stopping = true;
@@ -306,9 +327,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private void awaitTurn() {
         parked.set(true);
         Owner now = owner.get();
+        // Somebody wakes the thread when there is something for it, the end included.
         boolean nothingToDo =
-                now == Owner.SOMEBODY || now == Owner.NOBODY && queue.isEmpty() && !threadsTurn && !behind;
-        if (nothingToDo && !stopping && !over) {
+                now == Owner.SOMEBODY || now == Owner.NOBODY && queue.isEmpty() && !threadsTurn && !behind && !stopping;
+        if (nothingToDo && !over) {
             LockSupport.parkNanos(this, TICK_NANOS);
         }
         parked.set(false);
@@ -318,6 +340,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     }
 
     private void finishTurn() {
+        Throwable why = failure;
+        if (why != null) {
+            fail(why);
+            return;
+        }
         try {
             finish();
         } catch (Throwable e) {
@@ -330,10 +357,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** The end of the loop, by its thread; it owns the table and keeps it. */
     private void end() {
         try {
+            // What is queued now and no more: who is answered may ask again, for ever.
+            int left = queue.size();
             do {
-                begin(true);
+                left -= begin(true);
                 finish();
-            } while (!queue.isEmpty());
+            } while (left > 0);
             desk.close(Reason.REASON_UNSPECIFIED, "the lock manager is stopping");
             watches.close("the lock manager is stopping");
             store.close();
@@ -346,15 +375,19 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         ended.complete(null);
     }
 
-    private void begin(boolean onThread) {
+    /** Returns the number of steps it ran. */
+    private int begin(boolean onThread) {
         metrics.beginTurn();
         int admitted = 0;
-        while (steps.size() < STEPS_IN_TURN) {
-            Step step = queue.poll();
-            if (step == null) {
+        int operations = 0;
+        while (steps.size() < STEPS_IN_TURN && operations < OPERATIONS_IN_TURN) {
+            Step step = queue.peek();
+            if (step == null || step.heavy() && !onThread) {
                 break;
             }
+            queue.remove();
             steps.add(step);
+            operations += step.operations();
             if (step instanceof Admitted) {
                 admitted++;
             }
@@ -375,9 +408,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         while (begun < steps.size()) {
             steps.get(begun++).run(turn);
         }
+        int ran = begun;
         steps.clear();
         begun = 0;
         behind = table.behind();
+        return ran;
     }
 
     private void finish() {
@@ -439,7 +474,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
     };
 
-    /** By the owner, which owns the table for ever then. */
+    /** By the thread, as the owner; it owns the table for ever then. */
     private void fail(Throwable why) {
         stopping = true;
         if (why instanceof StoreFailedException) {
@@ -497,6 +532,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         CompletableFuture<T> future = new CompletableFuture<>();
         Body body = asking.with(future);
         submit(new Step() {
+            /** Operators look at everything there is, and close what may hold much of it. */
+            @Override
+            public boolean heavy() {
+                return true;
+            }
+
             @Override
             public void run(Turn turn) {
                 try {

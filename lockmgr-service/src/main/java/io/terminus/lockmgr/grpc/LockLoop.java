@@ -15,12 +15,25 @@ public interface LockLoop {
      */
     void enqueue(Step step);
 
-    /** Runs what is queued, here and now, unless somebody else is at it. Syncs nothing: that is left to the loop's own thread. */
+    /**
+     * Runs what is queued, here and now, unless somebody else is at it. Syncs nothing and stops at what is heavy: that is left to
+     * the loop's own thread.
+     */
     void turn();
 
     /** Runs in a turn, together with others. */
     interface Step {
         void run(Turn turn);
+
+        /** How much it is: what more than enough of has come together is done in several turns. */
+        default int operations() {
+            return 1;
+        }
+
+        /** It alone may take long, so that only the loop's own thread runs it. */
+        default boolean heavy() {
+            return false;
+        }
 
         /** The loop has ended; the step was never run. Any thread. */
         default void refused() {}

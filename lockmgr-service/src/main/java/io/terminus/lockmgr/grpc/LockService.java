@@ -45,6 +45,7 @@ import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -141,7 +142,7 @@ public final class LockService {
         @Override
         public void closeSession(CloseSessionRequest request, StreamObserver<CloseSessionResponse> out) {
             UnaryCall<CloseSessionResponse> call = new UnaryCall<>(out);
-            loop.submit(call.step(turn -> {
+            loop.submit(call.heavyStep(turn -> {
                 turn.apply(new Command.CloseSession(request.getSessionId(), "closed by its client"));
                 turn.afterwards(() -> call.reply(CloseSessionResponse.getDefaultInstance()));
             }));
@@ -277,10 +278,10 @@ public final class LockService {
         private boolean refused;
 
         /** The event loop of this stream, once it is known. */
-        private @Nullable Executor here;
+        private volatile @Nullable Executor here;
 
-        /** On its way to the end of what the event loop is reading. On that thread only. */
-        private boolean turnAsked;
+        /** On its way to the end of what the event loop is reading. The first calls come from another thread. */
+        private final AtomicBoolean turnAsked = new AtomicBoolean();
 
         /** Empty until attached. Owner of the turn. */
         private String sessionId = "";
@@ -327,6 +328,18 @@ public final class LockService {
                 }
 
                 @Override
+                public int operations() {
+                    return message.operations().size();
+                }
+
+                /** Who comes back is told all that it holds. */
+                @Override
+                public boolean heavy() {
+                    Attach attach = message.attach();
+                    return attach != null && !attach.getSessionId().isEmpty();
+                }
+
+                @Override
                 public void refused() {
                     stream.abort(stopping());
                 }
@@ -336,23 +349,31 @@ public final class LockService {
         private void readOn() {
             int more = taken;
             taken = 0;
-            stream.readOn(more);
+            Executor eventLoopOfStream = here;
+            if (eventLoopOfStream == null) {
+                stream.readOn(more);
+            } else {
+                // Behind the turn: on that thread, what has come already is parsed and heard at once.
+                eventLoopOfStream.execute(() -> stream.readOn(more));
+            }
         }
 
         private void enqueue(Step step) {
+            Executor loopOfThisThread = here;
+            if (loopOfThisThread == null) {
+                loopOfThisThread = eventLoop.get();
+                here = loopOfThisThread;
+            }
             loop.enqueue(step);
-            Executor loopOfThisThread = here == null ? eventLoop.get() : here;
-            here = loopOfThisThread;
             if (loopOfThisThread == null) {
                 loop.turn();
-            } else if (!turnAsked) {
-                turnAsked = true;
+            } else if (!turnAsked.get() && turnAsked.compareAndSet(false, true)) {
                 loopOfThisThread.execute(this::turn);
             }
         }
 
         private void turn() {
-            turnAsked = false;
+            turnAsked.set(false);
             loop.turn();
         }
 

@@ -55,7 +55,21 @@ final class UnaryCall<T> {
 
     /** A step that answers this call, or says that the loop has ended. */
     Step step(Consumer<Turn> body) {
+        return step(false, body);
+    }
+
+    /** As {@link #step(Consumer)}, but it may take long. */
+    Step heavyStep(Consumer<Turn> body) {
+        return step(true, body);
+    }
+
+    private Step step(boolean heavy, Consumer<Turn> body) {
         return new Step() {
+            @Override
+            public boolean heavy() {
+                return heavy;
+            }
+
             @Override
             public void run(Turn turn) {
                 body.accept(turn);

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
 import org.springframework.util.unit.DataSize;
 
 /** A lock manager on a free port, with everything but Spring, and one channel to it. */
@@ -91,6 +92,36 @@ final class TestServer implements AutoCloseable {
         channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
                 .usePlaintext()
                 .build();
+    }
+
+    /** The turns alone, not started. Time is what the clock says, and begins at 0. */
+    static LockManager loop(Path directory, LongSupplier clock, Runnable onFailure) {
+        LockManagerProperties properties = new LockManagerProperties(
+                directory,
+                0,
+                "127.0.0.1",
+                Duration.ofMillis(200),
+                TTL,
+                TTL,
+                Duration.ofSeconds(5),
+                Duration.ofSeconds(30),
+                DataSize.ofMegabytes(64),
+                1000,
+                0,
+                1000,
+                LIMITS);
+        DecisionStore store =
+                DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, TTL.toNanos(), 0));
+        WatchDesk watches = new WatchDesk(10);
+        return new LockManager(
+                LockManagerApplication.table(properties, store, 0),
+                store,
+                new SessionDesk(),
+                watches,
+                new AuditLog(directory),
+                clock,
+                new LockMetrics(new SimpleMeterRegistry(), store, watches::count),
+                onFailure);
     }
 
     LockServiceGrpc.LockServiceStub async() {

@@ -2,15 +2,8 @@ package io.terminus.lockmgr.app;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.lockmgr.grpc.LockLoop;
-import io.terminus.lockmgr.grpc.SessionDesk;
-import io.terminus.lockmgr.grpc.WatchDesk;
-import io.terminus.lockmgr.lock.LockTable;
-import io.terminus.lockmgr.store.DecisionStore;
-import io.terminus.lockmgr.store.StoreSettings;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
@@ -18,7 +11,6 @@ import java.util.function.LongSupplier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
-import org.springframework.util.unit.DataSize;
 
 /** The owner's thread may be stopped at any point of a turn, while those that queue steps go on. */
 @Timeout(60)
@@ -51,7 +43,7 @@ class TurnTimeTest {
             }
         };
 
-        try (LockManager loop = open(clock)) {
+        try (LockManager loop = TestServer.loop(directory, clock, () -> {})) {
             manager.set(loop);
             loop.start();
             awaitAll(ran);
@@ -75,35 +67,5 @@ class TurnTimeTest {
         } catch (InterruptedException e) {
             throw new AssertionError(e);
         }
-    }
-
-    private LockManager open(LongSupplier clock) {
-        LockManagerProperties properties = new LockManagerProperties(
-                directory,
-                0,
-                "127.0.0.1",
-                Duration.ofMillis(200),
-                TestServer.TTL,
-                TestServer.TTL,
-                Duration.ofSeconds(5),
-                Duration.ofSeconds(30),
-                DataSize.ofMegabytes(64),
-                1000,
-                0,
-                1000,
-                TestServer.LIMITS);
-        DecisionStore store =
-                DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, TestServer.TTL.toNanos(), 0));
-        WatchDesk watches = new WatchDesk(10);
-        LockTable table = LockManagerApplication.table(properties, store, 0);
-        return new LockManager(
-                table,
-                store,
-                new SessionDesk(),
-                watches,
-                new AuditLog(directory),
-                clock,
-                new LockMetrics(new SimpleMeterRegistry(), store, watches::count),
-                () -> {});
     }
 }
