@@ -264,7 +264,8 @@ final class ClientLoop {
     /** For how long the owner may leave alone what callbacks keep back. */
     private long keptBackNanos() {
         if (goes.get() == 0) {
-            return Long.MAX_VALUE;
+            // What the go kept back behind our look at the inbox must not wait for its last callback.
+            return inbox.isEmpty() || runAsked.get() ? Long.MAX_VALUE : HOLD_BACK_NANOS;
         }
         unwatched = true; // Before the look: a go that begins behind it sees this, and asks for a run.
         long sinceNanos = goSinceNanos;
