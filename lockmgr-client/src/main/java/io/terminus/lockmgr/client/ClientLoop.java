@@ -81,8 +81,11 @@ final class ClientLoop {
     /** Several callbacks that were handed over together and are not all begun. */
     private final AtomicInteger goes = new AtomicInteger();
 
-    /** When the callback thread began with such a go; {@link #NO_GO}: it is at the last of it, or at none. Its own. */
-    private long goSinceNanos = NO_GO;
+    /** When the callback thread began with such a go; {@link #NO_GO}: it is at the last of it, or at none. It alone writes this. */
+    private volatile long goSinceNanos = NO_GO;
+
+    /** The owner does not come by itself for what is kept back in a go that begins now. */
+    private volatile boolean unwatched;
 
     // The owner's, under the monitor of run().
     private final SessionCore core;
@@ -255,7 +258,23 @@ final class ClientLoop {
         if (connectWanted) {
             idleNanos = Math.min(idleNanos, connectAtNanos - System.nanoTime());
         }
-        return goes.get() == 0 ? idleNanos : Math.min(idleNanos, HOLD_BACK_NANOS);
+        return Math.min(idleNanos, keptBackNanos());
+    }
+
+    /** For how long the owner may leave alone what callbacks keep back. */
+    private long keptBackNanos() {
+        if (goes.get() == 0) {
+            // What the go kept back behind our look at the inbox must not wait for its last callback.
+            return inbox.isEmpty() || runAsked.get() ? Long.MAX_VALUE : HOLD_BACK_NANOS;
+        }
+        unwatched = true; // Before the look: a go that begins behind it sees this, and asks for a run.
+        long sinceNanos = goSinceNanos;
+        boolean over = sinceNanos != NO_GO && System.nanoTime() - sinceNanos >= HOLD_BACK_NANOS;
+        if (over && inbox.isEmpty()) {
+            return Long.MAX_VALUE; // However long its callback takes: it keeps nothing back any more.
+        }
+        unwatched = false;
+        return HOLD_BACK_NANOS;
     }
 
     /** False: it failed, and the core is closed. */
@@ -410,6 +429,9 @@ final class ClientLoop {
         int last = tidings.size() - 1;
         if (last > 0) {
             goSinceNanos = System.nanoTime();
+            if (unwatched) {
+                askForRun();
+            }
         }
         for (int i = 0; i <= last; i++) {
             if (i == last && last > 0) {
