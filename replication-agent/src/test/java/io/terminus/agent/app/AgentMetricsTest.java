@@ -14,6 +14,7 @@ import io.terminus.agent.volume.RefusedException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
@@ -146,8 +147,10 @@ class AgentMetricsTest {
 
     private void threeWritesAReadAndAFlush() throws Exception {
         Agents.Client client = agents.client("a");
+        byte[] bytes = new byte[WRITE_BYTES];
+        Arrays.fill(bytes, (byte) 1); // zeros would not be copied
         for (int i = 0; i < 3; i++) {
-            client.writeAndAwait((long) i * WRITE_BYTES, new byte[WRITE_BYTES]);
+            client.writeAndAwait((long) i * WRITE_BYTES, bytes);
         }
         client.read(0, WRITE_BYTES);
         client.flushAndAwait();
