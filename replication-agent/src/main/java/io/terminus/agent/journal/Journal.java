@@ -43,6 +43,9 @@ public final class Journal implements AutoCloseable {
     /** Captures under way at once; one more waits until the oldest is published. */
     static final int MAX_CAPTURES = 64;
 
+    /** What is written at once; a record larger than this is, too. */
+    private static final int TOGETHER_BYTES = 256 << 10;
+
     private static final int MIN_SCRATCH_BYTES = 16 << 10;
     private static final ThreadLocal<@Nullable ByteBuffer> SCRATCH = new ThreadLocal<>();
 
@@ -263,7 +266,6 @@ public final class Journal implements AutoCloseable {
      */
     public long openTerm(long term, String origin, long token, long committed) throws JournalException {
         Capture capture;
-        ByteBuffer payload;
         lock.lock();
         try {
             checkUsable();
@@ -273,23 +275,25 @@ public final class Journal implements AutoCloseable {
                         "term " + term + " behind term " + lineage.lastTerm() + ": terms strictly rise");
             }
             reservedEnd = end;
-            // Its length does not depend on where the term starts, and that is known only when the place is.
-            int payloadBytes =
-                    lineage.plus(new TermStart(term, origin, end)).encode().remaining();
             this.term = term;
             this.origin = originHash(origin);
             termOpening = true;
-            capture = reserve(payloadBytes, token, committed);
-            Lineage extended = lineage.plus(new TermStart(term, origin, capture.start));
-            capture.opens = extended;
-            payload = extended.encode();
+            // Its length does not depend on where the term starts, and that is known only when the place is.
+            capture = reserve(opening(term, origin, end), 0, token, committed);
+            capture.opens = lineage.plus(new TermStart(term, origin, capture.start));
+            capture.batch = opening(term, origin, capture.start);
         } finally {
             termOpening = false;
             lock.unlock();
         }
         long recordEnd = capture.end;
-        fill(capture, RecordKind.TERM, 0, 0, 0, payload);
+        fill(capture);
         return recordEnd;
+    }
+
+    private RecordBatch opening(long term, String origin, long firstPosition) {
+        return RecordBatch.ofTerm(
+                lineage.plus(new TermStart(term, origin, firstPosition)).encode());
     }
 
     /** Ends writing in this process; captures under way are published, later ones are refused. */
@@ -304,65 +308,62 @@ public final class Journal implements AutoCloseable {
     }
 
     /**
-     * Captures a write of what remains of {@code payload}, 1 to {@link #maxPayloadBytes} bytes; a longer write is the caller's to
-     * split. Waits while no segment is ready. The bytes are copied once, here, and not kept.
+     * Captures all records of a batch. Waits while no segment is ready. The bytes are copied once, here, and not kept. Nothing else
+     * comes between records of a batch, unless they cross a segment or are more than {@link #TOGETHER_BYTES}.
      *
-     * @param flags {@link #FUA} or 0
-     * @param committed what is known to be committed; stored in the record
-     * @return the end of the record, which is published
+     * @param committed what is known to be committed; stored in the records
+     * @throws JournalException the first {@link RecordBatch#captured} records are published, the others never will be
      */
+    public void capture(RecordBatch batch, long token, long committed) throws JournalException {
+        requireFittingPayloads(batch);
+        while (batch.captured() < batch.count()) {
+            Capture capture;
+            lock.lock();
+            try {
+                capture = reserve(batch, batch.captured(), token, committed);
+            } finally {
+                lock.unlock();
+            }
+            int behind = capture.behind;
+            long position = capture.position;
+            fill(capture);
+            batch.captured(behind, position);
+        }
+    }
+
+    /** Captures a single write, see {@link RecordBatch#write}; returns the end of its record, which is published. */
     public long write(long offset, ByteBuffer payload, int flags, long token, long committed) throws JournalException {
-        int length = payload.remaining();
-        if (length < 1 || length > spec.maxPayloadBytes()) {
-            throw new IllegalArgumentException(
-                    "a payload of " + length + " bytes: a record has 1 to " + spec.maxPayloadBytes());
-        }
-        requireRange(offset, length);
-        requireFlags(flags, FUA);
-        return capture(RecordKind.WRITE, offset, length, payload, flags, token, committed);
+        RecordBatch batch = new RecordBatch();
+        batch.write(offset, payload, flags);
+        capture(batch, token, committed);
+        return batch.end(0);
     }
 
-    /**
-     * Captures that [offset, offset + length) reads as zeros, 1 to 2^31-1 bytes; otherwise as {@link #write}.
-     *
-     * @param flags any of {@link #FUA} and {@link #MAY_PUNCH}
-     */
+    /** Captures a single one, see {@link RecordBatch#zeroes}; returns the end of its record, which is published. */
     public long zeroes(long offset, long length, int flags, long token, long committed) throws JournalException {
-        if (length < 1 || length > MAX_ZEROES_BYTES) {
-            throw new IllegalArgumentException("zeroes of " + length + " bytes: a record has 1 to " + MAX_ZEROES_BYTES);
-        }
-        requireRange(offset, length);
-        requireFlags(flags, FUA | MAY_PUNCH);
-        return capture(RecordKind.WRITE_ZEROES, offset, length, null, flags, token, committed);
+        RecordBatch batch = new RecordBatch();
+        batch.zeroes(offset, length, flags);
+        capture(batch, token, committed);
+        return batch.end(0);
     }
 
-    private long capture(
-            RecordKind kind,
-            long offset,
-            long length,
-            @Nullable ByteBuffer payload,
-            int flags,
-            long token,
-            long committed)
-            throws JournalException {
-        Capture capture;
-        lock.lock();
-        try {
-            capture = reserve(payload == null ? 0 : payload.remaining(), token, committed);
-        } finally {
-            lock.unlock();
+    private void requireFittingPayloads(RecordBatch batch) {
+        for (int i = 0; i < batch.count(); i++) {
+            int payloadBytes = batch.draft(i).payloadBytes();
+            if (payloadBytes > spec.maxPayloadBytes()) {
+                throw new IllegalArgumentException(
+                        "a payload of " + payloadBytes + " bytes: a record has 1 to " + spec.maxPayloadBytes());
+            }
         }
-        long recordEnd = capture.end;
-        fill(capture, kind, flags, offset, length, payload);
-        return recordEnd;
     }
 
     /**
-     * Takes the next place for a record, behind a PAD if it does not fit into the segment; waits for segments and for a free capture. The
-     * caller holds the lock, which is given up while waiting, and must fill what it gets.
+     * Takes the next place for records of a batch from {@code first} on, as many as lie next to each other, behind a PAD if not one of them
+     * fits into the segment; waits for segments and for a free capture. The caller holds the lock, which is given up while waiting,
+     * and must fill what it gets.
      */
-    private Capture reserve(int payloadBytes, long token, long committed) throws JournalException {
-        int bytes = recordBytes(payloadBytes);
+    private Capture reserve(RecordBatch batch, int first, long token, long committed) throws JournalException {
+        int least = batch.draft(first).recordBytes();
         long reservingTerm = term;
         long deadline = System.nanoTime() + maxWaitNanos;
         while (true) {
@@ -373,7 +374,7 @@ public final class Journal implements AutoCloseable {
             }
             long start = reservedEnd;
             int rest = segmentBytes - at(start);
-            long position = bytes <= rest ? start : start + rest;
+            long position = least <= rest ? start : start + rest;
             if (committed < 0 || committed > position) {
                 throw new IllegalArgumentException(
                         "committed position " + committed + " of a record at " + position + ": never behind itself");
@@ -387,12 +388,17 @@ public final class Journal implements AutoCloseable {
                 capture.sequence = capturesReserved++;
                 capture.start = start;
                 capture.position = position;
-                capture.end = position + bytes;
+                int room = Math.min(segmentBytes - at(position), Math.max(least, TOGETHER_BYTES));
+                capture.batch = batch;
+                capture.first = first;
+                capture.behind = batch.within(first, room);
+                capture.end = position + batch.bytes(first, capture.behind);
                 capture.term = reservingTerm;
                 capture.origin = origin;
                 capture.token = token;
                 capture.committed = committed;
                 capture.synced = durable;
+                capture.timeNanos = wallClockNanos.getAsLong();
                 capture.opens = null;
                 capture.filled = false;
                 reservedEnd = capture.end;
@@ -405,20 +411,18 @@ public final class Journal implements AutoCloseable {
     }
 
     /** Fills a reserved place and returns when it is published. */
-    private void fill(
-            Capture capture, RecordKind kind, int flags, long offset, long length, @Nullable ByteBuffer payload)
-            throws JournalException {
+    private void fill(Capture capture) throws JournalException {
         try {
             if (capture.position != capture.start) {
                 capture.pad(capture.start, capture.position);
             }
-            capture.record(kind, flags, offset, length, payload);
+            capture.records();
         } catch (IOException e) {
             fail("a record cannot be written", e);
         } catch (RuntimeException | Error e) {
-            // The payload's own failure, such as its memory being closed: whoever waits behind this place must not wait
+            // A payload's own failure, such as its memory being closed: whoever waits behind this place must not wait
             // for ever.
-            if (kind == RecordKind.TERM) {
+            if (capture.opens != null) {
                 fail("a TERM record could not be written", e);
             } else {
                 try {
@@ -984,18 +988,6 @@ public final class Journal implements AutoCloseable {
         }
     }
 
-    private static void requireRange(long offset, long length) {
-        if (offset < 0 || offset > Long.MAX_VALUE - length) {
-            throw new IllegalArgumentException("offset " + offset + " with length " + length + " is on no volume");
-        }
-    }
-
-    private static void requireFlags(int flags, int allowed) {
-        if ((flags & ~allowed) != 0) {
-            throw new IllegalArgumentException("flags " + flags + ": only " + allowed + " are known here");
-        }
-    }
-
     private Segment segment(long position) {
         Segment segment = store.get(number(position));
         if (segment == null) {
@@ -1029,7 +1021,7 @@ public final class Journal implements AutoCloseable {
         return buffer.clear().limit(bytes);
     }
 
-    /** A place that was reserved: [start, position) becomes a PAD if there is any, [position, end) the record. */
+    /** A place that was reserved: [start, position) becomes a PAD if there is any, [position, end) the records. */
     private final class Capture {
 
         private final RecordCodec codec;
@@ -1042,40 +1034,62 @@ public final class Journal implements AutoCloseable {
         private long token;
         private long committed;
         private long synced;
+        private long timeNanos;
         private @Nullable Lineage opens;
+        private RecordBatch batch = new RecordBatch();
+        private int first;
+        private int behind;
         private boolean filled;
 
         private Capture(RecordCodec codec) {
             this.codec = codec;
         }
 
+        /** All records of this place, by one write. */
+        private void records() throws IOException {
+            ByteBuffer bytes = scratch((int) (end - position));
+            for (int i = first, at = 0; i < behind; i++) {
+                RecordBatch.Draft draft = batch.draft(i);
+                int payloadBytes = draft.payloadBytes();
+                int recordBytes = draft.recordBytes();
+                ByteBuffer payload = draft.payload();
+                if (payload != null) {
+                    bytes.put(at + HEADER_BYTES, payload, payload.position(), payloadBytes);
+                    for (int b = at + HEADER_BYTES + payloadBytes; b < at + recordBytes; b++) {
+                        bytes.put(b, (byte) 0);
+                    }
+                }
+                // Of what was copied, not of the caller's bytes, which may change meanwhile.
+                int checksum = codec.payloadChecksum(bytes, at, payloadBytes, origin, term, position + at);
+                header(bytes, at, position + at, draft, checksum);
+                at += recordBytes;
+            }
+            segment(position).write(at(position), bytes);
+        }
+
         private void pad(long from, long to) throws IOException {
             ByteBuffer header = scratch(HEADER_BYTES);
-            int payloadLength = (int) (to - from) - HEADER_BYTES;
-            header(header, from, RecordKind.PAD, 0, 0, 0, payloadLength, 0);
+            header(header, 0, from, RecordKind.PAD, 0, 0, 0, (int) (to - from) - HEADER_BYTES, 0);
             segment(from).write(at(from), header);
         }
 
-        private void record(RecordKind kind, int flags, long offset, long length, @Nullable ByteBuffer payload)
-                throws IOException {
-            int payloadLength = payload == null ? 0 : payload.remaining();
-            int padded = recordBytes(payloadLength);
-            ByteBuffer bytes = scratch(padded);
-            if (payload != null) {
-                bytes.put(HEADER_BYTES, payload, payload.position(), payloadLength);
-                for (int i = HEADER_BYTES + payloadLength; i < padded; i++) {
-                    bytes.put(i, (byte) 0);
-                }
-            }
-            // Of what was copied, not of the caller's bytes, which may change meanwhile.
-            int checksum = codec.payloadChecksum(bytes, 0, payloadLength, origin, term, position);
-            header(bytes, position, kind, flags, offset, length, payloadLength, checksum);
-            segment(position).write(at(position), bytes);
+        private void header(ByteBuffer into, int at, long position, RecordBatch.Draft draft, int checksum) {
+            header(
+                    into,
+                    at,
+                    position,
+                    draft.kind(),
+                    draft.flags(),
+                    draft.offset(),
+                    draft.length(),
+                    draft.payloadBytes(),
+                    checksum);
         }
 
         private void header(
                 ByteBuffer into,
-                long at,
+                int at,
+                long recordPosition,
                 RecordKind kind,
                 int flags,
                 long offset,
@@ -1084,10 +1098,10 @@ public final class Journal implements AutoCloseable {
                 int checksum) {
             codec.writeHeader(
                     into,
-                    0,
+                    at,
                     kind,
                     flags,
-                    at,
+                    recordPosition,
                     term,
                     origin,
                     token,
@@ -1095,9 +1109,9 @@ public final class Journal implements AutoCloseable {
                     length,
                     payloadLength,
                     checksum,
-                    Math.min(committed, at),
-                    Math.min(synced, at),
-                    wallClockNanos.getAsLong());
+                    Math.min(committed, recordPosition),
+                    Math.min(synced, recordPosition),
+                    timeNanos);
         }
     }
 }

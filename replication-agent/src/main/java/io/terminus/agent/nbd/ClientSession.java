@@ -13,7 +13,7 @@ import java.nio.ByteBuffer;
  */
 public interface ClientSession extends AutoCloseable {
 
-    /** {@code payload} is a direct buffer that belongs to the connection again on return. */
+    /** {@code payload} is a direct buffer that belongs to the connection again when {@link #endOfBatch} returns. */
     void write(long cookie, long offset, ByteBuffer payload, boolean fua);
 
     /**

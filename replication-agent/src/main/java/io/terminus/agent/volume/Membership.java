@@ -5,6 +5,7 @@ import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.ToLongFunction;
@@ -253,19 +254,37 @@ final class Membership {
         return all < floor ? -1 : all;
     }
 
-    /** The position that q members have, the writer being one of them. */
+    /** The position that q members have, the writer being one of them. Asked for every acknowledgement: makes no objects. */
     private long quorum(VolumeConfig set, ToLongFunction<Position> what) {
         int q = set.copiesNeeded();
         long own = what.applyAsLong(position(self));
         if (q == 1) {
             return own;
         }
-        long[] others = set.inSync().stream()
-                .filter(m -> !m.agent().equals(self))
-                .mapToLong(m -> what.applyAsLong(position(m.agent())))
-                .sorted()
-                .toArray();
-        return others.length < q - 1 ? -1 : Math.min(own, others[others.length - (q - 1)]);
+        long best = -1;
+        List<Member> members = set.inSync();
+        for (int i = 0; i < members.size(); i++) {
+            long candidate = positionBeside(members.get(i), what);
+            if (candidate > best && holders(members, candidate, what) >= q - 1) {
+                best = candidate;
+            }
+        }
+        return Math.min(own, best);
+    }
+
+    /** Members besides the writer that hold everything before {@code position}. */
+    private int holders(List<Member> members, long position, ToLongFunction<Position> what) {
+        int holders = 0;
+        for (int i = 0; i < members.size(); i++) {
+            if (positionBeside(members.get(i), what) >= position) {
+                holders++;
+            }
+        }
+        return holders;
+    }
+
+    private long positionBeside(Member member, ToLongFunction<Position> what) {
+        return member.agent().equals(self) ? -1 : what.applyAsLong(position(member.agent()));
     }
 
     private ToLongFunction<Position> levelPosition() {

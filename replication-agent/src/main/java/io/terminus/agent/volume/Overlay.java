@@ -13,16 +13,20 @@ import org.jspecify.annotations.Nullable;
  * The committed records that are not in the image yet, by volume offset: what a read has to see besides the image. Newer
  * records replace older ones where they overlap, so the fragments here never overlap each other.
  *
- * <p>Any thread may read; the thread that commits adds, the thread that applies removes. A reader takes the fragments
- * first and the image afterwards: a record leaves this map only once the image has it, so nothing committed before the
- * read began can be missed in between.
+ * <p>Filled by whoever reads, up to what is committed when it begins: where nobody reads, writes cost nothing here. What
+ * the image has goes, a step of apply at a time. A reader takes the fragments first and the image afterwards: a record
+ * leaves this map only once the image has it, so nothing committed before the read began can be missed in between.
  *
  * <p>Bounded by the writer, which holds back admission while too much is not applied.
  */
 final class Overlay {
 
-    /** Where the payload of the record at a journal position is. */
-    interface Payloads {
+    /** The journal. Positions that were not {@link #applied} can be asked for. */
+    interface Records {
+
+        /** {@link #add}s the records in [from, to). */
+        void show(long from, long to) throws IOException;
+
         ByteBuffer payload(long position) throws IOException;
     }
 
@@ -42,43 +46,79 @@ final class Overlay {
 
     private static final ByteBuffer ZEROS = ByteBuffer.allocateDirect(64 << 10).asReadOnlyBuffer();
 
-    private final Payloads payloads;
+    private final Records records;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private final TreeMap<Long, Fragment> fragments = new TreeMap<>();
     private volatile boolean empty = true;
 
-    Overlay(Payloads payloads) {
-        this.payloads = payloads;
+    /** Records before it are here, or in the image. Written under the lock. */
+    private volatile long shownTo = Long.MAX_VALUE;
+
+    Overlay(Records records) {
+        this.records = records;
     }
 
+    /** From now on it is read from; the image has everything before {@code position}. */
+    void begin(long position) {
+        lock.writeLock().lock();
+        try {
+            forget();
+            shownTo = position;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    /** It is not read from any more. */
+    void end() {
+        lock.writeLock().lock();
+        try {
+            forget();
+            shownTo = Long.MAX_VALUE;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private void forget() {
+        fragments.clear();
+        empty = true;
+    }
+
+    /** Everything before {@code committed} is shown from now on, where it is not in the image. */
+    void showTo(long committed) throws IOException {
+        if (shownTo >= committed) {
+            return;
+        }
+        lock.writeLock().lock(); // and apply, which needs it, gives no journal away meanwhile
+        try {
+            if (shownTo < committed) {
+                records.show(shownTo, committed);
+                shownTo = committed;
+            }
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    /** A record that is committed. With the lock, from {@link Records#show}. */
     void add(long offset, long length, long position, boolean zeroes) {
-        lock.writeLock().lock();
-        try {
-            long end = offset + length;
-            carve(offset, end);
-            fragments.put(offset, new Fragment(offset, end, position, offset, zeroes));
-            empty = false;
-        } finally {
-            lock.writeLock().unlock();
-        }
+        long end = offset + length;
+        carve(offset, end);
+        fragments.put(offset, new Fragment(offset, end, position, offset, zeroes));
+        empty = false;
     }
 
-    /** The image has the record at {@code position}: what is still shown of it goes. */
-    void applied(long offset, long length, long position) {
+    /** The image has all records before {@code position}. */
+    void applied(long position) {
+        if (shownTo >= position && empty) { // in this order: what is added from now on lies behind it
+            return;
+        }
         lock.writeLock().lock();
         try {
-            fragments.subMap(offset, offset + length).values().removeIf(f -> f.position() == position);
+            fragments.values().removeIf(f -> f.position() < position);
             empty = fragments.isEmpty();
-        } finally {
-            lock.writeLock().unlock();
-        }
-    }
-
-    void clear() {
-        lock.writeLock().lock();
-        try {
-            fragments.clear();
-            empty = true;
+            shownTo = Math.max(shownTo, position);
         } finally {
             lock.writeLock().unlock();
         }
@@ -150,8 +190,7 @@ final class Overlay {
                         target.put(ZEROS.slice(0, Math.min(target.remaining(), ZEROS.capacity())));
                     }
                 } else {
-                    target.put(
-                            payloads.payload(f.position()).slice((int) (from - f.recordOffset()), (int) (to - from)));
+                    target.put(records.payload(f.position()).slice((int) (from - f.recordOffset()), (int) (to - from)));
                 }
                 at = to;
             }

@@ -156,7 +156,6 @@ final class Replica implements AutoCloseable {
     private volatile long checkpoint;
     private volatile long syncDemand;
     private volatile long retainFrom;
-    private volatile boolean showOverlay;
     private volatile boolean syncerIdle;
     private volatile boolean applierIdle;
     private volatile boolean closing;
@@ -249,7 +248,17 @@ final class Replica implements AutoCloseable {
                 Math.max(journal.recovery().knownSafe(), superblock.checkpoint().position()));
         // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
         this.retainFrom = journal.oldest();
-        this.overlay = new Overlay(journal::payload);
+        this.overlay = new Overlay(new Overlay.Records() {
+            @Override
+            public void show(long from, long to) throws IOException {
+                addToOverlay(from, to);
+            }
+
+            @Override
+            public ByteBuffer payload(long position) throws IOException {
+                return journal.payload(position);
+            }
+        });
         this.marks = new DirtyMarks(dir.resolve(MARKS_DIR), config.name(), config.sizeBytes(), journal);
         this.checkpoint = superblock.checkpoint().position();
         this.applied = checkpoint;
@@ -405,11 +414,9 @@ final class Replica implements AutoCloseable {
         if (position <= committed) {
             return;
         }
-        if (showOverlay) {
-            show(committed, position);
-        }
         committed = position;
-        if (applierIdle) {
+        // Not for every write: most are not durable yet, and the syncer wakes the applier when they are.
+        if (applierIdle && applicable() > applied) {
             LockSupport.unpark(applier);
         }
     }
@@ -418,21 +425,19 @@ final class Replica implements AutoCloseable {
     void serveReads() {
         applyLock.lock();
         try {
-            overlay.clear();
-            show(applied, committed);
-            showOverlay = true;
+            overlay.begin(applied);
         } finally {
             applyLock.unlock();
         }
     }
 
     void stopReads() {
-        showOverlay = false;
-        overlay.clear();
+        overlay.end();
     }
 
     /** The committed state at {@code offset}. */
     void read(long offset, ByteBuffer into) throws IOException {
+        overlay.showTo(committed);
         overlay.read(offset, into, image::read);
     }
 
@@ -443,6 +448,7 @@ final class Replica implements AutoCloseable {
      */
     void allocation(long offset, long length, AllocationVisitor visitor) throws IOException {
         long end = offset + length;
+        overlay.showTo(committed);
         List<Overlay.Shown> shown = overlay.shown(offset, end, MOST_SHOWN);
         if (shown.size() == MOST_SHOWN) {
             end = shown.getLast().end();
@@ -483,17 +489,13 @@ final class Replica implements AutoCloseable {
         retainFrom = from;
     }
 
-    private void show(long from, long to) {
-        try {
-            journal.forEach(from, to, r -> {
-                if (r.kind() == RecordKind.WRITE || r.kind() == RecordKind.WRITE_ZEROES) {
-                    overlay.add(r.offset(), r.length(), r.position(), r.kind() == RecordKind.WRITE_ZEROES);
-                }
-                return true;
-            });
-        } catch (IOException e) {
-            fail("the journal cannot be read: " + e.getMessage());
-        }
+    private void addToOverlay(long from, long to) throws IOException {
+        journal.forEach(from, to, r -> {
+            if (r.kind() == RecordKind.WRITE || r.kind() == RecordKind.WRITE_ZEROES) {
+                overlay.add(r.offset(), r.length(), r.position(), r.kind() == RecordKind.WRITE_ZEROES);
+            }
+            return true;
+        });
     }
 
     /**
@@ -883,12 +885,7 @@ final class Replica implements AutoCloseable {
                 });
                 waitingFor = null;
             } finally {
-                if (showOverlay) {
-                    journal.forEach(from, reached[0], r -> {
-                        overlay.applied(r.offset(), r.length(), r.position());
-                        return true;
-                    });
-                }
+                overlay.applied(reached[0]);
                 applied = reached[0];
             }
             if (punched[0]) {

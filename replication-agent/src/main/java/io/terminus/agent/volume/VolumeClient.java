@@ -3,19 +3,22 @@ package io.terminus.agent.volume;
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.JournalNoSpaceException;
+import io.terminus.agent.journal.RecordBatch;
 import io.terminus.agent.journal.TermClosedException;
 import io.terminus.agent.volume.ClientReplies.Failure;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
  * One client's requests to a writer, in the order in which they came. Writes, zeroes, flushes and reads are called by
  * one thread, the client's; replies leave from whichever thread finds that a request is done.
  *
- * <p>A write is captured before the call returns and answered when it is committed; with FUA, and for a flush, when that
- * position is durable in q copies. The number of open requests is bounded by the caller.
+ * <p>A write is captured when its batch ends, next to the others of the batch, and answered when it is committed; with FUA,
+ * and for a flush, when that position is durable in q copies. The number of open requests is bounded by the caller.
  */
 public final class VolumeClient implements AutoCloseable {
 
@@ -29,8 +32,14 @@ public final class VolumeClient implements AutoCloseable {
     /** One record's zeroes, at most; a multiple of any block size. */
     private static final long ZEROES_BYTES = 1L << 30;
 
+    /** So much is captured together; what comes behind it may be long in coming. */
+    private static final long MOST_DRAFTED_BYTES = 1 << 20;
+
     /** @param beganNanos when the first request of its batch came */
     private record Open(long position, long cookie, long beganNanos) {}
+
+    /** @param drafts how many records there are up to its last one */
+    private record Request(long cookie, boolean durable, int drafts) {}
 
     private final Writer writer;
     private final ClientReplies replies;
@@ -38,6 +47,11 @@ public final class VolumeClient implements AutoCloseable {
     private final ArrayDeque<Open> untilDurable = new ArrayDeque<>();
     private volatile boolean capturing;
     private long durableWanted;
+
+    // Not captured yet: the records, and which requests they are of. The client's thread.
+    private final RecordBatch drafts = new RecordBatch();
+    private final List<Request> requests = new ArrayList<>();
+    private long draftedBytes;
 
     // What the batch at hand holds; the client's thread.
     private boolean inBatch;
@@ -55,55 +69,62 @@ public final class VolumeClient implements AutoCloseable {
 
     /**
      * A record's worth of zeros becomes a record without a payload, here and at every replica, and may become a hole in their images: as
-     * {@link #zero} that may punch.
+     * {@link #zero} that may punch. The payload must not change before {@link #endOfBatch} returns.
      */
     public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
-        capture(cookie, fua, journal -> {
-            int part = journal.maxPayloadBytes();
+        draft(cookie, fua, () -> {
+            int part = writer.journal().maxPayloadBytes();
+            List<@Nullable ByteBuffer> parts = new ArrayList<>(1);
             // All space first: a write that is refused for want of it has captured nothing.
             for (int done = 0; done < payload.remaining(); done += part) {
-                ByteBuffer bytes = part(payload, done, part);
-                if (!Zeros.only(bytes)) {
+                ByteBuffer bytes = payload.slice(payload.position() + done, Math.min(payload.remaining() - done, part));
+                boolean zeros = Zeros.only(bytes);
+                if (!zeros) {
                     writer.secure(offset + done, bytes.remaining());
                 }
+                parts.add(zeros ? null : bytes);
             }
             int flags = fua ? Journal.FUA : 0;
-            long end = 0;
-            for (int done = 0; done < payload.remaining(); done += part) {
-                ByteBuffer bytes = part(payload, done, part);
-                long to = offset + done;
-                end = Zeros.only(bytes)
-                        ? journal.zeroes(
-                                to, bytes.remaining(), flags | Journal.MAY_PUNCH, writer.token(), writer.committed())
-                        : journal.write(to, bytes, flags, writer.token(), writer.committed());
+            long at = offset;
+            for (ByteBuffer bytes : parts) {
+                long length = Math.min(part, offset + payload.remaining() - at);
+                if (bytes == null) {
+                    drafts.zeroes(at, length, flags | Journal.MAY_PUNCH);
+                } else {
+                    drafts.write(at, bytes, flags);
+                }
+                at += length;
             }
+            draftedBytes += payload.remaining();
             batchBytes += payload.remaining();
-            return end;
         });
     }
 
-    private static ByteBuffer part(ByteBuffer payload, int from, int atMost) {
-        return payload.slice(payload.position() + from, Math.min(payload.remaining() - from, atMost));
-    }
-
     public void zero(long cookie, long offset, long length, boolean fua, boolean mayPunch) {
-        capture(cookie, fua, journal -> {
+        draft(cookie, fua, () -> {
             if (!mayPunch) {
                 writer.secure(offset, length);
             }
             int flags = (fua ? Journal.FUA : 0) | (mayPunch ? Journal.MAY_PUNCH : 0);
-            long end = 0;
             for (long done = 0, part; done < length; done += part) {
                 part = Math.min(length - done, ZEROES_BYTES);
-                end = journal.zeroes(offset + done, part, flags, writer.token(), writer.committed());
+                drafts.zeroes(offset + done, part, flags);
             }
-            return end;
         });
     }
 
     /** Answered when everything published by now is durable in q copies, whoever wrote it. */
     public void flush(long cookie) {
-        capture(cookie, true, Journal::end);
+        captureDrafts();
+        capturing = true;
+        batched();
+        batchCaptures++;
+        if (writer.admits()) {
+            opened(writer.journal().end(), cookie, true);
+        } else {
+            replies.failed(cookie, Failure.SHUTDOWN);
+        }
+        capturing = false;
     }
 
     /** The committed state. The guard is asked after the data was taken. */
@@ -139,8 +160,9 @@ public final class VolumeClient implements AutoCloseable {
         writer.willNeed(offset, length);
     }
 
-    /** The caller has handed over all it had at hand: it is forwarded now. */
+    /** The caller has handed over all it had at hand: it is captured, and forwarded. */
     public void endOfBatch() {
+        captureDrafts();
         captured();
         long sync = durableWanted;
         durableWanted = 0;
@@ -202,36 +224,70 @@ public final class VolumeClient implements AutoCloseable {
         writer.detach(this);
     }
 
-    private interface Capture {
-        long into(Journal journal) throws IOException;
+    private interface Drafting {
+        void run() throws IOException;
     }
 
-    private void capture(long cookie, boolean durable, Capture what) {
-        capturing = true;
+    /** Makes a request's records ready for capture, if it is admitted. */
+    private void draft(long cookie, boolean durable, Drafting what) {
+        capturing = true; // before it is asked whether requests are admitted: whoever closes the writer waits for it
+        if (draftedBytes >= MOST_DRAFTED_BYTES || writer.overfull()) {
+            captureDrafts(); // what may be waited for now must not wait with it
+            capturing = true;
+        }
         batched();
         batchCaptures++;
         try {
-            if (!writer.admits()) {
+            if (writer.admits()) {
+                what.run();
+                requests.add(new Request(cookie, durable || writer.allDurable(), drafts.count()));
+            } else {
                 replies.failed(cookie, Failure.SHUTDOWN);
-                return;
             }
-            long end = what.into(writer.journal());
-            boolean waitsForSync = durable || writer.allDurable();
-            synchronized (this) {
-                (waitsForSync ? untilDurable : untilCommitted).add(new Open(end, cookie, batchAtNanos));
-            }
-            if (waitsForSync) {
-                durableWanted = Math.max(durableWanted, end);
-            }
-        } catch (NoSpaceException | JournalNoSpaceException e) {
+        } catch (NoSpaceException e) {
             replies.failed(cookie, Failure.NO_SPACE);
-        } catch (TermClosedException e) {
-            replies.failed(cookie, Failure.SHUTDOWN);
         } catch (IOException e) {
             writer.captureFailed(e);
             replies.failed(cookie, Failure.IO_ERROR);
+        }
+    }
+
+    /** Captures what was drafted, and answers what cannot be. */
+    private void captureDrafts() {
+        @Nullable Failure failed = null;
+        try {
+            if (!requests.isEmpty()) {
+                writer.journal().capture(drafts, writer.token(), writer.committed());
+            }
+        } catch (JournalNoSpaceException e) {
+            failed = Failure.NO_SPACE;
+        } catch (TermClosedException e) {
+            failed = Failure.SHUTDOWN;
+        } catch (IOException e) {
+            writer.captureFailed(e);
+            failed = Failure.IO_ERROR;
         } finally {
+            for (Request r : requests) {
+                if (r.drafts() <= drafts.captured()) {
+                    opened(drafts.end(r.drafts() - 1), r.cookie(), r.durable());
+                } else {
+                    replies.failed(r.cookie(), failed == null ? Failure.IO_ERROR : failed);
+                }
+            }
+            requests.clear();
+            drafts.clear();
+            draftedBytes = 0;
             capturing = false;
+        }
+    }
+
+    /** To be answered when everything before {@code position} is committed, or durable. */
+    private void opened(long position, long cookie, boolean durable) {
+        synchronized (this) {
+            (durable ? untilDurable : untilCommitted).add(new Open(position, cookie, batchAtNanos));
+        }
+        if (durable) {
+            durableWanted = Math.max(durableWanted, position);
         }
     }
 

@@ -171,14 +171,19 @@ final class Writer {
 
     /** May a request be taken? Asked before it is captured; waits while too much is not applied yet. */
     boolean admits() {
-        if (replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES) {
+        if (overfull()) {
             forward(0); // what this caller was handed before must not wait for what it is handed now
         }
-        while (replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES && !stopped.get() && !draining) {
+        while (overfull() && !stopped.get() && !draining) {
             replica.requestSync(replica.journal().end());
             LockSupport.parkNanos(this, 200_000);
         }
         return open && !draining && !stopped.get() && grant.believed();
+    }
+
+    /** Too much is captured and not applied yet. */
+    boolean overfull() {
+        return replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES;
     }
 
     boolean believes() {

@@ -243,6 +243,99 @@ class JournalCaptureTest {
     }
 
     @Test
+    void recordsOfABatchLieNextToEachOtherAndAreEachARecord() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            long began = journal.openTerm(7, "a", 40, 0);
+            RecordBatch batch = new RecordBatch();
+            batch.write(4096, Given.payload(1, 1000), Journal.FUA);
+            batch.zeroes(1L << 40, 4096, Journal.MAY_PUNCH);
+            batch.write(8192, Given.payload(2, 1), 0);
+
+            journal.capture(batch, 41, began);
+
+            assertThat(batch.captured()).isEqualTo(3);
+            assertThat(batch.end(0)).isEqualTo(began + 128 + 1024);
+            assertThat(batch.end(1)).isEqualTo(batch.end(0) + 128);
+            assertThat(batch.end(2)).isEqualTo(batch.end(1) + 256).isEqualTo(journal.end());
+            List<String> seen = new ArrayList<>();
+            journal.forEach(began, journal.end(), view -> {
+                assertThat(view.payloadIntact()).isTrue();
+                assertThat(view.token()).isEqualTo(41);
+                return seen.add(view.kind() + " at " + view.position() + " flags " + view.flags() + " on "
+                        + view.offset() + "+" + view.length());
+            });
+            assertThat(seen)
+                    .containsExactly(
+                            "WRITE at 256 flags 1 on 4096+1000",
+                            "WRITE_ZEROES at 1408 flags 2 on 1099511627776+4096",
+                            "WRITE at 1536 flags 0 on 8192+1");
+        }
+        try (Journal again = Given.reopened(directory)) {
+            assertThat(again.recovery().verdict()).isInstanceOf(Recovery.Clean.class);
+            assertThat(again.end()).isEqualTo(1792);
+        }
+    }
+
+    @Test
+    void aBatchGoesOnInTheNextSegmentAndIsCapturedAgainAfterItWasCleared() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            journal.openTerm(1, "a", 1, 0);
+            RecordBatch batch = new RecordBatch();
+            List<Long> ends = new ArrayList<>();
+            int length = journal.maxPayloadBytes() / 3;
+            for (int lap = 0; lap < 3; lap++) {
+                for (int i = 0; i < 7; i++) {
+                    batch.write(lap * 10L + i, Given.payload(lap * 10 + i, length), 0);
+                }
+                journal.capture(batch, 1, 0);
+                for (int i = 0; i < 7; i++) {
+                    ends.add(batch.end(i));
+                }
+                journal.sync();
+                batch.clear();
+            }
+
+            List<Long> offsets = new ArrayList<>();
+            List<Long> recordEnds = new ArrayList<>();
+            journal.forEach(0, journal.end(), view -> {
+                if (view.kind() == RecordKind.WRITE) {
+                    assertThat(view.payload()).isEqualTo(Given.payload((int) view.offset(), length));
+                    assertThat(view.payloadIntact()).isTrue();
+                    offsets.add(view.offset());
+                    recordEnds.add(view.endPosition());
+                }
+                return true;
+            });
+            assertThat(offsets)
+                    .containsExactly(
+                            0L, 1L, 2L, 3L, 4L, 5L, 6L, 10L, 11L, 12L, 13L, 14L, 15L, 16L, 20L, 21L, 22L, 23L, 24L, 25L,
+                            26L);
+            assertThat(recordEnds).isEqualTo(ends);
+            assertThat(journal.end()).isGreaterThan(Given.SEGMENT);
+        }
+    }
+
+    @Test
+    void whatOfABatchFoundNoSpaceWasNotCaptured() throws IOException {
+        long waitNanos = TimeUnit.MILLISECONDS.toNanos(500);
+        try (Journal journal =
+                Journal.create(directory, Given.SPEC, 0, Given.HASTY, () -> Given.TIME_NANOS, waitNanos)) {
+            journal.openTerm(1, "a", 1, 0);
+            RecordBatch batch = new RecordBatch();
+            ByteBuffer payload = Given.payload(1, journal.maxPayloadBytes());
+            for (int i = 0; i < 20; i++) {
+                batch.write(i, payload, 0);
+            }
+
+            assertThatExceptionOfType(JournalNoSpaceException.class).isThrownBy(() -> journal.capture(batch, 1, 0));
+
+            assertThat(batch.captured()).isEqualTo(12);
+            assertThat(batch.end(batch.captured() - 1)).isEqualTo(journal.end());
+            assertThatIllegalArgumentException().isThrownBy(() -> batch.end(batch.captured()));
+        }
+    }
+
+    @Test
     void aPlaceThatCannotBeFilledBecomesAPad() throws IOException {
         try (Journal journal = Given.journal(directory)) {
             journal.openTerm(1, "a", 1, 0);

@@ -1,14 +1,16 @@
 package io.terminus.agent.volume;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.util.ArrayDeque;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Random;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -17,10 +19,30 @@ class OverlayTest {
 
     private static final int VOLUME_BYTES = 512;
 
-    private final Map<Long, byte[]> payloads = new HashMap<>();
+    private record Written(int offset, int length, long position, byte @Nullable [] payload) {}
+
+    private final NavigableMap<Long, Written> journal = new TreeMap<>();
     private final byte[] image = new byte[VOLUME_BYTES];
-    private final Overlay overlay = new Overlay(position ->
-            ByteBuffer.wrap(payloads.getOrDefault(position, new byte[0])).asReadOnlyBuffer());
+    private final Overlay overlay = new Overlay(new Overlay.Records() {
+        @Override
+        public void show(long from, long to) {
+            journal.subMap(from, to)
+                    .values()
+                    .forEach(w -> overlay.add(w.offset(), w.length(), w.position(), w.payload() == null));
+        }
+
+        @Override
+        public ByteBuffer payload(long position) {
+            return ByteBuffer.wrap(
+                            requireNonNull(requireNonNull(journal.get(position)).payload()))
+                    .asReadOnlyBuffer();
+        }
+    });
+
+    @BeforeEach
+    void whatIsCommittedIsShown() {
+        overlay.begin(0);
+    }
 
     @Test
     void readsTheImageWhereNothingIsShown() throws IOException {
@@ -50,11 +72,34 @@ class OverlayTest {
         add(40, 20, 128, 2);
         Arrays.fill(image, 0, 100, (byte) 1);
 
-        overlay.applied(0, 100, 0);
+        overlay.applied(128);
 
         byte[] read = read(0, 128);
         assertThat(Arrays.copyOfRange(read, 40, 60)).containsOnly(2);
         assertThat(Arrays.copyOfRange(read, 60, 100)).containsOnly(1);
+    }
+
+    @Test
+    void whatWasAppliedBeforeAnybodyReadIsLookedForInTheImageOnly() throws IOException {
+        journal.put(0L, new Written(0, 100, 0, filled(100, 1)));
+        Arrays.fill(image, 0, 100, (byte) 1);
+
+        overlay.applied(128);
+        journal.remove(0L);
+        add(40, 20, 128, 2);
+
+        assertThat(Arrays.copyOfRange(read(0, 100), 0, 40)).containsOnly(1);
+        assertThat(read(40, 20)).containsOnly(2);
+    }
+
+    @Test
+    void nothingIsShownOnceTheTermIsOver() throws IOException {
+        add(0, 100, 0, 1);
+
+        overlay.end();
+        overlay.showTo(128);
+
+        assertThat(read(0, 100)).containsOnly(0);
     }
 
     @Test
@@ -75,7 +120,7 @@ class OverlayTest {
         Arrays.fill(image, (byte) 9);
         add(0, 64, 0, 1);
 
-        overlay.add(32, 64, 128, true);
+        zero(32, 64, 128);
 
         assertThat(Arrays.copyOfRange(read(0, 128), 32, 96)).containsOnly(0);
         assertThat(read(96, 8)).containsOnly(9);
@@ -91,8 +136,6 @@ class OverlayTest {
         long seed = Long.getLong("seed", number);
         Random random = new Random(seed);
         byte[] expected = new byte[VOLUME_BYTES];
-        record Pending(int offset, int length, long position, boolean zeroes) {}
-        ArrayDeque<Pending> pending = new ArrayDeque<>();
         long position = 0;
 
         for (int step = 0; step < 4_000; step++) {
@@ -104,25 +147,26 @@ class OverlayTest {
                     byte[] payload = new byte[length];
                     if (!zeroes) {
                         random.nextBytes(payload);
-                        payloads.put(position, payload);
                     }
                     System.arraycopy(payload, 0, expected, offset, length);
-                    overlay.add(offset, length, position, zeroes);
-                    pending.add(new Pending(offset, length, position, zeroes));
+                    journal.put(position, new Written(offset, length, position, zeroes ? null : payload));
                     position += 128 + length;
                 }
                 case 2 -> {
-                    if (!pending.isEmpty()) {
-                        Pending p = pending.remove();
-                        byte[] payload = p.zeroes() ? new byte[p.length()] : payloads.get(p.position());
-                        System.arraycopy(payload, 0, image, p.offset(), p.length());
-                        overlay.applied(p.offset(), p.length(), p.position());
-                        payloads.remove(p.position());
+                    int atOnce = random.nextInt(4);
+                    for (int i = 0; i < atOnce && !journal.isEmpty(); i++) {
+                        Written w = journal.firstEntry().getValue();
+                        byte[] payload = w.payload() == null ? new byte[w.length()] : w.payload();
+                        System.arraycopy(payload, 0, image, w.offset(), w.length());
+                        overlay.applied(
+                                journal.higherKey(w.position()) == null ? position : journal.higherKey(w.position()));
+                        journal.remove(w.position()); // the segment is another one's now
                     }
                 }
                 default -> {
                     int offset = random.nextInt(VOLUME_BYTES);
                     int length = 1 + random.nextInt(VOLUME_BYTES - offset);
+                    overlay.showTo(position);
                     assertThat(read(offset, length))
                             .as("seed %d, step %d, [%d, %d)", seed, step, offset, offset + length)
                             .isEqualTo(Arrays.copyOfRange(expected, offset, offset + length));
@@ -131,11 +175,20 @@ class OverlayTest {
         }
     }
 
-    private void add(int offset, int length, long position, int value) {
+    private void add(int offset, int length, long position, int value) throws IOException {
+        journal.put(position, new Written(offset, length, position, filled(length, value)));
+        overlay.showTo(position + 128);
+    }
+
+    private void zero(int offset, int length, long position) throws IOException {
+        journal.put(position, new Written(offset, length, position, null));
+        overlay.showTo(position + 128);
+    }
+
+    private static byte[] filled(int length, int value) {
         byte[] payload = new byte[length];
         Arrays.fill(payload, (byte) value);
-        payloads.put(position, payload);
-        overlay.add(offset, length, position, false);
+        return payload;
     }
 
     private byte[] read(int offset, int length) throws IOException {
