@@ -51,6 +51,8 @@ public final class Image implements AutoCloseable {
     /** Held while bits of {@link #secured} change together with the space they stand for. */
     private final Object securing = new Object();
 
+    private final Object syncing = new Object();
+
     /** Only for file systems without fallocate: there space is made by writing zeros, and nobody else may write meanwhile. */
     private final ReentrantReadWriteLock filling = new ReentrantReadWriteLock();
 
@@ -260,13 +262,18 @@ public final class Image implements AutoCloseable {
         }
     }
 
-    /** fdatasync: everything written, zeroed and secured before is on the disk. A failure is final. */
+    /**
+     * fdatasync: everything written, zeroed and secured before is on the disk. A failure is final. One at a time: Linux reports a
+     * failed write-back once, and two syncs under way might take one report for both.
+     */
     public void sync() throws IOException {
-        checkUsable();
-        try {
-            file.fdatasync();
-        } catch (IOException e) {
-            throw fail("fdatasync", e);
+        synchronized (syncing) {
+            checkUsable();
+            try {
+                file.fdatasync();
+            } catch (IOException e) {
+                throw fail("fdatasync", e);
+            }
         }
     }
 

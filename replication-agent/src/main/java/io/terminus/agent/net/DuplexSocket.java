@@ -70,6 +70,11 @@ public final class DuplexSocket implements AutoCloseable {
          */
         void ended() throws IOException;
 
+        /** Are bytes expected so soon that it is better to look for them than to sleep? Asked before each sleep. */
+        default boolean expectsBytesSoon() {
+            return false;
+        }
+
         /** The owner has woken, for whatever reason, and is about to look at its socket again. */
         default void awake() throws IOException {}
 
@@ -106,6 +111,10 @@ public final class DuplexSocket implements AutoCloseable {
     private volatile @Nullable Tls tls;
     private volatile @Nullable Deadline deadline;
     private volatile @Nullable Thread owner;
+    private final Patience patience = new Patience();
+
+    /** Somebody wants the owner's attention; it may be looking for bytes, and not sleep. */
+    private volatile boolean noticed;
 
     /** Takes over a connected channel. {@code name} is what errors and the thread are named after. */
     public DuplexSocket(SocketChannel channel, String name, long queueLimitBytes) throws IOException {
@@ -306,6 +315,7 @@ public final class DuplexSocket implements AutoCloseable {
     /** Makes the owner call {@link Handler#awake} and {@link Handler#readInto} again. */
     public void wakeOwner() {
         if (!Thread.currentThread().equals(owner)) {
+            noticed = true;
             selector.wakeup();
         }
     }
@@ -379,6 +389,7 @@ public final class DuplexSocket implements AutoCloseable {
         boolean ended = false;
         boolean moreIsWaiting = false;
         while (closing.get() == null) {
+            noticed = false;
             handler.awake();
             String farewell = lastWords;
             if (farewell != null && !backlog) {
@@ -386,7 +397,11 @@ public final class DuplexSocket implements AutoCloseable {
                 return;
             }
             ByteBuffer into = ended || farewell != null ? null : handler.readInto();
-            if (!moreIsWaiting || into == null) {
+            int got = 0;
+            if (into != null && !moreIsWaiting && !backlog && tls == null && handler.expectsBytesSoon()) {
+                got = lookFor(into);
+            }
+            if (got == 0 && (!moreIsWaiting || into == null)) {
                 int ready = select((into == null ? 0 : SelectionKey.OP_READ) | (backlog ? SelectionKey.OP_WRITE : 0));
                 if (closing.get() != null) {
                     return;
@@ -400,9 +415,11 @@ public final class DuplexSocket implements AutoCloseable {
             }
             if (into != null) {
                 moreIsWaiting = false;
-                int room = into.remaining();
+                int room = into.remaining() + Math.max(got, 0);
                 Tls secure = tls;
-                int got = secure == null ? channel.read(into) : secure.read(into);
+                if (got == 0) {
+                    got = secure == null ? channel.read(into) : secure.read(into);
+                }
                 if (secure != null) {
                     noteBacklog(secure); // what TLS itself had to say
                 }
@@ -417,6 +434,28 @@ public final class DuplexSocket implements AutoCloseable {
                 }
             }
         }
+    }
+
+    /** Reads without sleeping, for a while; returns 0 if nothing came, or something else is to be done. */
+    private int lookFor(ByteBuffer into) throws IOException {
+        long nanos = patience.nanos();
+        if (nanos == 0) {
+            return 0;
+        }
+        long began = System.nanoTime();
+        while (!noticed && !backlog && closing.get() == null) {
+            int got = channel.read(into);
+            if (got != 0) {
+                patience.came();
+                return got;
+            }
+            if (System.nanoTime() - began > nanos) {
+                patience.didNotCome();
+                return 0;
+            }
+            Thread.onSpinWait();
+        }
+        return 0;
     }
 
     /** Waits for one of the operations, a wake-up, the deadline or the end. */

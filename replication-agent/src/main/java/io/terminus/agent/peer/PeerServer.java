@@ -40,6 +40,9 @@ public final class PeerServer implements AutoCloseable {
     private static final long SEND_QUEUE_BYTES = 4L << 20;
     private static final int RUN_BYTES = 1 << 20;
 
+    /** As in one write of one block. */
+    private static final int SMALL_BYTES = 8 << 10;
+
     /** Within a COPY's body. */
     private static final int COPY_COMMITTED_AT = 32;
 
@@ -89,6 +92,7 @@ public final class PeerServer implements AutoCloseable {
         private Reception.@Nullable Needs needs;
         private @Nullable Supply supply;
         private boolean answerDue;
+        private boolean smallRun;
         private long syncAfterRun;
 
         /** Guards {@code ack} and what was acknowledged last: the sync and apply threads acknowledge too. */
@@ -107,6 +111,12 @@ public final class PeerServer implements AutoCloseable {
             if (journalRuns != null) {
                 journalRuns.send();
             }
+        }
+
+        /** One small record at a time comes from a client that waits for each. */
+        @Override
+        public boolean expectsBytesSoon() {
+            return smallRun;
         }
 
         @Override
@@ -197,6 +207,7 @@ public final class PeerServer implements AutoCloseable {
         void run(long from, int bytes, long committed, long syncUpTo, long floor) throws RefusedException {
             stream().told(committed, syncUpTo, floor);
             syncAfterRun = syncUpTo;
+            smallRun = bytes <= SMALL_BYTES;
         }
 
         @Override

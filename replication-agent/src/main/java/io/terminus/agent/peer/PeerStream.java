@@ -45,6 +45,9 @@ final class PeerStream implements PeerNetwork.Stream {
     /** Below this a copying write is as cheap as sendfile, and goes out in one packet with its frame. */
     private static final int GATHERED_BYTES = 16 << 10;
 
+    /** Sent and not acknowledged: what one client that writes one block at a time has in flight. */
+    private static final int SMALL_BYTES = 8 << 10;
+
     /** With nothing to send, the peer is told at least this often where things stand. */
     private static final long STATUS_NANOS = 400_000_000;
 
@@ -286,6 +289,13 @@ final class PeerStream implements PeerNetwork.Stream {
             if (canSend()) {
                 pump();
             }
+        }
+
+        /** A client that waits for a small write waits for this acknowledgement; with many in flight others are due first. */
+        @Override
+        public boolean expectsBytesSoon() {
+            long unacknowledged = cursor.sentTo() - cursor.received();
+            return ready && unacknowledged > 0 && unacknowledged <= SMALL_BYTES;
         }
 
         @Override

@@ -38,7 +38,7 @@ import org.slf4j.LoggerFactory;
  * for neither unless the ack level says so.
  *
  * <p>Checkpoint, in this order: sample the applied prefix, sync the image, write the superblock that names the prefix;
- * only then may the segments before it be reused.
+ * only then may the segments before it be reused. The sync may take long, so apply goes on meanwhile.
  *
  * <p>A failed fdatasync or image write is final: the kernel may have dropped the dirty pages and call the next sync
  * good. The replica says so in its superblock and stops. A full disk is not final: apply waits for space.
@@ -64,8 +64,12 @@ final class Replica implements AutoCloseable {
     /** How long published bytes may stay unsynced when nobody waits for them. */
     private static final long SYNC_PACE_NANOS = 50_000_000;
 
-    /** Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. */
-    private static final long CHECKPOINT_BYTES = 64L << 20;
+    /**
+     * Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. To
+     * sync many scattered pages at once costs a fraction of what it costs a few at a time, and many will have been written
+     * twice by then; what it costs is journal, and a second or so of replay at a start after a crash.
+     */
+    private static final long CHECKPOINT_BYTES = 1L << 30;
 
     /** Apply in steps of this many journal bytes, so that progress is seen. */
     private static final long APPLY_STEP_BYTES = 8L << 20;
@@ -136,6 +140,12 @@ final class Replica implements AutoCloseable {
 
     /** Held while records go into the image and out of the overlay: the overlay is filled for the first time between. */
     private final ReentrantLock applyLock = new ReentrantLock();
+
+    /** How often the journal has started over; under the apply lock. A checkpoint under way must be of the same history. */
+    private long histories;
+
+    private volatile boolean checkpointing;
+    private volatile @Nullable Thread checkpointer;
 
     /** In the step of apply that is under way. */
     private long payloadApplied;
@@ -563,6 +573,7 @@ final class Replica implements AutoCloseable {
             Lineage begin = there.upTo(at);
             update(s -> s.with(new Superblock.Checkpoint(at, at, begin, at))
                     .with(new Superblock.Rebuild(copy, since, true)));
+            histories++;
             journal.reset(at, begin);
             checkpoint = at;
             applied = at;
@@ -809,13 +820,11 @@ final class Replica implements AutoCloseable {
                     } else {
                         waitForProgress();
                     }
-                } else if (applied - checkpoint >= checkpointBytes) {
-                    checkpointNow();
                 } else {
                     waitForProgress();
                 }
-                if (applied - checkpoint >= checkpointBytes) {
-                    checkpointNow();
+                if (applied - checkpoint >= checkpointBytes && !checkpointing) {
+                    beginCheckpoint();
                 }
             } catch (NoSpaceException e) {
                 waitingFor = "space for the image: " + e.getMessage();
@@ -926,10 +935,42 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    private void checkpointNow() throws IOException {
+    /** Applier's thread, which goes on meanwhile. */
+    private void beginCheckpoint() {
+        long at;
+        long history;
+        applyLock.lock();
+        try {
+            at = applied;
+            history = histories;
+        } finally {
+            applyLock.unlock();
+        }
+        checkpointing = true;
+        checkpointer = Thread.ofPlatform().name("checkpoint-" + volume).daemon().start(() -> {
+            try {
+                syncImage();
+                checkpointTaken(at, history);
+            } catch (DiskFullException e) {
+                waitingFor = "space for a checkpoint: " + e.getMessage();
+                LockSupport.parkNanos(this, NO_SPACE_RETRY_NANOS);
+            } catch (IOException e) {
+                fail("writing the image failed: " + e.getMessage());
+            } catch (RuntimeException | Error e) {
+                ourOwnBug(e);
+            } finally {
+                checkpointing = false;
+                LockSupport.unpark(applier);
+            }
+        });
+    }
+
+    private void checkpointTaken(long at, long history) throws IOException {
         applyLock.lock(); // the journal may start over
         try {
-            checkpointNow(UnaryOperator.identity());
+            if (history == histories && at > checkpoint) {
+                note(at, UnaryOperator.identity());
+            }
         } finally {
             applyLock.unlock();
         }
@@ -946,11 +987,16 @@ final class Replica implements AutoCloseable {
         measures.imageSync().record(System.nanoTime() - began);
     }
 
-    /** Applier's thread, or after it has ended. */
+    /** With the apply lock, or when nothing is applied any more. */
     private void checkpointNow(UnaryOperator<Superblock> change) throws IOException {
-        long position = applied;
-        Lineage there = journal.lineage().upTo(position);
+        long at = applied;
         syncImage();
+        note(at, change);
+    }
+
+    /** The image has everything before that position, durably. */
+    private void note(long position, UnaryOperator<Superblock> change) throws IOException {
+        Lineage there = journal.lineage().upTo(position);
         long kept = marks.releasable(Math.max(journal.oldest(), Math.min(position, retainFrom)));
         update(s ->
                 change.apply(s.with(new Superblock.Checkpoint(position, kept, there, Math.max(position, committed)))));
@@ -1016,12 +1062,16 @@ final class Replica implements AutoCloseable {
             if (applier.isAlive()) {
                 applier.join();
             }
+            Thread checkpoints = checkpointer;
+            if (checkpoints != null) {
+                checkpoints.join();
+            }
             if (superblock().life().failed().isEmpty()) {
                 journal.sync();
                 while (applicable() > applied) {
                     applyTo(applicable());
                 }
-                checkpointNow();
+                checkpointNow(UnaryOperator.identity());
                 update(Superblock::closedCleanly);
             }
         } catch (InterruptedException e) {
