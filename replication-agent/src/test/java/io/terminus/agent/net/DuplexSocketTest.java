@@ -370,6 +370,35 @@ class DuplexSocketTest {
     }
 
     @Test
+    void ownerThatLooksForBytesGetsThemAllAndHearsWhoeverWakesIt() throws Exception {
+        try (Pair pair = Pair.tcp()) {
+            AtomicInteger awake = new AtomicInteger();
+            DuplexSocket socket = new DuplexSocket(pair.near, "eager", QUEUE_LIMIT);
+            socket.start(new Echo(socket) {
+                @Override
+                public boolean expectsBytesSoon() {
+                    return true;
+                }
+
+                @Override
+                public void awake() {
+                    awake.incrementAndGet();
+                }
+            });
+
+            for (int i = 0; i < 2_000; i++) {
+                pair.far.write(bytes(i, i + 1));
+                assertThat(readFully(pair.far, 2)).containsExactly((byte) i, (byte) (i + 1));
+                int before = awake.get();
+                socket.wakeOwner();
+                await().pollInterval(Duration.ofNanos(1_000)).until(() -> awake.get() > before);
+            }
+            pair.far.shutdownOutput();
+            socket.close();
+        }
+    }
+
+    @Test
     void exceptionOfTheHandlerClosesTheSocket() throws Exception {
         try (Pair pair = Pair.tcp()) {
             DuplexSocket socket = new DuplexSocket(pair.near, "broken", QUEUE_LIMIT);
@@ -464,7 +493,7 @@ class DuplexSocketTest {
         }
     }
 
-    private static final class Echo extends Recorder {
+    private static class Echo extends Recorder {
         private final DuplexSocket socket;
         private final ByteBuffer buffer = ByteBuffer.allocate(100);
 
