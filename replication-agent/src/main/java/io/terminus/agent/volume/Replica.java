@@ -71,6 +71,12 @@ final class Replica implements AutoCloseable {
      */
     private static final long CHECKPOINT_BYTES = 1L << 30;
 
+    private static final long OLD_CHECKPOINT_BYTES = 64L << 20;
+    private static final long OLD_CHECKPOINT_NANOS = 5_000_000_000L;
+
+    /** A volume that nobody writes to for so long gets a checkpoint. */
+    private static final long REST_NANOS = 10_000_000_000L;
+
     /** Apply in steps of this many journal bytes, so that progress is seen. */
     private static final long APPLY_STEP_BYTES = 8L << 20;
 
@@ -145,6 +151,10 @@ final class Replica implements AutoCloseable {
     private long histories;
 
     private volatile boolean checkpointing;
+    private volatile boolean checkpointWanted;
+    private volatile long checkpointAtNanos = System.nanoTime() - OLD_CHECKPOINT_NANOS;
+    private long restingAt;
+    private long restingSinceNanos;
     private volatile @Nullable Thread checkpointer;
 
     /** In the step of apply that is under way. */
@@ -823,7 +833,7 @@ final class Replica implements AutoCloseable {
                 } else {
                     waitForProgress();
                 }
-                if (applied - checkpoint >= checkpointBytes && !checkpointing) {
+                if (checkpointDue() && !checkpointing) {
                     beginCheckpoint();
                 }
             } catch (NoSpaceException e) {
@@ -845,7 +855,8 @@ final class Replica implements AutoCloseable {
     private void waitForProgress() {
         applierIdle = true;
         CopyItem copy = nextCopy();
-        if (applicable() <= applied && (copy == null || copy.position() > applied) && !closing) {
+        boolean idle = applicable() <= applied && (copy == null || copy.position() > applied);
+        if (idle && !closing && !(checkpointDue() && !checkpointing)) {
             LockSupport.parkNanos(this, copiesUnsyncedBytes > 0 ? COPY_SYNC_NANOS : Long.MAX_VALUE);
         }
         applierIdle = false;
@@ -935,8 +946,37 @@ final class Replica implements AutoCloseable {
         }
     }
 
+    private boolean checkpointDue() {
+        long behind = applied - checkpoint;
+        return behind >= checkpointBytes || (behind > 0 && checkpointWanted);
+    }
+
+    /** Much was applied since, and the last one was not taken just now. */
+    boolean checkpointIsOld() {
+        return applied - checkpoint > OLD_CHECKPOINT_BYTES
+                && System.nanoTime() - checkpointAtNanos > OLD_CHECKPOINT_NANOS;
+    }
+
+    /** One is taken soon: whoever starts from it will have less to follow. */
+    void wantCheckpoint() {
+        checkpointWanted = true;
+        LockSupport.unpark(applier);
+    }
+
+    /** To be called now and then, by one thread: what has come to rest is put away, so that a start has nothing to replay. */
+    void rest(long nowNanos) {
+        if (applied != restingAt) {
+            restingAt = applied;
+            restingSinceNanos = nowNanos;
+        } else if (restingAt > checkpoint && nowNanos - restingSinceNanos > REST_NANOS && !checkpointing) {
+            restingSinceNanos = nowNanos; // not at each call where the disk is full
+            wantCheckpoint();
+        }
+    }
+
     /** Applier's thread, which goes on meanwhile. */
     private void beginCheckpoint() {
+        checkpointWanted = false;
         long at;
         long history;
         applyLock.lock();
@@ -1001,6 +1041,7 @@ final class Replica implements AutoCloseable {
         update(s ->
                 change.apply(s.with(new Superblock.Checkpoint(position, kept, there, Math.max(position, committed)))));
         checkpoint = position;
+        checkpointAtNanos = System.nanoTime();
         marks.wake();
         releaseSegments();
     }

@@ -577,6 +577,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             if (w != null) {
                 w.steward();
             }
+            replica.rest(System.nanoTime());
         } catch (RuntimeException e) {
             LOG.error("volume {}: our own bug; the writer stops", name(), e);
             Writer w = writer;

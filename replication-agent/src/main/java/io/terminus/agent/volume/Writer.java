@@ -489,13 +489,18 @@ final class Writer {
             cursor.lost(needs.why() + "; it is copied to when the volume is served");
             return null;
         }
+        boolean goesOn = needs.follows() && needs.common() >= replica.journal().oldest();
+        if (!goesOn && replica.checkpointIsOld()) {
+            replica.wantCheckpoint(); // else the replica would get all that follows the old one by the journal
+            cursor.lost(needs.why() + "; it is copied to from a checkpoint that is being taken");
+            return null;
+        }
         boolean resumes = !needs.copy().isEmpty() && marks.reaches(needs.common(), needs.copy());
         boolean marked = resumes || marks.reaches(needs.since(), "");
         if (!marked) {
             marks.markAll();
         }
         Journal journal = replica.journal();
-        boolean goesOn = needs.follows() && needs.common() >= journal.oldest();
         long at = goesOn ? needs.common() : replica.checkpoint();
         if (!goesOn) {
             marks.cover(journal, at);

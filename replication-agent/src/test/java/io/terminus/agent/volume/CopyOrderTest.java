@@ -258,8 +258,12 @@ class CopyOrderTest {
     }
 
     private void sendCopy(Replica a) throws IOException {
-        if (inbound == null || !copying || endSequence != Long.MAX_VALUE) {
+        Inbound in = inbound;
+        if (in == null || !copying || endSequence != Long.MAX_VALUE) {
             return;
+        }
+        if ((sequence - in.progress().copiesWritten()) * ExtentMap.BLOCK_BYTES > CopyItem.WINDOW_BYTES) {
+            return; // as a writer would
         }
         PeerMarks marks = marks(a);
         PeerMarks.Marked next = marks.next(nextExtent);
