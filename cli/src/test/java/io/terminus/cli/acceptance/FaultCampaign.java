@@ -120,12 +120,11 @@ final class FaultCampaign implements AutoCloseable {
         }
         String only = System.getProperty("terminus.campaign.faults", "");
         for (Fault fault : Fault.values()) {
-            boolean can =
-                    switch (fault) {
-                        case FLIPS_ON_THE_WIRE -> set.network().canFlip();
-                        case FULL_DISK_AT_WRITER, FULL_DISK_AT_REPLICA, FULL_DISKS -> set.hasSmallDisks();
-                        default -> true;
-                    };
+            boolean can = switch (fault) {
+                case FLIPS_ON_THE_WIRE -> set.network().canFlip();
+                case FULL_DISK_AT_WRITER, FULL_DISK_AT_REPLICA, FULL_DISKS -> set.hasSmallDisks();
+                default -> true;
+            };
             if (can && (only.isEmpty() || List.of(only.split(",", -1)).contains(fault.name()))) {
                 for (int i = 0; i < fault.weight; i++) {
                     possible.add(fault);
@@ -298,8 +297,7 @@ final class FaultCampaign implements AutoCloseable {
             }
             case FLIPS_ON_THE_WIRE -> {
                 for (int i = 0; i < 6; i++) {
-                    network.flip(
-                            chance.nextInt(4) == 0 ? replica : writer, chance.nextInt(4) == 0 ? writer : replica);
+                    network.flip(chance.nextInt(4) == 0 ? replica : writer, chance.nextInt(4) == 0 ? writer : replica);
                     network.flip(writer, replica);
                     rest(chance.nextInt(700));
                 }
@@ -348,7 +346,9 @@ final class FaultCampaign implements AutoCloseable {
         rest(past.toMillis() + chance.nextInt(2_500));
         if (chance.nextInt(3) == 0) {
             await().atMost(LiveSet.PATIENCE)
-                    .until(() -> set.writer().filter(writer -> !writer.equals(process)).isPresent()
+                    .until(() -> set.writer()
+                                    .filter(writer -> !writer.equals(process))
+                                    .isPresent()
                             || process.equals(FaultySet.LOCKMGR));
         }
         set.signal(process, "CONT");
@@ -442,6 +442,7 @@ final class FaultCampaign implements AutoCloseable {
         if (at >= 0) {
             throw new AssertionError("the journals differ in the record at position " + at);
         }
+        checkLogs();
         set.forgetRescued();
         tell("all is well, " + oracle.acknowledged() + " writes acknowledged");
     }
@@ -460,8 +461,9 @@ final class FaultCampaign implements AutoCloseable {
 
     private static String tell(List<Violation> violations) {
         StringBuilder told = new StringBuilder();
-        violations.stream().limit(VIOLATIONS_TOLD).forEach(violation -> told.append(violation)
-                .append('\n'));
+        violations.stream()
+                .limit(VIOLATIONS_TOLD)
+                .forEach(violation -> told.append(violation).append('\n'));
         return told.toString();
     }
 
@@ -514,8 +516,16 @@ final class FaultCampaign implements AutoCloseable {
         if (mismatch >= 0) {
             throw new AssertionError("the images differ at offset " + mismatch + " after a clean stop");
         }
+        checkLogs();
         set.startMissing();
         set.awaitInSync();
+    }
+
+    private void checkLogs() {
+        List<String> complaints = set.complaints();
+        if (!complaints.isEmpty()) {
+            throw new AssertionError("the logs complain:\n" + String.join("\n", complaints));
+        }
     }
 
     private void resume() {

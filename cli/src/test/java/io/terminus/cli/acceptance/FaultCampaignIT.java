@@ -55,8 +55,8 @@ class FaultCampaignIT {
     private static void run(Path folder, Network network, boolean smallDisks) throws IOException {
         long seed = seed();
         AckLevel level = seed % 3 == 0 ? AckLevel.DURABLE : AckLevel.RECEIVED;
-        System.out.println("A campaign of faults with -Dterminus.campaign.seed=" + seed + ", level " + level + ", in "
-                + folder);
+        System.out.println(
+                "A campaign of faults with -Dterminus.campaign.seed=" + seed + ", level " + level + ", in " + folder);
         try (FaultySet set = FaultySet.start(folder, network, smallDisks, SIZE_BYTES, level);
                 FaultCampaign campaign = new FaultCampaign(set, folder, SIZE_BYTES, seed)) {
             long cycles = Long.getLong("terminus.campaign.cycles", 0);

@@ -58,6 +58,10 @@ final class FaultySet implements AutoCloseable {
     private static final int JOURNAL_BUDGET_MIB = 48;
     private static final String DISK_SIZE = "208m";
 
+    /** Whatever becomes of machines, these are never true. */
+    private static final List<String> COMPLAINTS =
+            List.of("stops for good", "internal error", "met a bug", "not closed in good order", "OutOfMemory");
+
     private static final Duration PATIENCE = Duration.ofSeconds(90);
     private static final Duration POLL = Duration.ofMillis(40);
     private static final long CALL_MILLIS = 1_000;
@@ -67,6 +71,7 @@ final class FaultySet implements AutoCloseable {
     private final boolean smallDisks;
     private final Map<String, Process> processes = new HashMap<>();
     private final Map<String, ManagedChannel> channels = new HashMap<>();
+    private final Map<String, Long> logLinesRead = new HashMap<>();
     private final Thread atExit = new Thread(this::killAll);
 
     private FaultySet(Path folder, Network network, boolean smallDisks) {
@@ -180,6 +185,8 @@ final class FaultySet implements AutoCloseable {
         command.addAll(List.of(
                 "-Xmx512m",
                 "-XX:+UseSerialGC",
+                // They live for seconds: what they start with counts, and not what they could become.
+                "-XX:TieredStopAtLevel=1",
                 "-XX:+ExitOnOutOfMemoryError",
                 "-XX:MaxDirectMemorySize=512m",
                 "--sun-misc-unsafe-memory-access=allow",
@@ -246,8 +253,8 @@ final class FaultySet implements AutoCloseable {
     /** What an agent says of the volume, unless it does not answer. */
     Optional<VolumeStatus> status(String agent) {
         try {
-            return Optional.of(
-                    stub(agent).getVolume(GetVolumeRequest.newBuilder().setName(VOLUME).build()));
+            return Optional.of(stub(agent)
+                    .getVolume(GetVolumeRequest.newBuilder().setName(VOLUME).build()));
         } catch (StatusRuntimeException noAnswer) {
             return Optional.empty();
         }
@@ -262,8 +269,8 @@ final class FaultySet implements AutoCloseable {
         return AGENTS.stream()
                 .filter(this::isRunning)
                 .flatMap(agent -> status(agent).stream())
-                .filter(status -> status.getRole() == Role.WRITER
-                        && !status.getNbdUri().isEmpty())
+                .filter(status ->
+                        status.getRole() == Role.WRITER && !status.getNbdUri().isEmpty())
                 .max((one, other) -> Long.compare(one.getTerm(), other.getTerm()));
     }
 
@@ -330,6 +337,24 @@ final class FaultySet implements AutoCloseable {
     /** The end of the journal. */
     long end() {
         return writerStatus().map(status -> status.getReplicas(0).getReceived()).orElse(0L);
+    }
+
+    /** Lines of the logs, since the last time, that say of a product that it is wrong itself. */
+    List<String> complaints() {
+        List<String> complaints = new ArrayList<>();
+        for (String process : List.of(LOCKMGR, "a", "b")) {
+            try (Stream<String> lines = Files.lines(log(process))) {
+                List<String> said =
+                        lines.skip(logLinesRead.getOrDefault(process, 0L)).toList();
+                logLinesRead.merge(process, (long) said.size(), Long::sum);
+                said.stream()
+                        .filter(line -> COMPLAINTS.stream().anyMatch(line::contains))
+                        .forEach(line -> complaints.add(process + ": " + line));
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+        return complaints;
     }
 
     boolean hasSmallDisks() {
@@ -450,7 +475,8 @@ final class FaultySet implements AutoCloseable {
     }
 
     private void create(long sizeBytes, AckLevel level) {
-        VolumeStatus unused = stub("a").withDeadlineAfter(60, TimeUnit.SECONDS)
+        VolumeStatus unused = stub("a")
+                .withDeadlineAfter(60, TimeUnit.SECONDS)
                 .createVolume(CreateVolumeRequest.newBuilder()
                         .setName(VOLUME)
                         .setSizeBytes(sizeBytes)
@@ -466,13 +492,13 @@ final class FaultySet implements AutoCloseable {
     }
 
     private AgentControlGrpc.AgentControlBlockingStub stub(String agent) {
-        ManagedChannel channel = channels.computeIfAbsent(agent, name -> ManagedChannelBuilder.forTarget(
-                        network.host(name) + ":" + CONTROL_PORT)
-                .usePlaintext()
-                .proxyDetector(address -> null)
-                .build());
+        ManagedChannel channel = channels.computeIfAbsent(
+                agent,
+                name -> ManagedChannelBuilder.forTarget(network.host(name) + ":" + CONTROL_PORT)
+                        .usePlaintext()
+                        .proxyDetector(address -> null)
+                        .build());
         channel.resetConnectBackoff();
         return AgentControlGrpc.newBlockingStub(channel).withDeadlineAfter(CALL_MILLIS, TimeUnit.MILLISECONDS);
     }
-
 }

@@ -94,8 +94,20 @@ final class Namespaces implements Network {
     @Override
     public void slow(String process) {
         slowed.add(process);
-        must(run("tc", "qdisc", "replace", "dev", port(process), "root", "tbf", "rate", "8mbit", "burst", "32kbit",
-                "latency", "200ms"));
+        must(run(
+                "tc",
+                "qdisc",
+                "replace",
+                "dev",
+                port(process),
+                "root",
+                "tbf",
+                "rate",
+                "8mbit",
+                "burst",
+                "32kbit",
+                "latency",
+                "200ms"));
     }
 
     @Override

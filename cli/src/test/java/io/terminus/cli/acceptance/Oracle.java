@@ -77,12 +77,11 @@ final class Oracle {
             if (id == 0) {
                 return "the zeros of the beginning";
             }
-            String end =
-                    switch (outcome) {
-                        case PENDING -> "not answered yet";
-                        case ACKNOWLEDGED -> "acknowledged at " + ended;
-                        case UNKNOWN -> "unknown since " + ended + why;
-                    };
+            String end = switch (outcome) {
+                case PENDING -> "not answered yet";
+                case ACKNOWLEDGED -> "acknowledged at " + ended;
+                case UNKNOWN -> "unknown since " + ended + why;
+            };
             return String.format(
                     Locale.ROOT,
                     "#%d client %d %s%s [%d, %d) issued at %d, %s",
@@ -148,7 +147,8 @@ final class Oracle {
 
         @Override
         public String toString() {
-            return write + (doneBy == NEVER ? "" : ", in effect by " + doneBy)
+            return write
+                    + (doneBy == NEVER ? "" : ", in effect by " + doneBy)
                     + (goneBy == NEVER ? "" : ", replaced by " + goneBy);
         }
     }
@@ -298,7 +298,8 @@ final class Oracle {
      */
     synchronized List<Violation> audit(Read read, long[] writes) {
         if (!pending.isEmpty()) {
-            throw new IllegalStateException("an audit while " + pending.iterator().next());
+            throw new IllegalStateException(
+                    "an audit while " + pending.iterator().next());
         }
         List<Violation> violations = ended(read, writes);
         for (int i = 0; i < writes.length; i++) {
@@ -325,7 +326,8 @@ final class Oracle {
     /** All copies have lost what was not on a disk. Nothing is under way. */
     synchronized void powerLoss() {
         if (!pending.isEmpty()) {
-            throw new IllegalStateException("a loss of memory while " + pending.iterator().next());
+            throw new IllegalStateException(
+                    "a loss of memory while " + pending.iterator().next());
         }
         now++;
         unflushed.clear();

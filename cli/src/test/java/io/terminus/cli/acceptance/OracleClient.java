@@ -40,8 +40,7 @@ final class OracleClient implements AutoCloseable {
     private static final int ENOSPC = 28;
 
     /** One under way; exactly one of these is set. */
-    private record Request(
-            @Nullable Write write, @Nullable Read read, Oracle.@Nullable Flush flush) {}
+    private record Request(@Nullable Write write, @Nullable Read read, Oracle.@Nullable Flush flush) {}
 
     private final int number;
     private final Oracle oracle;
@@ -66,8 +65,7 @@ final class OracleClient implements AutoCloseable {
 
     private volatile @Nullable Throwable failure;
 
-    OracleClient(
-            int number, Oracle oracle, Stamp stamp, List<InetSocketAddress> agents, String export, long seed) {
+    OracleClient(int number, Oracle oracle, Stamp stamp, List<InetSocketAddress> agents, String export, long seed) {
         this.number = number;
         this.oracle = oracle;
         this.stamp = stamp;
@@ -211,14 +209,19 @@ final class OracleClient implements AutoCloseable {
             int sectors = Math.min(hotOnly ? SECTORS_PER_BLOCK : sectors(), oracle.size() - first);
             int kind = hotOnly ? 100 : chance.nextInt(100);
             if (kind < 12) {
-                request(new Request(null, oracle.beginRead(first, sectors), null), NbdConnection.READ, 0, first, sectors);
+                request(
+                        new Request(null, oracle.beginRead(first, sectors), null),
+                        NbdConnection.READ,
+                        0,
+                        first,
+                        sectors);
             } else if (kind < 15) {
                 request(new Request(null, null, oracle.issueFlush()), NbdConnection.FLUSH, 0, 0, 0);
             } else if (kind < 21) {
                 boolean trim = chance.nextInt(3) == 0;
                 boolean through = chance.nextInt(10) == 0;
-                int flags = (through ? NbdConnection.FUA : 0)
-                        | (!trim && chance.nextBoolean() ? NbdConnection.NO_HOLE : 0);
+                int flags =
+                        (through ? NbdConnection.FUA : 0) | (!trim && chance.nextBoolean() ? NbdConnection.NO_HOLE : 0);
                 Write write = oracle.issue(number, Kind.ZEROS, through, first, sectors);
                 request(
                         new Request(write, null, null),
@@ -262,12 +265,7 @@ final class OracleClient implements AutoCloseable {
                     ? stamp.payload(write.id, first, sectors)
                     : new byte[0];
             connection.send(
-                    command,
-                    flags,
-                    mine,
-                    (long) first * Stamp.SECTOR_BYTES,
-                    sectors * Stamp.SECTOR_BYTES,
-                    payload);
+                    command, flags, mine, (long) first * Stamp.SECTOR_BYTES, sectors * Stamp.SECTOR_BYTES, payload);
         }
 
         private void receive() {

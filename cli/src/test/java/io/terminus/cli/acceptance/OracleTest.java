@@ -244,8 +244,7 @@ class OracleTest {
             } else if (request.flush != null && !request.done[0]) {
                 request.done[0] = true;
                 if (wrong != Wrong.LOSES_WHAT_WAS_FLUSHED || chance.nextBoolean()) {
-                    held.forEach(values ->
-                            values.subList(0, values.size() - 1).clear());
+                    held.forEach(values -> values.subList(0, values.size() - 1).clear());
                 }
             }
         }

@@ -38,9 +38,8 @@ final class Proxies implements Network {
 
     private record Way(String from, String to) {}
 
-    private final String prefix =
-            "127." + ThreadLocalRandom.current().nextInt(1, 250) + "."
-                    + ThreadLocalRandom.current().nextInt(1, 250) + ".";
+    private final String prefix = "127." + ThreadLocalRandom.current().nextInt(1, 250) + "."
+            + ThreadLocalRandom.current().nextInt(1, 250) + ".";
     private final Random chance;
     private final List<ServerSocket> listeners = new ArrayList<>();
     private final Set<Socket> open = ConcurrentHashMap.newKeySet();
@@ -99,11 +98,12 @@ final class Proxies implements Network {
 
     @Override
     public void heal() {
-        lanes.values().forEach(all -> all.forEach(lane -> {
-            lane.cut = false;
-            lane.slow = false;
-            lane.flip = false;
-        }));
+        lanes.values()
+                .forEach(all -> all.forEach(lane -> {
+                    lane.cut = false;
+                    lane.slow = false;
+                    lane.flip = false;
+                }));
     }
 
     @Override
