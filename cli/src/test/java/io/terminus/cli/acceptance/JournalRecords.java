@@ -18,6 +18,7 @@ final class JournalRecords {
 
     private static final int MAGIC = 0x4a4d5254; // "TRMJ", little endian
     private static final int HEADER_BYTES = 128;
+    private static final byte PAD = 4;
 
     /** One record: where it stands and which term it is of. */
     record Entry(long position, long term) {}
@@ -39,20 +40,79 @@ final class JournalRecords {
         return entries;
     }
 
+    /**
+     * Where a record stands in both journals and is not the same, byte for byte; -1 if there is none.
+     *
+     * @param from only records from this position on
+     */
+    static long mismatch(Path replica, Path other, long from) {
+        try (DirectoryStream<Path> segments = Files.newDirectoryStream(replica.resolve("journal"), "*.seg")) {
+            for (Path segment : segments) {
+                Path counterpart = other.resolve("journal").resolve(segment.getFileName());
+                if (Files.exists(counterpart)) {
+                    long at = mismatchIn(segment, counterpart, from);
+                    if (at >= 0) {
+                        return at;
+                    }
+                }
+            }
+            return -1;
+        } catch (IOException e) {
+            throw new AssertionError("cannot read the journals in " + replica + " and " + other, e);
+        }
+    }
+
+    private static long mismatchIn(Path segment, Path counterpart, long from) throws IOException {
+        try (FileChannel file = FileChannel.open(segment);
+                FileChannel otherFile = FileChannel.open(counterpart)) {
+            ByteBuffer bytes = mapped(file);
+            ByteBuffer other = mapped(otherFile);
+            long first = first(segment, file);
+            for (int at = 0; at + HEADER_BYTES <= Math.min(bytes.limit(), other.limit()); ) {
+                if (!isRecord(bytes, at, first) || !isRecord(other, at, first)) {
+                    return -1;
+                }
+                // What fills a PAD is anything.
+                int length = bytes.get(at + 5) == PAD ? HEADER_BYTES : lengthBytes(bytes, at);
+                if (first + at >= from
+                        && (at + length > other.limit()
+                                || !bytes.slice(at, length).equals(other.slice(at, length)))) {
+                    return first + at;
+                }
+                at += lengthBytes(bytes, at);
+            }
+            return -1;
+        }
+    }
+
     private static void read(Path segment, List<Entry> into) throws IOException {
         try (FileChannel file = FileChannel.open(segment)) {
-            ByteBuffer bytes =
-                    file.map(FileChannel.MapMode.READ_ONLY, 0, file.size()).order(ByteOrder.LITTLE_ENDIAN);
-            String digits = segment.getFileName().toString().replace(".seg", "");
-            long first = Long.parseLong(digits, 16) * file.size();
-            for (int at = 0; at + HEADER_BYTES <= bytes.limit(); ) {
-                if (bytes.getInt(at) != MAGIC || bytes.getLong(at + 8) != first + at) {
+            ByteBuffer bytes = mapped(file);
+            long first = first(segment, file);
+            for (int at = 0; at + HEADER_BYTES <= bytes.limit(); at += lengthBytes(bytes, at)) {
+                if (!isRecord(bytes, at, first)) {
                     return;
                 }
                 into.add(new Entry(first + at, bytes.getLong(at + 16)));
-                int payload = bytes.getInt(at + 56);
-                at += HEADER_BYTES + (payload + HEADER_BYTES - 1) / HEADER_BYTES * HEADER_BYTES;
             }
         }
+    }
+
+    private static ByteBuffer mapped(FileChannel file) throws IOException {
+        return file.map(FileChannel.MapMode.READ_ONLY, 0, file.size()).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /** The position at which a segment begins. */
+    private static long first(Path segment, FileChannel file) throws IOException {
+        return Long.parseLong(segment.getFileName().toString().replace(".seg", ""), 16) * file.size();
+    }
+
+    private static boolean isRecord(ByteBuffer bytes, int at, long first) {
+        return bytes.getInt(at) == MAGIC && bytes.getLong(at + 8) == first + at;
+    }
+
+    private static int lengthBytes(ByteBuffer bytes, int at) {
+        int payload = bytes.getInt(at + 56);
+        return HEADER_BYTES + (payload + HEADER_BYTES - 1) / HEADER_BYTES * HEADER_BYTES;
     }
 }

@@ -60,7 +60,7 @@ final class LiveSet implements AutoCloseable {
     }
 
     /** Maven has built the services, but not their start caches: without them every test waits twice as long. */
-    private static synchronized void prepare(Path folder) {
+    static synchronized void prepare(Path folder) {
         if (!prepared) {
             prepared = true;
             Program.run(folder, module().resolve("../terminus").normalize().toString(), "--prepare");

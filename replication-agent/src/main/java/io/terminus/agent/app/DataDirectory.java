@@ -62,9 +62,12 @@ final class DataDirectory implements AutoCloseable {
         return dir;
     }
 
+    /** Doing it again does nothing. */
     @Override
     public void close() throws IOException {
-        lock.release();
-        channel.close();
+        if (channel.isOpen()) {
+            lock.release();
+            channel.close();
+        }
     }
 }

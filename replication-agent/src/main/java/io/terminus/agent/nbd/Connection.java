@@ -87,8 +87,12 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private final ReentrantLock lock = new ReentrantLock();
     private final InFlight inFlight;
     private ReplyFormat format = new ReplyFormat(Dialect.SIMPLE);
-    private final ByteBuffer replies = ByteBuffer.allocateDirect(REPLIES_BYTES);
+    private final ByteBuffer firstReplies = ByteBuffer.allocateDirect(REPLIES_BYTES);
+    private ByteBuffer replies = firstReplies;
     private boolean readerWaits;
+
+    /** A part of an answer has left, and its rest follows: nothing else may come between, so replies are collected. */
+    private boolean withinAnAnswer;
 
     private volatile String exportName = "";
     private volatile boolean shuttingDown;
@@ -196,19 +200,45 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
     private ByteBuffer replyRoom() {
         if (replies.remaining() < ReplyFormat.MOST_HEADER_BYTES) {
-            sendReplies();
+            if (withinAnAnswer) {
+                // No more than one reply for each request in flight: the reader takes none until its answer is out.
+                replies = ByteBuffer.allocate(2 * replies.capacity()).put(replies.flip());
+            } else {
+                sendReplies();
+            }
         }
         return replies;
     }
 
     private void sendReplies() {
-        if (replies.position() == 0) {
+        if (replies.position() == 0 || withinAnAnswer) {
             return;
         }
         Sent sent = socket.send(replies.flip());
-        replies.clear();
+        replies = firstReplies.clear();
         if (sent == Sent.FULL) {
             socket.close("client does not read its replies");
+        }
+    }
+
+    private void holdReplies() {
+        lock.lock();
+        try {
+            withinAnAnswer = true;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void releaseReplies() {
+        lock.lock();
+        try {
+            if (withinAnAnswer) {
+                withinAnAnswer = false;
+                sendReplies();
+            }
+        } finally {
+            lock.unlock();
         }
     }
 
@@ -528,6 +558,9 @@ final class Connection implements DuplexSocket.Handler, Replies {
         private final ElasticBuffer elastic = new ElasticBuffer(0, BUFFER_BYTES);
         private final Extents extents = new Extents();
 
+        /** What is collected ends within an answer. */
+        private boolean unfinished;
+
         void read(long cookie, long offset, int lengthBytes, boolean whole) {
             boolean inPieces = format.chunked() && !whole;
             if (inPieces && knowsHoles && lengthBytes >= SPARSE_BYTES) {
@@ -609,12 +642,13 @@ final class Connection implements DuplexSocket.Handler, Replies {
             return true;
         }
 
-        /** All pieces behind one header. */
+        /** All pieces behind one header, with nothing in between: see {@link #send}. */
         private void stream(long cookie, long offset, int lengthBytes) {
             long end = offset + lengthBytes;
             ByteBuffer reply = room(BUFFER_BYTES);
             int start = reply.position();
             format.data(reply, cookie, offset, offset, lengthBytes, false);
+            unfinished = true;
             @Nullable DeviceException failed = null;
             for (long at = offset; at < end && !socket.isClosed(); ) {
                 int length = (int) Math.min(PIECE_BYTES, end - at);
@@ -628,6 +662,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
                 } catch (DeviceException e) {
                     if (at == offset) {
                         reply.position(start);
+                        unfinished = false;
                         failed(cookie, offset, e);
                         return;
                     }
@@ -643,6 +678,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
                 }
                 at += length;
             }
+            unfinished = false;
             if (failed != null) {
                 failed(cookie, offset, failed);
             } else if (format.chunked()) {
@@ -674,14 +710,20 @@ final class Connection implements DuplexSocket.Handler, Replies {
             }
         }
 
-        /** Waits until the client has taken all of it. */
+        /** Waits until the client has taken all of it. If it ends within an answer, other replies wait for the rest. */
         void send() throws IOException {
             ByteBuffer collected = elastic.buffer();
             if (collected.position() > 0) {
+                if (unfinished) {
+                    holdReplies();
+                }
                 int sent = collected.position();
                 socket.sendAndWait(collected.flip());
                 collected.limit(sent).position(sent);
                 elastic.clear();
+                if (!unfinished) {
+                    releaseReplies();
+                }
             }
         }
 

@@ -197,9 +197,12 @@ public final class Volumes implements AutoCloseable {
         return authorities.apply(name);
     }
 
-    /** Hands over or drains every volume, all at once, and closes the replicas. */
+    /** Hands over or drains every volume, all at once, and closes the replicas. Doing it again does nothing. */
     @Override
     public void close() {
+        if (closed) {
+            return;
+        }
         closed = true;
         byName.values().parallelStream().forEach(Volume::close);
     }

@@ -406,6 +406,39 @@ class NbdServerTest {
         }
     }
 
+    /** An answer to a large read without chunks, or as one chunk, is one piece of the stream, however it is sent. */
+    @ParameterizedTest
+    @EnumSource(Dialect.class)
+    void nothingComesBetweenThePiecesOfALargeAnswer(Dialect dialect) throws Exception {
+        NbdTestClient client = tracked(NbdTestClient.connect(serve(Limits.defaults(), disk)));
+        switch (dialect) {
+            case SIMPLE -> {}
+            case STRUCTURED -> client.structuredReplies();
+            case EXTENDED -> client.extendedHeaders();
+        }
+        client.go("disk");
+        byte[] noise = new byte[32 << 20];
+        new Random(3).nextBytes(noise);
+        client.write(0, noise);
+        disk.hold();
+        List<Long> writes = new ArrayList<>();
+        for (int i = 0; i < 1000; i++) {
+            writes.add(client.submit(Wire.CMD_WRITE, 0, 33 << 20, 1, (byte) i));
+        }
+        await().until(() -> disk.held().size() == writes.size());
+
+        int flags = dialect == Dialect.SIMPLE ? 0 : Wire.CMD_FLAG_DF;
+        long read = client.submit(Wire.CMD_READ, flags, 0, noise.length);
+        await().until(() ->
+                disk.reads.get() > 1); // the first piece has left, and all together do not fit into a socket
+        disk.held().forEach(Runnable::run);
+
+        assertThat(client.await(read).ok()).isEqualTo(noise);
+        for (long write : writes) {
+            client.await(write).ok();
+        }
+    }
+
     @Test
     void readsAreNotHeldUpByUnansweredWrites() throws Exception {
         NbdTestClient client = tracked(NbdTestClient.open(serve(Limits.defaults(), disk), "disk"));
