@@ -322,12 +322,23 @@ public final class PeerCursor {
      * @param gathered whether the bytes were copied, and not sent by file region
      */
     public void sent(long to, long beganNanos, boolean gathered) {
+        measures.sent(to - sentTo, gathered);
+        if (gathered) {
+            writer.measures().gathered(to - sentTo);
+        }
+        sentUpTo(to, beganNanos);
+    }
+
+    /** The same of a run that was compressed to so many bytes. */
+    public void sentPacked(long to, long beganNanos, int packedBytes) {
+        measures.sentPacked(to - sentTo, packedBytes);
+        writer.measures().gathered(to - sentTo);
+        sentUpTo(to, beganNanos);
+    }
+
+    private void sentUpTo(long to, long beganNanos) {
         long from = sentTo;
         sentTo = to;
-        measures.sent(to - from, gathered);
-        if (gathered) {
-            writer.measures().gathered(to - from);
-        }
         stamps.sent(to, beganNanos);
         if (watched <= to) {
             measures.forward().record(beganNanos - watchedAtNanos);
