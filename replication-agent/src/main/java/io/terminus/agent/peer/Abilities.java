@@ -16,13 +16,13 @@ import java.util.List;
 record Abilities(int oldestVersion, int newestVersion, List<String> features) {
 
     /** What is spoken on one connection. */
-    record Agreement(int version, boolean counted, boolean zstd) {
+    record Agreement(int version, boolean credit, boolean zstd) {
         static final Agreement NONE = new Agreement(OLDEST_VERSION, false, false);
 
         List<String> features() {
             List<String> names = new ArrayList<>();
-            if (counted) {
-                names.add(COUNTED);
+            if (credit) {
+                names.add(CREDIT);
             }
             if (zstd) {
                 names.add(ZSTD);
@@ -34,8 +34,11 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
     static final int OLDEST_VERSION = 1;
     static final int NEWEST_VERSION = 1;
 
-    /** ACKs count the bytes that came over the connection: the writer knows how much is on the way, whatever it is. */
-    static final String COUNTED = "counted";
+    /**
+     * ACKs count the bytes that came over the connection, so the writer knows how much is on the way, whatever it is; and say
+     * what the journal there has room for, so that its reader never stands still before news that would make room.
+     */
+    static final String CREDIT = "credit";
 
     /** Runs may come as PACKED frames. */
     static final String ZSTD = "zstd";
@@ -52,8 +55,8 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
                 OLDEST_VERSION,
                 NEWEST_VERSION,
                 switch (settings.compression()) {
-                    case NONE -> List.of(COUNTED);
-                    case ZSTD -> List.of(COUNTED, ZSTD);
+                    case NONE -> List.of(CREDIT);
+                    case ZSTD -> List.of(CREDIT, ZSTD);
                 });
     }
 
@@ -91,7 +94,7 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
                     "agent " + self + " speaks " + versions() + " of the peer protocol, and " + other + " "
                             + asking.versions());
         }
-        return new Agreement(version, bothHave(COUNTED, asking), bothHave(ZSTD, asking));
+        return new Agreement(version, bothHave(CREDIT, asking), bothHave(ZSTD, asking));
     }
 
     /** The other side's answer: it may only name what this agent has offered. */
@@ -106,7 +109,7 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
             throw new RefusedException(
                     Why.BAD_MESSAGE, by + " answers with the features " + named + "; offered were " + features);
         }
-        return new Agreement(spoken, named.contains(COUNTED), named.contains(ZSTD));
+        return new Agreement(spoken, named.contains(CREDIT), named.contains(ZSTD));
     }
 
     private boolean bothHave(String feature, Abilities other) {

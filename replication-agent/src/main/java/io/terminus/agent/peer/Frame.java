@@ -23,7 +23,8 @@ import java.util.zip.CRC32C;
  *          a RUN's bytes as one zstd frame, in the body; only where both sides have the feature
  *  ACK     received i64 | durable i64 | applied i64                      cumulative; answers every RUN and STATUS
  *          | copies written i64 | copies durable i64                     cumulative; 0 where none are under way
- *          | counted i64                                                 bytes of this connection so far; with the feature
+ *          | counted i64 | lands up to i64                              bytes of this connection so far, and what its
+ *                                                                        journal has room for; with the feature
  *  CONFIG  version i64 | value block
  *  COPY    sequence i64 | position i64 | offset i64 | length i64 | committed i64 | kind i32 | 0 i32 | bytes
  *  COMPARED  sequence i64 | blocks i64                                  bit b: block b of that item's range differs
@@ -49,7 +50,7 @@ enum Frame {
     static final int RUN_BODY_BYTES = 40;
     static final int STATUS_BODY_BYTES = 32;
     static final int ACK_BODY_BYTES = 40;
-    static final int COUNTED_ACK_BODY_BYTES = 48;
+    static final int CREDIT_ACK_BODY_BYTES = 56;
 
     /** From agents that know of no copies. */
     static final int SHORT_ACK_BODY_BYTES = 24;
@@ -147,7 +148,7 @@ enum Frame {
             case RUN -> RUN_BODY_BYTES;
             case STATUS -> STATUS_BODY_BYTES;
             case ACK ->
-                bodyBytes == SHORT_ACK_BODY_BYTES || bodyBytes == COUNTED_ACK_BODY_BYTES ? bodyBytes : ACK_BODY_BYTES;
+                bodyBytes == SHORT_ACK_BODY_BYTES || bodyBytes == CREDIT_ACK_BODY_BYTES ? bodyBytes : ACK_BODY_BYTES;
             case COMPARED -> COMPARED_BODY_BYTES;
             case HELLO, ACCEPTED, REFUSED, CONFIG, FETCH, NEEDS, REBUILD, COPY, PACKED -> bodyBytes;
         };
@@ -168,7 +169,7 @@ enum Frame {
                     Why.BAD_MESSAGE,
                     frame + " with a body of " + bodyBytes + " bytes, not "
                             + (frame == ACK
-                                    ? SHORT_ACK_BODY_BYTES + ", " + ACK_BODY_BYTES + " or " + COUNTED_ACK_BODY_BYTES
+                                    ? SHORT_ACK_BODY_BYTES + ", " + ACK_BODY_BYTES + " or " + CREDIT_ACK_BODY_BYTES
                                     : fixed));
         }
         return frame;

@@ -104,7 +104,7 @@ public final class PeerServer implements AutoCloseable {
     private final class Link extends FrameHandler {
         private final DuplexSocket s;
         private final Listener.Place place;
-        private final ByteBuffer ack = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.COUNTED_ACK_BODY_BYTES)
+        private final ByteBuffer ack = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.CREDIT_ACK_BODY_BYTES)
                 .order(ByteOrder.LITTLE_ENDIAN);
         private @Nullable Volume volume;
         private @Nullable Inbound inbound;
@@ -255,6 +255,7 @@ public final class PeerServer implements AutoCloseable {
                     .setJournalBytes(v.journalBytes())
                     .setVersion(spoken.version())
                     .addAllFeatures(spoken.features())
+                    .setLandsUpTo(spoken.credit() ? in.landsUpTo() : 0)
                     .build()
                     .toByteArray()));
             in.onProgress(this::progressMade); // no ACK overtakes the answer
@@ -345,14 +346,14 @@ public final class PeerServer implements AutoCloseable {
                 if (evenIfNothingNew || !p.equals(told)) {
                     told = p;
                     ackedAtNanos = System.nanoTime();
-                    Frame.ACK.begin(ack, spoken.counted() ? Frame.COUNTED_ACK_BODY_BYTES : Frame.ACK_BODY_BYTES);
+                    Frame.ACK.begin(ack, spoken.credit() ? Frame.CREDIT_ACK_BODY_BYTES : Frame.ACK_BODY_BYTES);
                     ack.putLong(p.received())
                             .putLong(p.durable())
                             .putLong(p.applied())
                             .putLong(p.copiesWritten())
                             .putLong(p.copiesDurable());
-                    if (spoken.counted()) {
-                        ack.putLong(counted);
+                    if (spoken.credit()) {
+                        ack.putLong(counted).putLong(in.landsUpTo());
                     }
                     s.send(Frame.seal(ack));
                 }

@@ -87,6 +87,9 @@ final class PeerStream implements PeerNetwork.Stream {
     /** Of the bytes sent on this connection, as many have come, as the peer said last. */
     private volatile long countedThere;
 
+    /** The journal there has room for records up to here, as it said last. */
+    private volatile long landsThere;
+
     /** The newest item of a copy on this connection that is, or is about to be, with the socket. */
     private volatile long copySequence;
 
@@ -157,7 +160,8 @@ final class PeerStream implements PeerNetwork.Stream {
         while (moreToSend() && s.queuedBytes() == 0) {
             long from = cursor.sentTo();
             long to = Math.min(
-                    Math.min(Math.min(journal.end(), from + runBytes()), journal.segmentEnd(from)), cursor.sendLimit());
+                    Math.min(Math.min(journal.end(), from + runBytes()), journal.segmentEnd(from)),
+                    Math.min(cursor.sendLimit(), landsThere));
             if (to <= from) {
                 break; // what was told meanwhile left no room
             }
@@ -169,8 +173,9 @@ final class PeerStream implements PeerNetwork.Stream {
         }
         sendCopies(s);
         long now = System.nanoTime();
-        boolean due = cursor.syncDemand() > toldSync
-                || now - statusSentNanos > (cursor.committed() > toldCommitted ? STATUS_NANOS / 8 : STATUS_NANOS);
+        boolean soon = cursor.committed() > toldCommitted || isFull();
+        boolean due =
+                cursor.syncDemand() > toldSync || now - statusSentNanos > (soon ? STATUS_NANOS / 8 : STATUS_NANOS);
         if (due && s.queuedBytes() == 0) {
             Frame.STATUS.begin(frame, Frame.STATUS_BODY_BYTES);
             frame.putLong(journal.end());
@@ -221,7 +226,17 @@ final class PeerStream implements PeerNetwork.Stream {
     }
 
     private boolean moreToSend() {
-        return ready && cursor.sentTo() < cursor.journal().end() && cursor.sentTo() < cursor.sendLimit() && hasRoom();
+        return ready
+                && cursor.sentTo() < cursor.journal().end()
+                && cursor.sentTo() < cursor.sendLimit()
+                && cursor.sentTo() < landsThere
+                && hasRoom();
+    }
+
+    /** There is more for the peer, and its journal has no room. */
+    private boolean isFull() {
+        return cursor.sentTo() >= landsThere
+                && cursor.sentTo() < cursor.journal().end();
     }
 
     /** While the socket holds bytes back its owner goes on, once it has drained them: nobody waits for that here. */
@@ -482,6 +497,9 @@ final class PeerStream implements PeerNetwork.Stream {
                         Why.BAD_MESSAGE,
                         a.getAgent() + " begins at " + received + ", and was asked to begin at " + asked.at());
             }
+            if (spoken.credit()) {
+                Positions.require("the room of " + a.getAgent(), a.getLandsUpTo());
+            }
             if (a.getJournalBytes() < 0) {
                 throw new RefusedException(Why.BAD_MESSAGE, "a journal of " + a.getJournalBytes() + " bytes");
             }
@@ -518,8 +536,9 @@ final class PeerStream implements PeerNetwork.Stream {
             toldFloor = 0;
             copySequence = 0;
             refusedForLong = false;
-            counted = spoken.counted();
+            counted = spoken.credit();
             sentBytes = said;
+            landsThere = counted ? a.getLandsUpTo() : Long.MAX_VALUE;
             countedThere = said; // it has read all of that, or would not have answered
             packs = spoken.zstd();
             if (packs && packer == null) {
@@ -554,6 +573,7 @@ final class PeerStream implements PeerNetwork.Stream {
                                     + sentBytes);
                 }
                 countedThere = came;
+                landsThere = Math.max(landsThere, Positions.require("the room", body.getLong()));
             }
             progressed = true;
         }
@@ -592,7 +612,7 @@ final class PeerStream implements PeerNetwork.Stream {
                     s.deadline(settings.silence(), "the peer was to be heard");
                 }
                 window.acknowledged(counted ? countedThere : received, now);
-                cursor.progressed(received, durable, applied);
+                cursor.progressed(received, durable, applied, isFull());
                 cursor.copied(copiesWritten, copiesDurable);
                 pump();
             }

@@ -207,6 +207,16 @@ public final class Inbound {
         }
     }
 
+    /**
+     * The journal takes records up to here without giving any up. A writer that sends no more finds its news read always:
+     * behind records that have to wait for room stands what makes it, a floor or a commit.
+     */
+    public long landsUpTo() {
+        Journal journal = replica.journal();
+        long segmentBytes = journal.segmentEnd(0);
+        return journal.segmentEnd(journal.oldest()) - segmentBytes + replica.budgetBytes();
+    }
+
     public Progress progress() {
         Journal journal = replica.journal();
         return new Progress(

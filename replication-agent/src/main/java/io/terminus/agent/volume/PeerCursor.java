@@ -134,11 +134,22 @@ public final class PeerCursor {
 
     /** Cumulative: everything before these positions. */
     public void progressed(long receivedThere, long durableThere, long appliedThere) {
+        progressed(receivedThere, durableThere, appliedThere, false);
+    }
+
+    /**
+     * @param full there is more for the peer, and it has no room. As long as it does nothing to get any, it counts as silent:
+     *     else it would hold the volume up for ever
+     */
+    public void progressed(long receivedThere, long durableThere, long appliedThere, boolean full) {
         long before = received;
+        boolean stands = full && receivedThere == before && durableThere == durable && appliedThere == applied;
         received = receivedThere;
         durable = durableThere;
         applied = appliedThere;
-        heard();
+        if (!stands) {
+            heard();
+        }
         long sentNanos = stamps.received(before, receivedThere, heardAtNanos, measures.ack());
         StageEvents.Ack event = StageEvents.acksRecorded() ? new StageEvents.Ack() : null;
         if (event != null) {

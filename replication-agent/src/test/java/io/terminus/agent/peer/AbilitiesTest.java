@@ -65,17 +65,17 @@ class AbilitiesTest {
 
     @Test
     void featuresThatNobodyHereKnowsAreLeftAlone() throws RefusedException {
-        Abilities newer = new Abilities(1, 1, List.of("counted", "telepathy"));
+        Abilities newer = new Abilities(1, 1, List.of("credit", "telepathy"));
 
-        assertThat(PLAIN.agreeWith(newer, "b", "a").features()).containsExactly("counted");
+        assertThat(PLAIN.agreeWith(newer, "b", "a").features()).containsExactly("credit");
     }
 
     @Test
     void anAnswerNamesOnlyWhatWasOffered() {
-        assertThatThrownBy(() -> PLAIN.agreed(1, List.of("counted", "zstd"), "agent b"))
+        assertThatThrownBy(() -> PLAIN.agreed(1, List.of("credit", "zstd"), "agent b"))
                 .isInstanceOf(RefusedException.class)
-                .hasMessageContaining("agent b answers with the features [counted, zstd]")
-                .hasMessageContaining("offered were [counted]");
+                .hasMessageContaining("agent b answers with the features [credit, zstd]")
+                .hasMessageContaining("offered were [credit]");
         assertThatThrownBy(() -> PLAIN.agreed(2, List.of(), "agent b"))
                 .isInstanceOfSatisfying(
                         RefusedException.class, e -> assertThat(e.why()).isEqualTo(Why.OTHER_VERSION))

@@ -116,13 +116,13 @@ class FrameTest {
 
     @Test
     void anAckHasOneOfThreeLengths() throws RefusedException {
-        for (int length : new int[] {24, 40, 48}) {
+        for (int length : new int[] {24, 40, 56}) {
             assertThat(Frame.check(Frame.ACK.of(new byte[length]), 0, length)).isEqualTo(Frame.ACK);
         }
 
         assertThatThrownBy(() -> Frame.check(Frame.ACK.of(new byte[32]), 0, 32))
                 .isInstanceOf(RefusedException.class)
-                .hasMessage("ACK with a body of 32 bytes, not 24, 40 or 48");
+                .hasMessage("ACK with a body of 32 bytes, not 24, 40 or 56");
     }
 
     @Test

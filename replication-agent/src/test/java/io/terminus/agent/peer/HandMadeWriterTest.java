@@ -145,7 +145,7 @@ class HandMadeWriterTest {
             long counted;
             do {
                 ByteBuffer ack = a.await(Frame.ACK);
-                assertThat(ack.remaining()).isEqualTo(Frame.COUNTED_ACK_BODY_BYTES);
+                assertThat(ack.remaining()).isEqualTo(Frame.CREDIT_ACK_BODY_BYTES);
                 counted = ack.getLong(40);
                 assertThat(counted).isLessThanOrEqualTo(a.sentBytes());
             } while (counted < a.sentBytes());
@@ -186,7 +186,7 @@ class HandMadeWriterTest {
         }
         try (HandMade a = connect()) {
             Accepted accepted = greet(a);
-            assertThat(accepted.getFeaturesList()).containsExactly("counted", "zstd");
+            assertThat(accepted.getFeaturesList()).containsExactly("credit", "zstd");
 
             long end = journal().end();
             long at = 0;
@@ -205,7 +205,7 @@ class HandMadeWriterTest {
     void aPackedRunThatWasNotAgreedOnIsRefused() throws Exception {
         start(Compression.NONE);
         try (HandMade a = connect()) {
-            assertThat(greet(a).getFeaturesList()).containsExactly("counted");
+            assertThat(greet(a).getFeaturesList()).containsExactly("credit");
 
             a.send(packed(0, journal().end()));
 
@@ -255,7 +255,7 @@ class HandMadeWriterTest {
         assertStreamRefuses(copy(1, CopyItem.Kind.END, 0), "this replica is whole");
         assertStreamRefuses(status(-128), "the end of the writer's journal -128");
         assertStreamRefuses(status(journal().end(), 100), "committed 100 is no multiple of 128");
-        assertRefused(fetch(0, 100), "is not within this journal's [0, 0]");
+        assertRefused(fetch(0, 100), "[0, 100) is not within this journal's [0, 0)");
     }
 
     @Test

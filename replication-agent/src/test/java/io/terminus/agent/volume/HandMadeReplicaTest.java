@@ -70,8 +70,8 @@ class HandMadeReplicaTest {
     @Test
     void acksThatCountMoreThanWasSentAreRefused() throws Exception {
         try (HandMade b = next()) {
-            long end = b.accept(1, "counted");
-            b.ack(end, end, end, 0, 0, 1L << 40);
+            long end = b.accept(1, "credit");
+            b.ack(end, end, end, 0, 0, 1L << 40, end);
             awaitTrouble("1099511627776 bytes are said to have come");
         }
     }
