@@ -211,7 +211,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
             case UNKNOWN_VOLUME -> Status.NOT_FOUND;
             case OTHER_SHAPE, BAD_MESSAGE -> Status.INVALID_ARGUMENT;
             case FENCED, OTHER_CONFIG -> Status.ABORTED;
-            case NEEDS_COPY, DIVERGED, FAILED -> Status.FAILED_PRECONDITION;
+            case NEEDS_COPY, DIVERGED, FAILED, OTHER_VERSION -> Status.FAILED_PRECONDITION;
             case NO_SPACE -> Status.RESOURCE_EXHAUSTED;
             case NOT_READY -> Status.UNAVAILABLE;
         };

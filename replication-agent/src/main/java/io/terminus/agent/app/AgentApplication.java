@@ -6,6 +6,7 @@ import io.terminus.agent.admin.AgentController;
 import io.terminus.agent.admin.Endpoints;
 import io.terminus.agent.lock.LockManagerLink;
 import io.terminus.agent.peer.GrpcPeerNetwork;
+import io.terminus.agent.peer.LinkSettings;
 import io.terminus.agent.volume.TestHooks;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volumes;
@@ -78,15 +79,34 @@ public class AgentApplication {
                 p.lockManager(), p.name(), p.leaseTtl(), directory.path().resolve("session"));
     }
 
-    @Bean(destroyMethod = "")
-    GrpcPeerNetwork peerNetwork(AgentProperties p) {
-        return new GrpcPeerNetwork(p.name());
+    @Bean
+    LinkSettings linkSettings(AgentProperties p, TestHooks hooks) {
+        try {
+            p.compression().load();
+        } catch (UnsatisfiedLinkError e) {
+            throw new StartRefusedException(
+                    "agent.peer-compression of \"" + p.peerCompression() + "\" cannot be had on this machine: "
+                            + e.getMessage(),
+                    e);
+        }
+        return new LinkSettings(p.compression(), p.peerTimeout(), hooks);
+    }
+
+    @Bean
+    TestHooks testHooks(AgentProperties p) {
+        Path dir = p.testHooksDir();
+        return dir == null ? TestHooks.NONE : new StopFiles(dir);
     }
 
     @Bean(destroyMethod = "")
-    Volumes volumes(AgentProperties p, DataDirectory directory, LockManagerLink locks, GrpcPeerNetwork network)
+    GrpcPeerNetwork peerNetwork(AgentProperties p, LinkSettings links) {
+        return new GrpcPeerNetwork(p.name(), links);
+    }
+
+    @Bean(destroyMethod = "")
+    Volumes volumes(
+            AgentProperties p, DataDirectory directory, LockManagerLink locks, GrpcPeerNetwork network, TestHooks hooks)
             throws IOException {
-        Path hooks = p.testHooksDir();
         Volume.Settings settings = new Volume.Settings(
                 p.name(),
                 Files.readString(BOOT_ID).strip(),
@@ -94,7 +114,7 @@ public class AgentApplication {
                 p.peerTimeout(),
                 p.electionTimeout(),
                 p.drainTimeout(),
-                hooks == null ? TestHooks.NONE : new StopFiles(hooks));
+                hooks);
         return new Volumes(directory.path(), settings, locks::volume, network);
     }
 
@@ -117,11 +137,12 @@ public class AgentApplication {
             AgentProperties p,
             DataDirectory directory,
             LockManagerLink locks,
+            LinkSettings links,
             GrpcPeerNetwork network,
             Volumes volumes,
             AgentControlService control,
             PrometheusRegistry metrics) {
-        return new AgentServers(p, directory, locks, network, volumes, control, metrics);
+        return new AgentServers(p, directory, locks, links, network, volumes, control, metrics);
     }
 
     @Bean

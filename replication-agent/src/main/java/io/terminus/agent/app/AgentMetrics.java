@@ -242,7 +242,13 @@ final class AgentMetrics implements MultiCollector {
                 "terminus_peer_runs",
                 "Runs sent",
                 labels.merge(Labels.of("path", "region")),
-                measures.runs() - measures.gatheredRuns());
+                measures.runs() - measures.gatheredRuns() - measures.packedRuns());
+        families.counter(
+                "terminus_peer_runs", "Runs sent", labels.merge(Labels.of("path", "packed")), measures.packedRuns());
+        String packed = "terminus_peer_packed_bytes";
+        String packedHelp = "Of the runs that were compressed: journal, and what was sent of it";
+        families.counter(packed, packedHelp, labels.merge(Labels.of("side", "journal")), measures.packedFromBytes());
+        families.counter(packed, packedHelp, labels.merge(Labels.of("side", "wire")), measures.packedToBytes());
         families.counter("terminus_peer_run_bytes", "Journal sent", labels, measures.runBytes());
         families.counter("terminus_peer_copy_items", "Items of copies sent", labels, measures.copyItems());
         families.counter("terminus_peer_copy_sent_bytes", "Bytes of copies sent", labels, measures.copyBytes());

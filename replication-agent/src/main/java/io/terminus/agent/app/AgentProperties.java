@@ -1,5 +1,6 @@
 package io.terminus.agent.app;
 
+import io.terminus.agent.peer.Compression;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -20,6 +21,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param lockManager host:port of the lock manager's gRPC
  * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked, and how long, less a third, a lock
  *     manager may be away unnoticed
+ * @param peerCompression how journal bytes travel to other agents that are set to it too: see {@link Compression}
  * @param peerTimeout a peer unheard for so long leaves the in-sync set
  * @param electionTimeout an election that is not won by then starts over
  * @param drainTimeout how long a hand-over, or a stop, waits for peers
@@ -39,6 +41,7 @@ public record AgentProperties(
         @Nullable NbdTls nbdTls,
         @DefaultValue("localhost:10811") String lockManager,
         @DefaultValue("30s") Duration leaseTtl,
+        @DefaultValue("none") String peerCompression,
         @DefaultValue("2s") Duration peerTimeout,
         @DefaultValue("20s") Duration electionTimeout,
         @DefaultValue("20s") Duration drainTimeout,
@@ -80,7 +83,12 @@ public record AgentProperties(
         port("agent.peer-port", peerPort);
         port("agent.nbd-port", nbdPort);
         require(journalBudgetMib >= 4, "agent.journal-budget-mib of " + journalBudgetMib + " is less than 4");
+        Compression.of("agent.peer-compression", peerCompression);
         require(lockManager.indexOf(':') > 0, "agent.lock-manager of \"" + lockManager + "\" is not host:port");
+    }
+
+    Compression compression() {
+        return Compression.of("agent.peer-compression", peerCompression);
     }
 
     private static void port(String key, int port) {

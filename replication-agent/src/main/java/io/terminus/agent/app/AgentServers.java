@@ -13,6 +13,7 @@ import io.terminus.agent.nbd.NbdServer;
 import io.terminus.agent.nbd.Security;
 import io.terminus.agent.net.CannotListenException;
 import io.terminus.agent.peer.GrpcPeerNetwork;
+import io.terminus.agent.peer.LinkSettings;
 import io.terminus.agent.peer.PeerControlService;
 import io.terminus.agent.peer.PeerServer;
 import io.terminus.agent.volume.Volumes;
@@ -41,6 +42,7 @@ final class AgentServers implements SmartLifecycle {
     private final AgentProperties properties;
     private final DataDirectory directory;
     private final LockManagerLink locks;
+    private final LinkSettings links;
     private final GrpcPeerNetwork network;
     private final Volumes volumes;
     private final AgentControlService control;
@@ -54,6 +56,7 @@ final class AgentServers implements SmartLifecycle {
             AgentProperties properties,
             DataDirectory directory,
             LockManagerLink locks,
+            LinkSettings links,
             GrpcPeerNetwork network,
             Volumes volumes,
             AgentControlService control,
@@ -61,6 +64,7 @@ final class AgentServers implements SmartLifecycle {
         this.properties = properties;
         this.directory = directory;
         this.locks = locks;
+        this.links = links;
         this.network = network;
         this.volumes = volumes;
         this.control = control;
@@ -70,7 +74,7 @@ final class AgentServers implements SmartLifecycle {
     @Override
     public void start() {
         try {
-            peers = PeerServer.start(at(properties.peerPort()), volumes);
+            peers = PeerServer.start(at(properties.peerPort()), volumes, links);
             nbd = startNbd();
             grpc = startGrpc();
             volumes.openAll();

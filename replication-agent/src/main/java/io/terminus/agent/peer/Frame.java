@@ -19,8 +19,12 @@ import java.util.zip.CRC32C;
  *  RUN     from i64 | run bytes i32 | 0 i32 | committed i64 | sync up to i64 | floor i64, then that many journal bytes:
  *          within one segment, protected by their records' own checksums; a run may begin and end inside a record
  *  STATUS  end i64 | committed i64 | sync up to i64 | floor i64          what a RUN says, when there is nothing to send
+ *  PACKED  from i64 | run bytes i32 | packed bytes i32 | committed i64 | sync up to i64 | floor i64 | packed bytes
+ *          a RUN's bytes as one zstd frame, in the body; only where both sides have the feature
  *  ACK     received i64 | durable i64 | applied i64                      cumulative; answers every RUN and STATUS
  *          | copies written i64 | copies durable i64                     cumulative; 0 where none are under way
+ *          | counted i64 | lands up to i64                              bytes of this connection so far, and what its
+ *                                                                        journal has room for; with the feature
  *  CONFIG  version i64 | value block
  *  COPY    sequence i64 | position i64 | offset i64 | length i64 | committed i64 | kind i32 | 0 i32 | bytes
  *  COMPARED  sequence i64 | blocks i64                                  bit b: block b of that item's range differs
@@ -39,12 +43,18 @@ enum Frame {
     NEEDS(9),
     REBUILD(10),
     COPY(11),
-    COMPARED(12);
+    COMPARED(12),
+    PACKED(13);
 
     static final int HEADER_BYTES = 16;
     static final int RUN_BODY_BYTES = 40;
     static final int STATUS_BODY_BYTES = 32;
     static final int ACK_BODY_BYTES = 40;
+    static final int CREDIT_ACK_BODY_BYTES = 56;
+
+    /** From agents that know of no copies. */
+    static final int SHORT_ACK_BODY_BYTES = 24;
+
     static final int COPY_LEAST_BYTES = 48;
     static final int COMPARED_BODY_BYTES = 16;
     private static final int CONFIG_LEAST_BYTES = 8;
@@ -55,7 +65,7 @@ enum Frame {
     private static final int MAGIC = 0x31505254; // "TRP1"
     private static final byte VERSION = 1;
     private static final Frame[] BY_CODE = {
-        null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH, NEEDS, REBUILD, COPY, COMPARED
+        null, HELLO, ACCEPTED, REFUSED, RUN, STATUS, ACK, CONFIG, FETCH, NEEDS, REBUILD, COPY, COMPARED, PACKED
     };
 
     private final byte code;
@@ -113,7 +123,8 @@ enum Frame {
         if (b.get(at + 5) != VERSION) {
             throw new RefusedException(
                     Why.BAD_MESSAGE,
-                    "peer protocol version " + b.get(at + 5) + "; this agent speaks version " + VERSION);
+                    "a frame of layout " + b.get(at + 5) + "; this agent reads layout " + VERSION
+                            + " of the peer protocol's frames");
         }
         int body = b.getInt(at + 8);
         if (body < 0 || body > MAX_BODY_BYTES) {
@@ -136,9 +147,10 @@ enum Frame {
         int fixed = switch (frame) {
             case RUN -> RUN_BODY_BYTES;
             case STATUS -> STATUS_BODY_BYTES;
-            case ACK -> ACK_BODY_BYTES;
+            case ACK ->
+                bodyBytes == SHORT_ACK_BODY_BYTES || bodyBytes == CREDIT_ACK_BODY_BYTES ? bodyBytes : ACK_BODY_BYTES;
             case COMPARED -> COMPARED_BODY_BYTES;
-            case HELLO, ACCEPTED, REFUSED, CONFIG, FETCH, NEEDS, REBUILD, COPY -> bodyBytes;
+            case HELLO, ACCEPTED, REFUSED, CONFIG, FETCH, NEEDS, REBUILD, COPY, PACKED -> bodyBytes;
         };
         if (frame == CONFIG && bodyBytes < CONFIG_LEAST_BYTES) {
             throw new RefusedException(
@@ -148,9 +160,17 @@ enum Frame {
             throw new RefusedException(
                     Why.BAD_MESSAGE, "COPY with a body of " + bodyBytes + " bytes, not even its fields");
         }
+        if (frame == PACKED && bodyBytes <= RUN_BODY_BYTES) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE, "PACKED with a body of " + bodyBytes + " bytes, no run behind its fields");
+        }
         if (bodyBytes != fixed) {
             throw new RefusedException(
-                    Why.BAD_MESSAGE, frame + " with a body of " + bodyBytes + " bytes, not " + fixed);
+                    Why.BAD_MESSAGE,
+                    frame + " with a body of " + bodyBytes + " bytes, not "
+                            + (frame == ACK
+                                    ? SHORT_ACK_BODY_BYTES + ", " + ACK_BODY_BYTES + " or " + CREDIT_ACK_BODY_BYTES
+                                    : fixed));
         }
         return frame;
     }

@@ -47,16 +47,22 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
             .build();
 
     private final String agent;
+    private final LinkSettings settings;
     private final Map<String, Control> controls = new ConcurrentHashMap<>();
 
     /** @param agent who asks, for the messages of those who are asked */
     public GrpcPeerNetwork(String agent) {
+        this(agent, LinkSettings.DEFAULTS);
+    }
+
+    public GrpcPeerNetwork(String agent, LinkSettings settings) {
         this.agent = agent;
+        this.settings = settings;
     }
 
     @Override
     public Stream stream(PeerCursor cursor) {
-        return new PeerStream(cursor);
+        return new PeerStream(cursor, settings);
     }
 
     @Override
@@ -115,7 +121,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     @Override
     public void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline)
             throws IOException {
-        TailFetch.fetch(Addresses.parse(peer.peer()), volume, from, to, into, deadline);
+        TailFetch.fetch(Addresses.parse(peer.peer()), volume, from, to, into, deadline, Abilities.of(settings));
     }
 
     @Override

@@ -23,8 +23,14 @@ final class Messages {
 
     private Messages() {}
 
-    static Hello hello(Greeting g) {
+    /** Of a copy; they are UUIDs, and go into a superblock. */
+    private static final int MAX_COPY_NAME_CHARS = 64;
+
+    private static final int MAX_WORDS_CHARS = 1_000;
+
+    static Hello hello(Greeting g, Abilities abilities) {
         return Hello.newBuilder()
+                .setAbilities(abilities.toProto())
                 .setVolumeUuid(g.volume().toString())
                 .setTerm(g.term())
                 .setToken(g.token())
@@ -39,9 +45,18 @@ final class Messages {
                 .build();
     }
 
-    static Greeting greeting(ByteBuffer body) throws RefusedException {
+    static Hello hello(ByteBuffer body) throws RefusedException {
         try {
-            Hello h = Hello.parseFrom(body);
+            return Hello.parseFrom(body);
+        } catch (InvalidProtocolBufferException e) {
+            throw new RefusedException(Why.BAD_MESSAGE, "not a greeting: " + e.getMessage());
+        }
+    }
+
+    static Greeting greeting(Hello h) throws RefusedException {
+        Positions.require("the end of the writer's journal", h.getEnd());
+        Positions.require("the begin of the writer's journal", h.getOldest(), 0, h.getEnd(), "there it ends");
+        try {
             return new Greeting(
                     UUID.fromString(h.getVolumeUuid()),
                     h.getTerm(),
@@ -54,7 +69,7 @@ final class Messages {
                     h.getEnd(),
                     h.getConfigVersion(),
                     h.getConfig().toByteArray());
-        } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
+        } catch (IllegalArgumentException e) {
             throw new RefusedException(Why.BAD_MESSAGE, "not a greeting: " + e.getMessage());
         }
     }
@@ -91,10 +106,13 @@ final class Messages {
     static RebuildPlan rebuild(ByteBuffer body) throws RefusedException {
         try {
             Rebuild r = Rebuild.parseFrom(body);
-            if (r.getCopy().isEmpty() || r.getAt() < 0) {
+            if (r.getCopy().isEmpty() || r.getCopy().length() > MAX_COPY_NAME_CHARS) {
                 throw new RefusedException(
-                        Why.BAD_MESSAGE, "a REBUILD named \"" + r.getCopy() + "\" at position " + r.getAt());
+                        Why.BAD_MESSAGE,
+                        "a REBUILD with a name of " + r.getCopy().length() + " characters; 1 to " + MAX_COPY_NAME_CHARS
+                                + " are allowed");
             }
+            Positions.require("the position of a REBUILD", r.getAt());
             return new RebuildPlan(r.getCopy(), r.getWhole(), r.getGoesOn(), r.getAt(), lineage(r.getLineageList()));
         } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
             throw new RefusedException(Why.BAD_MESSAGE, "not a REBUILD: " + e.getMessage());
@@ -110,10 +128,13 @@ final class Messages {
         body.getLong(); // committed: the caller's
         CopyItem.Kind kind = CopyItem.Kind.of(body.getInt());
         body.getInt();
-        if (kind == null
-                || length < 0
-                || length > Volumes.MAX_SIZE_BYTES
-                || body.remaining() != CopyItem.bytesOf(kind, length)) {
+        boolean lengthFits = switch (kind) {
+            case DATA, DIGESTS -> length >= 1 && length <= CopyItem.MAX_DATA_BYTES;
+            case ZEROES -> length >= 1 && length <= Volumes.MAX_SIZE_BYTES;
+            case HORIZON, END -> length == 0;
+            case null -> false;
+        };
+        if (kind == null || !lengthFits || body.remaining() != CopyItem.bytesOf(kind, length)) {
             throw new RefusedException(
                     Why.BAD_MESSAGE,
                     "a COPY of kind " + kind + " and length " + length + " with " + body.remaining() + " bytes");
@@ -122,7 +143,13 @@ final class Messages {
         if (body.hasRemaining()) {
             bytes = ByteBuffer.allocate(body.remaining()).put(body).flip();
         }
+        Positions.require("the position of a COPY", position);
         return new CopyItem(sequence, kind, position, offset, length, bytes);
+    }
+
+    /** What the other side says in words, for a log: as much as a person reads. */
+    static String words(String said) {
+        return said.length() <= MAX_WORDS_CHARS ? said : said.substring(0, MAX_WORDS_CHARS) + " ...";
     }
 
     static List<io.terminus.proto.agent.v1.TermStart> lineage(Lineage lineage) {

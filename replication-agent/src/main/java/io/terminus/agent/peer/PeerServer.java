@@ -4,6 +4,8 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.net.DuplexSocket;
 import io.terminus.agent.net.Listener;
+import io.terminus.agent.peer.Abilities.Agreement;
+import io.terminus.agent.volume.CopyItem;
 import io.terminus.agent.volume.Inbound;
 import io.terminus.agent.volume.PeerCursor.Greeting;
 import io.terminus.agent.volume.RebuildPlan;
@@ -14,6 +16,7 @@ import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volumes;
 import io.terminus.proto.agent.v1.Accepted;
 import io.terminus.proto.agent.v1.Fetch;
+import io.terminus.proto.agent.v1.Hello;
 import io.terminus.proto.agent.v1.Refusal;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -38,7 +41,7 @@ public final class PeerServer implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(PeerServer.class);
     private static final int MAX_CONNECTIONS = 1_024;
     private static final long SEND_QUEUE_BYTES = 4L << 20;
-    private static final int RUN_BYTES = 1 << 20;
+    private static final int RUN_BYTES = FrameHandler.MAX_RUN_BYTES;
 
     /** As in one write of one block. */
     private static final int SMALL_BYTES = 8 << 10;
@@ -47,19 +50,39 @@ public final class PeerServer implements AutoCloseable {
     private static final int COPY_COMMITTED_AT = 32;
 
     private static final Duration GREETING_TIMEOUT = Duration.ofSeconds(5);
+    /** To read one run of a tail, and to close the connection behind the last one. */
+    private static final Duration SUPPLY_TIMEOUT = Duration.ofSeconds(30);
+
     private static final Duration LAST_WORDS_TIMEOUT = Duration.ofSeconds(2);
 
+    /** A writer that is to say how a copy begins looks through its journal first. */
+    private static final Duration REBUILD_TIMEOUT = Duration.ofSeconds(60);
+
+    /** While bytes come, the writer is told so at least this often: also in the middle of a long frame on a slow link. */
+    private static final long HEARTBEAT_NANOS = 100_000_000;
+
+    /** A deadline is moved no more often than this, for it costs more than to look at the time. */
+    private static final long SILENCE_NOTED_NANOS = 500_000_000;
+
     private final Volumes volumes;
+    private final LinkSettings settings;
+    private final Abilities abilities;
     private final Listener listener;
     private final Set<DuplexSocket> connections = ConcurrentHashMap.newKeySet();
 
-    private PeerServer(Volumes volumes, Listener listener) {
+    private PeerServer(Volumes volumes, LinkSettings settings, Listener listener) {
         this.volumes = volumes;
+        this.settings = settings;
+        this.abilities = Abilities.of(settings);
         this.listener = listener;
     }
 
     public static PeerServer start(InetSocketAddress at, Volumes volumes) throws IOException {
-        PeerServer server = new PeerServer(volumes, Listener.bind(at, "peer server", MAX_CONNECTIONS));
+        return start(at, volumes, LinkSettings.DEFAULTS);
+    }
+
+    public static PeerServer start(InetSocketAddress at, Volumes volumes, LinkSettings settings) throws IOException {
+        PeerServer server = new PeerServer(volumes, settings, Listener.bind(at, "peer server", MAX_CONNECTIONS));
         server.listener.start(server::accepted);
         return server;
     }
@@ -84,16 +107,22 @@ public final class PeerServer implements AutoCloseable {
     private final class Link extends FrameHandler {
         private final DuplexSocket s;
         private final Listener.Place place;
-        private final ByteBuffer ack = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.ACK_BODY_BYTES)
+        private final ByteBuffer ack = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.CREDIT_ACK_BODY_BYTES)
                 .order(ByteOrder.LITTLE_ENDIAN);
         private @Nullable Volume volume;
         private @Nullable Inbound inbound;
         private @Nullable Greeting greeting;
         private Reception.@Nullable Needs needs;
         private @Nullable Supply supply;
+        private Agreement spoken = Agreement.NONE;
+        private @Nullable RunUnpacker unpacker;
         private boolean answerDue;
         private boolean smallRun;
         private long syncAfterRun;
+        private long copySequence;
+        private long heardAtNanos = System.nanoTime();
+        private volatile long ackedAtNanos;
+        private volatile long counted;
 
         /** Guards {@code ack} and what was acknowledged last: the sync and apply threads acknowledge too. */
         private final Object ackLock = new Object();
@@ -122,11 +151,20 @@ public final class PeerServer implements AutoCloseable {
         @Override
         void frame(Frame type, ByteBuffer body) throws IOException, RefusedException {
             switch (type) {
-                case HELLO -> greet(Messages.greeting(body));
+                case HELLO -> greet(Messages.hello(body));
                 case FETCH -> supply(body);
                 case STATUS -> {
-                    body.getLong(); // its journal's end: nothing to do with it
-                    stream().told(body.getLong(), body.getLong(), body.getLong());
+                    Inbound in = stream();
+                    Positions.require(
+                            "the end of the writer's journal",
+                            body.getLong(),
+                            in.progress().received(),
+                            Long.MAX_VALUE,
+                            "the journal here begins to differ there");
+                    in.told(
+                            Positions.require("committed", body.getLong()),
+                            Positions.require("the position to sync up to", body.getLong()),
+                            body.getLong());
                     answerDue = true;
                 }
                 case CONFIG -> {
@@ -140,21 +178,38 @@ public final class PeerServer implements AutoCloseable {
                     }
                 }
                 case REBUILD -> rebuild(Messages.rebuild(body));
-                case COPY -> {
-                    Inbound in = stream();
-                    in.committed(body.getLong(COPY_COMMITTED_AT));
-                    in.copy(Messages.copy(body));
-                    answerDue = true;
-                }
-                case ACCEPTED, REFUSED, RUN, ACK, NEEDS, COMPARED ->
+                case COPY -> copy(body);
+                case ACCEPTED, REFUSED, RUN, ACK, NEEDS, COMPARED, PACKED ->
                     throw new RefusedException(Why.BAD_MESSAGE, type + " does not come from a writer");
             }
         }
 
-        private void greet(Greeting hello) throws RefusedException {
-            if (inbound != null || supply != null || needs != null) {
-                throw new RefusedException(Why.BAD_MESSAGE, "a second greeting on one connection");
+        private void copy(ByteBuffer body) throws RefusedException {
+            Inbound in = stream();
+            long committed = Positions.require("committed", body.getLong(COPY_COMMITTED_AT));
+            CopyItem item = Messages.copy(body);
+            // In the stream it comes behind everything that it presupposes.
+            Positions.require(
+                    "the position of a COPY", item.position(), 0, in.progress().received(), "so much is received");
+            long expected = item.kind() == CopyItem.Kind.HORIZON ? 0 : copySequence + 1;
+            if (item.sequence() != expected) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE,
+                        "a COPY of kind " + item.kind() + " with the number " + item.sequence() + ", not " + expected);
             }
+            copySequence = Math.max(copySequence, expected);
+            in.committed(committed);
+            in.copy(item);
+            answerDue = true;
+        }
+
+        private void greet(Hello said) throws RefusedException {
+            requireFresh();
+            spoken = abilities.agreeWith(
+                    Abilities.of(said.hasAbilities(), said.getAbilities()),
+                    volumes.agent(),
+                    "writer " + said.getWriter());
+            Greeting hello = Messages.greeting(said);
             Volume v = find(hello.volume());
             switch (v.accept(hello)) {
                 case Reception.Follows follows -> streamBegins(v, hello, follows.inbound());
@@ -163,6 +218,7 @@ public final class PeerServer implements AutoCloseable {
                     volume = v;
                     greeting = hello;
                     needs = what;
+                    s.deadline(REBUILD_TIMEOUT, "the writer was to say how the copy begins");
                     s.send(Frame.NEEDS.of(Messages.needs(what).toByteArray()));
                 }
             }
@@ -175,6 +231,12 @@ public final class PeerServer implements AutoCloseable {
             if (v == null || hello == null || told == null || inbound != null) {
                 throw new RefusedException(Why.BAD_MESSAGE, "REBUILD answers NEEDS");
             }
+            Positions.require(
+                    "the position of a REBUILD",
+                    plan.at(),
+                    hello.oldest(),
+                    Long.MAX_VALUE,
+                    "the writer's journal begins there");
             s.noDeadline();
             streamBegins(v, hello, v.rebuild(hello, told, plan));
         }
@@ -182,7 +244,11 @@ public final class PeerServer implements AutoCloseable {
         private void streamBegins(Volume v, Greeting hello, Inbound in) {
             volume = v;
             inbound = in;
-            s.noDeadline();
+            if (spoken.zstd()) {
+                unpacker = new RunUnpacker();
+            }
+            heardAtNanos = System.nanoTime();
+            s.deadline(settings.silence(), "the writer was to be heard");
             Inbound.Progress p = in.progress();
             LOG.info(
                     "volume {}: {} streams term {} from position {}",
@@ -197,6 +263,9 @@ public final class PeerServer implements AutoCloseable {
                     .setDurable(p.durable())
                     .setApplied(p.applied())
                     .setJournalBytes(v.journalBytes())
+                    .setVersion(spoken.version())
+                    .addAllFeatures(spoken.features())
+                    .setLandsUpTo(spoken.credit() ? in.landsUpTo() : 0)
                     .build()
                     .toByteArray()));
             in.onProgress(this::progressMade); // no ACK overtakes the answer
@@ -211,7 +280,17 @@ public final class PeerServer implements AutoCloseable {
         }
 
         @Override
+        @Nullable
+        RunUnpacker unpacker() {
+            return unpacker;
+        }
+
+        @Override
         ByteBuffer land(long position, int atMost) throws RefusedException {
+            Volume v = volume;
+            if (v != null) {
+                settings.hooks().beforeLanding(v.name());
+            }
             return stream().landing(position, atMost);
         }
 
@@ -232,9 +311,20 @@ public final class PeerServer implements AutoCloseable {
         @Override
         void handled() {
             Inbound in = inbound;
-            if (in != null && answerDue) {
+            if (in == null) {
+                return;
+            }
+            long now = System.nanoTime();
+            if (now - heardAtNanos > SILENCE_NOTED_NANOS) {
+                heardAtNanos = now;
+                s.deadline(settings.silence(), "the writer was to be heard");
+            }
+            counted = taken();
+            if (answerDue) {
                 answerDue = false;
                 in.syncUpTo(syncAfterRun);
+                acknowledge(in, true);
+            } else if (now - ackedAtNanos > HEARTBEAT_NANOS) {
                 acknowledge(in, true);
             }
         }
@@ -266,22 +356,29 @@ public final class PeerServer implements AutoCloseable {
                 Inbound.Progress p = in.progress();
                 if (evenIfNothingNew || !p.equals(told)) {
                     told = p;
-                    Frame.ACK.begin(ack, Frame.ACK_BODY_BYTES);
-                    s.send(Frame.seal(ack.putLong(p.received())
+                    ackedAtNanos = System.nanoTime();
+                    Frame.ACK.begin(ack, spoken.credit() ? Frame.CREDIT_ACK_BODY_BYTES : Frame.ACK_BODY_BYTES);
+                    ack.putLong(p.received())
                             .putLong(p.durable())
                             .putLong(p.applied())
                             .putLong(p.copiesWritten())
-                            .putLong(p.copiesDurable())));
+                            .putLong(p.copiesDurable());
+                    if (spoken.credit()) {
+                        ack.putLong(counted).putLong(in.landsUpTo());
+                    }
+                    s.send(Frame.seal(ack));
                 }
             }
         }
 
         private void supply(ByteBuffer body) throws RefusedException, IOException {
-            if (inbound != null || supply != null) {
-                throw new RefusedException(Why.BAD_MESSAGE, "a second purpose on one connection");
-            }
+            requireFresh();
             try {
                 Fetch f = Fetch.parseFrom(body);
+                abilities.agreeWith(
+                        Abilities.of(f.hasAbilities(), f.getAbilities()),
+                        volumes.agent(),
+                        "the candidate of term " + f.getTerm());
                 Volume v = find(UUID.fromString(f.getVolumeUuid()));
                 Journal journal = v.supply(f.getTerm());
                 if (f.getFrom() < journal.oldest() || f.getFrom() > f.getTo() || f.getTo() > journal.end()) {
@@ -290,11 +387,19 @@ public final class PeerServer implements AutoCloseable {
                             "[" + f.getFrom() + ", " + f.getTo() + ") is not within this journal's [" + journal.oldest()
                                     + ", " + journal.end() + ")");
                 }
-                s.noDeadline();
-                supply = new Supply(s, journal, f.getFrom(), f.getTo());
-                supply.send();
+                Positions.require("the begin of a FETCH", f.getFrom());
+                Positions.require("the end of a FETCH", f.getTo());
+                Supply runs = new Supply(s, journal, f.getFrom(), f.getTo());
+                supply = runs;
+                runs.send();
             } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
                 throw new RefusedException(Why.BAD_MESSAGE, "not a FETCH: " + e.getMessage());
+            }
+        }
+
+        private void requireFresh() throws RefusedException {
+            if (inbound != null || supply != null || needs != null) {
+                throw new RefusedException(Why.BAD_MESSAGE, "a second greeting, or FETCH, on one connection");
             }
         }
 
@@ -334,6 +439,10 @@ public final class PeerServer implements AutoCloseable {
         public void closed(String why, @Nullable Throwable failure) {
             connections.remove(s);
             place.close();
+            RunUnpacker u = unpacker;
+            if (u != null) {
+                u.close();
+            }
         }
     }
 
@@ -342,6 +451,8 @@ public final class PeerServer implements AutoCloseable {
         private final DuplexSocket s;
         private final Journal journal;
         private final long to;
+        private final ByteBuffer head = ByteBuffer.allocateDirect(Frame.HEADER_BYTES + Frame.RUN_BODY_BYTES)
+                .order(ByteOrder.LITTLE_ENDIAN);
         private long at;
 
         Supply(DuplexSocket s, Journal journal, long from, long to) {
@@ -354,14 +465,15 @@ public final class PeerServer implements AutoCloseable {
         void send() {
             while (at < to && s.queuedBytes() == 0) {
                 long end = Math.min(Math.min(to, at + RUN_BYTES), journal.segmentEnd(at));
-                ByteBuffer b = Frame.RUN.begin(Frame.RUN_BODY_BYTES);
-                b.putLong(at)
+                s.deadline(SUPPLY_TIMEOUT, "what was fetched was to be read");
+                Frame.RUN.begin(head, Frame.RUN_BODY_BYTES);
+                head.putLong(at)
                         .putInt((int) (end - at))
                         .putInt(0)
                         .putLong(0)
                         .putLong(0)
                         .putLong(0);
-                s.send(Frame.seal(b));
+                s.send(Frame.seal(head));
                 s.send(new JournalRun(journal, at, end));
                 at = end;
             }

@@ -23,30 +23,43 @@ final class TailFetch extends FrameHandler {
     /** Without a byte for so long the peer is taken for dead. */
     private static final Duration SILENCE = Duration.ofSeconds(5);
 
+    private static final long SILENCE_NOTED_NANOS = 500_000_000;
+
     private final DuplexSocket s;
     private final Inbound into;
     private final long to;
+    private final long untilNanos;
+    private long heardAtNanos = System.nanoTime();
     private @Nullable String failure = "the peer closed the connection";
 
-    private TailFetch(DuplexSocket s, Inbound into, long to) {
+    private TailFetch(DuplexSocket s, Inbound into, long to, long untilNanos) {
         this.s = s;
         this.into = into;
         this.to = to;
+        this.untilNanos = untilNanos;
     }
 
-    static void fetch(InetSocketAddress peer, UUID volume, long from, long to, Inbound into, Duration deadline)
+    static void fetch(
+            InetSocketAddress peer,
+            UUID volume,
+            long from,
+            long to,
+            Inbound into,
+            Duration deadline,
+            Abilities abilities)
             throws IOException {
         if (from == to) {
             return;
         }
         long until = System.nanoTime() + deadline.toNanos();
         DuplexSocket s = DuplexSocket.connect(peer, CONNECT_TIMEOUT, "fetch-" + peer, 64 << 10);
-        TailFetch fetch = new TailFetch(s, into, to);
+        TailFetch fetch = new TailFetch(s, into, to, until);
         s.send(Frame.FETCH.of(Fetch.newBuilder()
                 .setVolumeUuid(volume.toString())
                 .setTerm(into.term())
                 .setFrom(from)
                 .setTo(to)
+                .setAbilities(abilities.toProto())
                 .build()
                 .toByteArray()));
         s.deadline(SILENCE, "the tail was to come");
@@ -54,9 +67,6 @@ final class TailFetch extends FrameHandler {
         String failed = fetch.failure;
         if (failed != null) {
             throw new IOException("fetching [" + from + ", " + to + ") from " + peer + ": " + failed);
-        }
-        if (System.nanoTime() > until) {
-            throw new IOException("fetching [" + from + ", " + to + ") took longer than " + deadline);
         }
     }
 
@@ -66,7 +76,7 @@ final class TailFetch extends FrameHandler {
             throw new RefusedException(Why.BAD_MESSAGE, type + " is no answer to FETCH");
         }
         try {
-            failure = Refusal.parseFrom(body).getMessage();
+            failure = Messages.words(Refusal.parseFrom(body).getMessage());
         } catch (InvalidProtocolBufferException e) {
             failure = "refused, and the reason cannot be read";
         }
@@ -75,7 +85,11 @@ final class TailFetch extends FrameHandler {
 
     @Override
     void run(long from, int bytes, long committed, long syncUpTo, long floor) throws RefusedException {
-        s.deadline(SILENCE, "the rest of the tail was to come");
+        if (from > to || bytes > to - from) {
+            throw new RefusedException(
+                    Why.BAD_MESSAGE,
+                    "a run [" + from + ", +" + bytes + ") reaches beyond " + to + ", which was asked for");
+        }
     }
 
     @Override
@@ -92,8 +106,18 @@ final class TailFetch extends FrameHandler {
         }
     }
 
+    /** Whatever came was heard; a slow link takes longer for one run than a peer may be silent. */
     @Override
-    void handled() {}
+    void handled() throws IOException {
+        long now = System.nanoTime();
+        if (now > untilNanos) {
+            throw new IOException("it takes longer than it may");
+        }
+        if (now - heardAtNanos > SILENCE_NOTED_NANOS) {
+            heardAtNanos = now;
+            s.deadline(SILENCE, "the rest of the tail was to come");
+        }
+    }
 
     @Override
     void refused(RefusedException why) {

@@ -21,6 +21,9 @@ public record CopyItem(
     /** Bytes of one {@link Kind#DATA}, or that {@link Kind#DIGESTS} stand for, at most: 16 blocks. */
     public static final int MAX_DATA_BYTES = 64 << 10;
 
+    /** Of its range, each with a bit of what {@link Kind#DIGESTS} are answered with. */
+    public static final int MAX_BLOCKS = MAX_DATA_BYTES / ExtentMap.BLOCK_BYTES;
+
     /** Sent and not yet written at the replica, at most; the replica takes twice that. */
     public static final long WINDOW_BYTES = 8L << 20;
 

@@ -9,6 +9,7 @@ import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -22,6 +23,11 @@ public final class Inbound {
     /** Everything before these positions, and of a copy the items up to these; cumulative. */
     public record Progress(long received, long durable, long applied, long copiesWritten, long copiesDurable) {}
 
+    /** As long as the journal itself waits. */
+    private static final long MAX_WAIT_NANOS = 30_000_000_000L;
+
+    private static final long LOOK_NANOS = 1_000_000;
+
     private final Object fence;
     private final Replica replica;
     private final long term;
@@ -30,6 +36,9 @@ public final class Inbound {
     private volatile @Nullable RefusedException ended; // written under the fence
     /** The journal's end as far as image space is secured for it: only that is acknowledged. */
     private volatile long secured;
+
+    /** Up to there the journal makes its segments ready without being asked again. The reader's. */
+    private long askedEnd;
 
     private volatile Runnable onProgress = () -> {};
     private volatile Compared onCompared = (sequence, blocks) -> {};
@@ -71,8 +80,9 @@ public final class Inbound {
         onProgress.run();
     }
 
-    /** Where the bytes at {@code position} go; at most {@code atMost}, at least one. */
+    /** Where the bytes at {@code position} go; at most {@code atMost}, at least one. Waits while the journal is full. */
     public ByteBuffer landing(long position, int atMost) throws RefusedException {
+        awaitSegment(position);
         synchronized (fence) {
             requireLive();
             if (position != replica.journal().landed()
@@ -91,6 +101,27 @@ public final class Inbound {
                 throw new RefusedException(Why.FAILED, String.valueOf(e.getMessage()));
             }
         }
+    }
+
+    /**
+     * While the journal is full its reader waits here, and not with the fence, behind which a seal would wait. The journal has
+     * been asked for the segment behind each one that something landed in; for others it is asked under the fence.
+     */
+    private void awaitSegment(long position) throws RefusedException {
+        long until = System.nanoTime() + MAX_WAIT_NANOS;
+        while (position < askedEnd
+                && position >= replica.journal().readyEnd()
+                && !replica.journal().outOfSpace()
+                && ended == null) {
+            if (System.nanoTime() > until) {
+                throw new RefusedException(
+                        Why.NO_SPACE,
+                        "the journal here is full: for " + MAX_WAIT_NANOS / 1_000_000_000
+                                + " s there was no segment for position " + position);
+            }
+            LockSupport.parkNanos(this, LOOK_NANOS);
+        }
+        askedEnd = replica.journal().segmentEnd(replica.journal().segmentEnd(position));
     }
 
     /** That many bytes of the landing were filled: whole records are checked, secured and published. */
@@ -174,6 +205,16 @@ public final class Inbound {
         if (wanted > replica.journal().durable()) {
             replica.requestSync(wanted);
         }
+    }
+
+    /**
+     * The journal takes records up to here without giving any up. A writer that sends no more finds its news read always:
+     * behind records that have to wait for room stands what makes it, a floor or a commit.
+     */
+    public long landsUpTo() {
+        Journal journal = replica.journal();
+        long segmentBytes = journal.segmentEnd(0);
+        return journal.segmentEnd(journal.oldest()) - segmentBytes + replica.budgetBytes();
     }
 
     public Progress progress() {

@@ -134,11 +134,22 @@ public final class PeerCursor {
 
     /** Cumulative: everything before these positions. */
     public void progressed(long receivedThere, long durableThere, long appliedThere) {
+        progressed(receivedThere, durableThere, appliedThere, false);
+    }
+
+    /**
+     * @param full there is more for the peer, and it has no room. As long as it does nothing to get any, it counts as silent:
+     *     else it would hold the volume up for ever
+     */
+    public void progressed(long receivedThere, long durableThere, long appliedThere, boolean full) {
         long before = received;
+        boolean stands = full && receivedThere == before && durableThere == durable && appliedThere == applied;
         received = receivedThere;
         durable = durableThere;
         applied = appliedThere;
-        heard();
+        if (!stands) {
+            heard();
+        }
         long sentNanos = stamps.received(before, receivedThere, heardAtNanos, measures.ack());
         StageEvents.Ack event = StageEvents.acksRecorded() ? new StageEvents.Ack() : null;
         if (event != null) {
@@ -322,12 +333,23 @@ public final class PeerCursor {
      * @param gathered whether the bytes were copied, and not sent by file region
      */
     public void sent(long to, long beganNanos, boolean gathered) {
+        measures.sent(to - sentTo, gathered);
+        if (gathered) {
+            writer.measures().gathered(to - sentTo);
+        }
+        sentUpTo(to, beganNanos);
+    }
+
+    /** The same of a run that was compressed to so many bytes. */
+    public void sentPacked(long to, long beganNanos, int packedBytes) {
+        measures.sentPacked(to - sentTo, packedBytes);
+        writer.measures().gathered(to - sentTo);
+        sentUpTo(to, beganNanos);
+    }
+
+    private void sentUpTo(long to, long beganNanos) {
         long from = sentTo;
         sentTo = to;
-        measures.sent(to - from, gathered);
-        if (gathered) {
-            writer.measures().gathered(to - from);
-        }
         stamps.sent(to, beganNanos);
         if (watched <= to) {
             measures.forward().record(beganNanos - watchedAtNanos);

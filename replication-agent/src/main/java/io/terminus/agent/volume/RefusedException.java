@@ -26,7 +26,9 @@ public final class RefusedException extends Exception {
         /** The lock manager's value block here is newer, or went back. */
         OTHER_CONFIG(9),
         /** What was sent cannot be a message of this protocol, or a run of this journal. */
-        BAD_MESSAGE(10);
+        BAD_MESSAGE(10),
+        /** The two agents have no version of the peer protocol in common. */
+        OTHER_VERSION(11);
 
         private final int code;
 

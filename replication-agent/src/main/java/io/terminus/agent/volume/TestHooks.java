@@ -14,6 +14,9 @@ public interface TestHooks {
      */
     default void beforeSend() {}
 
+    /** At a replica: bytes of a run of that volume are about to land. */
+    default void beforeLanding(String volume) {}
+
     /** The guard was asked for the last time; the replies are not sent yet. */
     default void beforeReply() {}
 }

@@ -30,7 +30,7 @@ public final class VolumeMeasures {
         STAGE,
         /** From the record, or the landing, into the journal's pages. */
         JOURNAL,
-        /** From the journal's pages into a socket; what travels by file region is not copied. */
+        /** From the journal's pages into a socket, or to be compressed; what travels by file region is not copied. */
         SEND,
         /** From the journal's pages into the image's. */
         APPLY
@@ -48,6 +48,9 @@ public final class VolumeMeasures {
         private final LongAdder runs = new LongAdder();
         private final LongAdder runBytes = new LongAdder();
         private final LongAdder gatheredRuns = new LongAdder();
+        private final LongAdder packedRuns = new LongAdder();
+        private final LongAdder packedFromBytes = new LongAdder();
+        private final LongAdder packedToBytes = new LongAdder();
         private final LongAdder copiedItems = new LongAdder();
         private final LongAdder copiedBytes = new LongAdder();
 
@@ -76,6 +79,21 @@ public final class VolumeMeasures {
             return gatheredRuns.sum();
         }
 
+        /** Runs that travelled compressed. */
+        public long packedRuns() {
+            return packedRuns.sum();
+        }
+
+        /** Their journal bytes. */
+        public long packedFromBytes() {
+            return packedFromBytes.sum();
+        }
+
+        /** What these were compressed to. */
+        public long packedToBytes() {
+            return packedToBytes.sum();
+        }
+
         /** Items of copies to a replica that fell behind. */
         public long copyItems() {
             return copiedItems.sum();
@@ -91,6 +109,14 @@ public final class VolumeMeasures {
             if (gathered) {
                 gatheredRuns.increment();
             }
+        }
+
+        void sentPacked(long bytes, long packedBytes) {
+            runs.increment();
+            runBytes.add(bytes);
+            packedRuns.increment();
+            packedFromBytes.add(bytes);
+            packedToBytes.add(packedBytes);
         }
 
         void copySent(CopyItem item) {

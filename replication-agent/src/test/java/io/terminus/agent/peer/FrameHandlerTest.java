@@ -2,6 +2,7 @@ package io.terminus.agent.peer;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.github.luben.zstd.Zstd;
 import io.terminus.agent.volume.RefusedException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -24,11 +25,19 @@ class FrameHandlerTest {
         private final int mostPerLanding;
         private @Nullable ByteBuffer landing;
         private long expected;
+        private @Nullable RunUnpacker unpacker = new RunUnpacker();
         int left;
         boolean ended;
+        String why = "";
 
         Told(int mostPerLanding) {
             this.mostPerLanding = mostPerLanding;
+        }
+
+        @Override
+        @Nullable
+        RunUnpacker unpacker() {
+            return unpacker;
         }
 
         @Override
@@ -77,6 +86,7 @@ class FrameHandlerTest {
         @Override
         void refused(RefusedException why) {
             calls.add("refused");
+            this.why = String.valueOf(why.getMessage());
             ended = true;
         }
 
@@ -88,7 +98,7 @@ class FrameHandlerTest {
     void everySplitOfAStreamGivesTheSameCalls() throws IOException {
         byte[] stream = stream(1, 700);
         List<String> expected = told(stream, n -> stream.length, Integer.MAX_VALUE).calls;
-        assertThat(expected).hasSize(14).doesNotContain("refused");
+        assertThat(expected).hasSize(16).doesNotContain("refused");
 
         for (int at = 1; at < stream.length; at++) {
             int split = at;
@@ -166,8 +176,8 @@ class FrameHandlerTest {
     }
 
     @Test
-    void runsWithoutBytesAreRefused() throws IOException {
-        for (int bytes : new int[] {0, -1, Integer.MIN_VALUE}) {
+    void runsWithoutBytesOrWithTooManyAreRefused() throws IOException {
+        for (int bytes : new int[] {0, -1, Integer.MIN_VALUE, FrameHandler.MAX_RUN_BYTES + 1, Integer.MAX_VALUE}) {
             ByteBuffer b = Frame.RUN.begin(Frame.RUN_BODY_BYTES);
             b.putLong(0).putInt(bytes).putInt(0).putLong(0).putLong(0).putLong(0);
             byte[] stream = new byte[Frame.seal(b).remaining()];
@@ -179,9 +189,110 @@ class FrameHandlerTest {
         }
     }
 
+    @Test
+    void aPackedRunLandsAsItWasPacked() throws IOException {
+        byte[] plain = new byte[50_000];
+        for (int i = 0; i < plain.length; i++) {
+            plain[i] = (byte) (i / 100);
+        }
+        ByteArrayOutputStream raw = new ByteArrayOutputStream();
+        ByteBuffer b = Frame.RUN.begin(Frame.RUN_BODY_BYTES);
+        b.putLong(4_096)
+                .putInt(plain.length)
+                .putInt(0)
+                .putLong(128)
+                .putLong(256)
+                .putLong(0);
+        put(raw, Frame.seal(b));
+        raw.writeBytes(plain);
+        ByteArrayOutputStream packed = new ByteArrayOutputStream();
+        packed(packed, plain, plain.length);
+
+        Told told = told(packed.toByteArray(), n -> 7, 1_000);
+
+        assertThat(packed.size()).isLessThan(5_000);
+        assertThat(told.calls).isEqualTo(told(raw.toByteArray(), n -> 7, 1_000).calls);
+    }
+
+    @Test
+    void aPackedRunThatIsNotWhatItsFrameSaysIsRefusedAndNothingOfItLands() throws IOException {
+        int most = RunPacker.MAX_RUN_BYTES;
+        byte[][] plains = {new byte[5_000], new byte[5_000], new byte[64 << 20], new byte[most + 1], new byte[0]};
+        int[] said = {4_999, 5_001, most, most + 1, 1};
+        for (int i = 0; i < plains.length; i++) {
+            ByteArrayOutputStream out = new ByteArrayOutputStream();
+            packed(out, plains[i], said[i]);
+
+            Told told = told(out.toByteArray(), n -> 1_000, Integer.MAX_VALUE);
+
+            assertThat(told.calls).as("case %d", i).hasSize(2).last().isEqualTo("refused");
+            assertThat(told.why).contains("packed run").contains(String.valueOf(said[i]));
+        }
+    }
+
+    @Test
+    void noiseInPlaceOfAPackedRunIsRefused() throws IOException {
+        long seed = Long.getLong("seed", System.nanoTime());
+        Random random = new Random(seed);
+
+        for (int i = 0; i < 2_000; i++) {
+            byte[] zstd = Zstd.compress(noise(random, 3_000), 1);
+            for (int flips = random.nextInt(1, 5); flips > 0; flips--) {
+                zstd[random.nextInt(Math.min(12, zstd.length))] = (byte) random.nextInt();
+            }
+            ByteBuffer b = Frame.PACKED.begin(Frame.RUN_BODY_BYTES + zstd.length);
+            b.putLong(0)
+                    .putInt(3_000)
+                    .putInt(zstd.length)
+                    .putLong(0)
+                    .putLong(0)
+                    .putLong(0)
+                    .put(zstd);
+            byte[] stream = new byte[Frame.seal(b).remaining()];
+            b.get(stream);
+
+            Told told = told(stream, n -> stream.length, Integer.MAX_VALUE);
+
+            assertThat(told.calls.size()).as("seed %d", seed).isEqualTo(2);
+        }
+    }
+
+    @Test
+    void packedRunsAreRefusedWhereTheyWereNotAgreedOn() throws IOException {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        packed(out, new byte[5_000], 5_000);
+        Told told = new Told(Integer.MAX_VALUE);
+        told.unpacker = null;
+
+        handOver(told, out.toByteArray(), n -> 1_000);
+
+        assertThat(told.why).contains("not agreed on");
+    }
+
+    @Test
+    void whatIsCommittedIsARecordsEnd() throws IOException {
+        ByteBuffer b = Frame.RUN.begin(Frame.RUN_BODY_BYTES);
+        b.putLong(0).putInt(128).putInt(0).putLong(130).putLong(0).putLong(0);
+        byte[] stream = new byte[Frame.seal(b).remaining()];
+        b.get(stream);
+
+        Told told = told(stream, n -> stream.length, Integer.MAX_VALUE);
+
+        assertThat(told.why).isEqualTo("committed 130 is no multiple of 128, where records begin");
+    }
+
     /** Hands the stream over in pieces; how long the one that begins at a place may be is the caller's. */
     private static Told told(byte[] stream, IntUnaryOperator pieces, int mostPerLanding) throws IOException {
         Told told = new Told(mostPerLanding);
+        handOver(told, stream, pieces);
+        assertThat(told.taken()).isLessThanOrEqualTo(stream.length);
+        if (!told.ended) {
+            assertThat(told.taken()).isEqualTo(stream.length);
+        }
+        return told;
+    }
+
+    private static void handOver(Told told, byte[] stream, IntUnaryOperator pieces) throws IOException {
         int at = 0;
         while (at < stream.length && !told.ended) {
             int pieceEnd = (int) Math.min(stream.length, (long) at + pieces.applyAsInt(at));
@@ -194,7 +305,6 @@ class FrameHandlerTest {
                 told.received();
             }
         }
-        return told;
     }
 
     /** Frames of all kinds around runs, some of them back to back. */
@@ -210,6 +320,10 @@ class FrameHandlerTest {
         put(out, Frame.ACK.of(noise(random, Frame.ACK_BODY_BYTES)));
         put(out, Frame.REFUSED.of(noise(random, 0)));
         put(out, Frame.FETCH.of(noise(random, 40)));
+        packed(
+                out,
+                new byte[Math.min(largestBytes, RunPacker.MAX_RUN_BYTES)],
+                Math.min(largestBytes, RunPacker.MAX_RUN_BYTES));
         run(out, random, largestBytes / 2);
         return out.toByteArray();
     }
@@ -217,9 +331,20 @@ class FrameHandlerTest {
     private static void run(ByteArrayOutputStream out, Random random, int bytes) {
         ByteBuffer b = Frame.RUN.begin(Frame.RUN_BODY_BYTES);
         b.putLong(random.nextLong(1L << 40)).putInt(bytes).putInt(0);
-        b.putLong(random.nextLong()).putLong(random.nextLong()).putLong(random.nextLong());
+        b.putLong(random.nextLong(1L << 40) * 128)
+                .putLong(random.nextLong(1L << 40) * 128)
+                .putLong(random.nextLong());
         put(out, Frame.seal(b));
         out.writeBytes(noise(random, bytes));
+    }
+
+    /** Bytes that shrink, packed as {@code runBytes} of them whatever they are. */
+    private static void packed(ByteArrayOutputStream out, byte[] plain, int runBytes) {
+        byte[] zstd = Zstd.compress(plain, 1);
+        ByteBuffer b = Frame.PACKED.begin(Frame.RUN_BODY_BYTES + zstd.length);
+        b.putLong(4_096).putInt(runBytes).putInt(zstd.length);
+        b.putLong(128).putLong(256).putLong(0).put(zstd);
+        put(out, Frame.seal(b));
     }
 
     private static byte[] noise(Random random, int bytes) {

@@ -101,6 +101,11 @@ class FrameTest {
                 copy(2, 8, 8),
                 copy(5, 5_000, 16),
                 copy(5, 5_000, 48),
+                copy(1, 0, 0),
+                copy(1, CopyItem.MAX_DATA_BYTES + 1, CopyItem.MAX_DATA_BYTES + 1),
+                copy(2, 0, 0),
+                copy(3, 1, 0),
+                copy(4, 4_096, 0),
                 copy(5, Long.MAX_VALUE, 0),
                 copy(5, Long.MIN_VALUE, 0))) {
             assertThatThrownBy(() -> Messages.copy(wrong))
@@ -109,11 +114,44 @@ class FrameTest {
         }
     }
 
+    @Test
+    void anAckHasOneOfThreeLengths() throws RefusedException {
+        for (int length : new int[] {24, 40, 56}) {
+            assertThat(Frame.check(Frame.ACK.of(new byte[length]), 0, length)).isEqualTo(Frame.ACK);
+        }
+
+        assertThatThrownBy(() -> Frame.check(Frame.ACK.of(new byte[32]), 0, 32))
+                .isInstanceOf(RefusedException.class)
+                .hasMessage("ACK with a body of 32 bytes, not 24, 40 or 56");
+    }
+
+    @Test
+    void aFrameOfAnotherLayoutIsNamed() {
+        ByteBuffer b = Frame.STATUS.of(new byte[Frame.STATUS_BODY_BYTES]).put(5, (byte) 3);
+
+        assertThatThrownBy(() -> Frame.bodyBytes(b, 0))
+                .isInstanceOf(RefusedException.class)
+                .hasMessageContaining("layout 3")
+                .hasMessageContaining("layout 1");
+    }
+
+    @Test
+    void positionsAreWhereRecordsBeginAndWithinWhatThereIs() throws RefusedException {
+        assertThat(Positions.require("received", 256, 128, 256, "")).isEqualTo(256);
+
+        for (long wrong : new long[] {64, 1, -128, Long.MIN_VALUE, 384, Long.MAX_VALUE, 255}) {
+            assertThatThrownBy(() -> Positions.require("received", wrong, 128, 256, "the journal ends there"))
+                    .isInstanceOfSatisfying(
+                            RefusedException.class, e -> assertThat(e.why()).isEqualTo(Why.BAD_MESSAGE))
+                    .hasMessageContaining("received " + wrong);
+        }
+    }
+
     private static ByteBuffer copy(int kind, long length, int bytes) {
         return ByteBuffer.allocate(Frame.COPY_LEAST_BYTES + bytes)
                 .order(ByteOrder.LITTLE_ENDIAN)
                 .putLong(1)
-                .putLong(2)
+                .putLong(256)
                 .putLong(0)
                 .putLong(length)
                 .putLong(3)
@@ -137,14 +175,15 @@ class FrameTest {
                 1 << 30,
                 new Lineage(starts),
                 0,
-                Long.MAX_VALUE,
+                Long.MAX_VALUE / 128 * 128,
                 9,
                 new byte[4_096]);
 
-        byte[] hello = Messages.hello(greeting).toByteArray();
+        byte[] hello =
+                Messages.hello(greeting, Abilities.of(LinkSettings.DEFAULTS)).toByteArray();
 
         assertThat(hello.length).isLessThanOrEqualTo(Frame.MAX_BODY_BYTES);
-        assertThat(Messages.greeting(ByteBuffer.wrap(hello)))
+        assertThat(Messages.greeting(Messages.hello(ByteBuffer.wrap(hello))))
                 .usingRecursiveComparison()
                 .isEqualTo(greeting);
     }
@@ -153,18 +192,20 @@ class FrameTest {
     void whatIsNoGreetingIsRefused() {
         long seed = Long.getLong("seed", System.nanoTime());
         Random random = new Random(seed);
-        byte[] good = Messages.hello(new Greeting(
-                        new UUID(1, 2),
-                        6,
-                        60,
-                        "a",
-                        1 << 20,
-                        1 << 20,
-                        new Lineage(List.of(new TermStart(5, "a", 0), new TermStart(6, "b", 128))),
-                        0,
-                        256,
-                        9,
-                        new byte[] {1, 2, 3}))
+        byte[] good = Messages.hello(
+                        new Greeting(
+                                new UUID(1, 2),
+                                6,
+                                60,
+                                "a",
+                                1 << 20,
+                                1 << 20,
+                                new Lineage(List.of(new TermStart(5, "a", 0), new TermStart(6, "b", 128))),
+                                0,
+                                256,
+                                9,
+                                new byte[] {1, 2, 3}),
+                        Abilities.of(LinkSettings.DEFAULTS))
                 .toByteArray();
 
         for (int i = 0; i < 20_000; i++) {
@@ -175,7 +216,7 @@ class FrameTest {
                 bad[random.nextInt(bad.length)] = (byte) random.nextInt();
             }
             try {
-                Messages.greeting(ByteBuffer.wrap(bad));
+                Messages.greeting(Messages.hello(ByteBuffer.wrap(bad)));
             } catch (RefusedException e) {
                 assertThat(e.why()).isEqualTo(Why.BAD_MESSAGE);
             } catch (RuntimeException e) {

@@ -4,7 +4,9 @@ import static org.awaitility.Awaitility.await;
 
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.peer.Compression;
 import io.terminus.agent.peer.GrpcPeerNetwork;
+import io.terminus.agent.peer.LinkSettings;
 import io.terminus.agent.peer.PeerServer;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
@@ -45,6 +47,10 @@ public final class Agents implements AutoCloseable {
     private final long budgetBytes;
     private final Duration peerTimeout;
     private final Map<String, Agent> agents = new HashMap<>();
+    private final Map<String, FakeLockManager> otherLockManagers = new ConcurrentHashMap<>();
+
+    /** Of agents that are made from now on. */
+    public LinkSettings links = new LinkSettings(Compression.NONE, Duration.ofSeconds(2), TestHooks.NONE);
 
     public Agents(Path temp, int volumeBytes, long budgetBytes) {
         this(temp, volumeBytes, budgetBytes, Duration.ofSeconds(1));
@@ -59,16 +65,31 @@ public final class Agents implements AutoCloseable {
 
     /** Starts agents of these names with a volume "v", in sync at all of them; the first one writes. */
     public void start(String... names) throws Exception {
+        for (String name : names) {
+            add(name);
+        }
+        makeVolume(VOLUME, "v", lockManager, names);
+        awaitServing(names[0]);
+    }
+
+    /** One more volume, with a lock manager of its own; the first agent writes, too. */
+    void addVolume(UUID uuid, String volume, String... names) throws Exception {
+        FakeLockManager its = new FakeLockManager();
+        otherLockManagers.put(volume, its);
+        makeVolume(uuid, volume, its, names);
+        awaitTrue(() -> volume(names[0], volume).serving());
+    }
+
+    private void makeVolume(UUID uuid, String volume, FakeLockManager its, String... names) throws Exception {
         List<Member> members = new ArrayList<>();
         List<Address> addresses = new ArrayList<>();
         for (String name : names) {
-            Agent agent = add(name);
             members.add(new Member(name, "boot"));
-            addresses.add(agent.address());
+            addresses.add(agent(name).address());
         }
         VolumeConfig config = new VolumeConfig(
-                VOLUME,
-                "v",
+                uuid,
+                volume,
                 volumeBytes,
                 SEGMENT_BYTES,
                 0,
@@ -82,11 +103,10 @@ public final class Agents implements AutoCloseable {
                 Failover.MANUAL,
                 addresses,
                 VolumeConfig.Fork.NONE);
-        lockManager.store(config);
+        its.store(config);
         for (String name : List.of(names).reversed()) {
             agent(name).volumes.create(config);
         }
-        awaitServing(names[0]);
     }
 
     Agent add(String name) throws IOException {
@@ -109,6 +129,14 @@ public final class Agents implements AutoCloseable {
 
     public Volume volume(String agent) {
         return agent(agent).volume();
+    }
+
+    Volume volume(String agent, String volume) {
+        Volume v = agent(agent).volumes.byName(volume);
+        if (v == null) {
+            throw new IllegalStateException(agent + " has no replica of " + volume);
+        }
+        return v;
     }
 
     Replica replica(String agent) {
@@ -178,7 +206,7 @@ public final class Agents implements AutoCloseable {
 
         Agent(String name) throws IOException {
             this.name = name;
-            this.network = new GrpcPeerNetwork(name);
+            this.network = new GrpcPeerNetwork(name, links);
             this.volumes = makeVolumes();
             this.server = serve();
         }
@@ -192,11 +220,15 @@ public final class Agents implements AutoCloseable {
                     Duration.ofSeconds(30),
                     Duration.ofSeconds(10),
                     TestHooks.NONE);
-            return new Volumes(temp.resolve(name), settings, v -> lockManager.as(name), this);
+            return new Volumes(
+                    temp.resolve(name),
+                    settings,
+                    v -> otherLockManagers.getOrDefault(v, lockManager).as(name),
+                    this);
         }
 
         private PeerServer serve() throws IOException {
-            PeerServer started = PeerServer.start(new InetSocketAddress("127.0.0.1", 0), volumes);
+            PeerServer started = PeerServer.start(new InetSocketAddress("127.0.0.1", 0), volumes, links);
             wire.leadsTo(((InetSocketAddress) started.address()).getPort());
             return started;
         }
