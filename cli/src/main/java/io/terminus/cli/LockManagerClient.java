@@ -8,7 +8,9 @@ import io.terminus.proto.lock.v1.ListBlockersRequest;
 import io.terminus.proto.lock.v1.ListLocksRequest;
 import io.terminus.proto.lock.v1.ListLocksResponse;
 import io.terminus.proto.lock.v1.ListSessionsRequest;
+import io.terminus.proto.lock.v1.ListSessionsResponse;
 import io.terminus.proto.lock.v1.ListVolumesRequest;
+import io.terminus.proto.lock.v1.ListVolumesResponse;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockInfo;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
@@ -43,10 +45,17 @@ final class LockManagerClient implements AutoCloseable {
     }
 
     List<VolumeInfo> volumes() {
-        return connection.call(() -> connection
-                .timed(stub)
-                .listVolumes(ListVolumesRequest.getDefaultInstance())
-                .getVolumesList());
+        List<VolumeInfo> volumes = new ArrayList<>();
+        String pageToken = "";
+        do {
+            ListVolumesRequest request =
+                    ListVolumesRequest.newBuilder().setPageToken(pageToken).build();
+            ListVolumesResponse page =
+                    connection.call(() -> connection.timed(stub).listVolumes(request));
+            volumes.addAll(page.getVolumesList());
+            pageToken = page.getNextPageToken();
+        } while (!pageToken.isEmpty());
+        return volumes;
     }
 
     /** Holders, or waiters, of one volume; at most {@link #LONGEST_LIST}. */
@@ -104,11 +113,21 @@ final class LockManagerClient implements AutoCloseable {
         });
     }
 
-    List<SessionInfo> sessions() {
-        return connection.call(() -> connection
-                .timed(stub)
-                .listSessions(ListSessionsRequest.getDefaultInstance())
-                .getSessionsList());
+    /** Those whose owner's name begins so. */
+    List<SessionInfo> sessions(String ownerPrefix) {
+        List<SessionInfo> sessions = new ArrayList<>();
+        String pageToken = "";
+        do {
+            ListSessionsRequest request = ListSessionsRequest.newBuilder()
+                    .setOwnerPrefix(ownerPrefix)
+                    .setPageToken(pageToken)
+                    .build();
+            ListSessionsResponse page =
+                    connection.call(() -> connection.timed(stub).listSessions(request));
+            sessions.addAll(page.getSessionsList());
+            pageToken = page.getNextPageToken();
+        } while (!pageToken.isEmpty());
+        return sessions;
     }
 
     /** Returns at once; the range becomes grantable when the holder knows of it or its lease has ended. */

@@ -50,8 +50,7 @@ final class SessionsCommand {
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
         List<Session> sessions;
         try (LockManagerClient client = new LockManagerClient(terminus.ports(dir), LocksCommand.DEADLINE)) {
-            sessions = client.sessions().stream()
-                    .filter(session -> session.getOwner().startsWith(owner))
+            sessions = client.sessions(owner).stream()
                     .map(SessionsCommand::session)
                     .toList();
         }

@@ -384,16 +384,18 @@ final class FakeService {
 
         @Override
         public void listSessions(ListSessionsRequest request, StreamObserver<ListSessionsResponse> answer) {
-            reply(
-                    answer,
-                    ListSessionsResponse.newBuilder()
-                            .addSessions(SessionInfo.newBuilder()
-                                    .setSessionId("s1")
-                                    .setOwner("agent/a")
-                                    .setTtlMillis(10_000)
-                                    .setHeld(1)
-                                    .setAttached(true))
-                            .build());
+            ListSessionsResponse.Builder response = ListSessionsResponse.newBuilder();
+            if (request.getPageToken().isEmpty()) {
+                response.setNextPageToken("s0"); // a page may be empty with more to come
+            } else if ("agent/a".startsWith(request.getOwnerPrefix())) {
+                response.addSessions(SessionInfo.newBuilder()
+                        .setSessionId("s1")
+                        .setOwner("agent/a")
+                        .setTtlMillis(10_000)
+                        .setHeld(1)
+                        .setAttached(true));
+            }
+            reply(answer, response.build());
         }
 
         @Override

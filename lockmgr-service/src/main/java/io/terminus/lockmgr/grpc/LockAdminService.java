@@ -66,9 +66,15 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
     @Override
     public void listVolumes(ListVolumesRequest request, StreamObserver<ListVolumesResponse> out) {
         UnaryCall<ListVolumesResponse> call = new UnaryCall<>(out);
+        if (isWrong(call, request.getLimit())) {
+            return;
+        }
         loop.submit(call.step(turn -> {
-            ListVolumesResponse.Builder response = ListVolumesResponse.newBuilder();
-            for (LockTable.VolumeView volume : turn.table().volumes()) {
+            Page<LockTable.VolumeView> page =
+                    turn.table().volumes(request.getPageToken(), pageSize(request.getLimit()));
+            ListVolumesResponse.Builder response =
+                    ListVolumesResponse.newBuilder().setNextPageToken(page.next());
+            for (LockTable.VolumeView volume : page.items()) {
                 response.addVolumes(VolumeInfo.newBuilder()
                         .setName(volume.name())
                         .setUuid(volume.uuid())
@@ -84,11 +90,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
     @Override
     public void listLocks(ListLocksRequest request, StreamObserver<ListLocksResponse> out) {
         UnaryCall<ListLocksResponse> call = new UnaryCall<>(out);
-        if (request.getLimit() < 0 || request.getLimit() > MAX_PAGE) {
-            call.fail(
-                    Reason.INVALID_ARGUMENT,
-                    "limit " + request.getLimit() + " breaks the rule 1 <= limit <= " + MAX_PAGE + " (0: " + MAX_PAGE
-                            + ")");
+        if (isWrong(call, request.getLimit())) {
             return;
         }
         Mode mode = Wire.mode(request.getMode());
@@ -106,7 +108,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
                 mode,
                 request.getSessionId(),
                 request.getPageToken(),
-                request.getLimit() == 0 ? MAX_PAGE : request.getLimit());
+                pageSize(request.getLimit()));
         loop.submit(call.step(turn -> {
             Page<? extends ClaimView> page;
             try {
@@ -122,6 +124,20 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
             page.items().forEach(claim -> response.addLocks(Wire.info(claim)));
             turn.afterwards(() -> call.reply(response.build()));
         }));
+    }
+
+    private static boolean isWrong(UnaryCall<?> call, int limit) {
+        boolean wrong = limit < 0 || limit > MAX_PAGE;
+        if (wrong) {
+            call.fail(
+                    Reason.INVALID_ARGUMENT,
+                    "limit " + limit + " breaks the rule 1 <= limit <= " + MAX_PAGE + " (0: " + MAX_PAGE + ")");
+        }
+        return wrong;
+    }
+
+    private static int pageSize(int limit) {
+        return limit == 0 ? MAX_PAGE : limit;
     }
 
     private static boolean isWrong(UnaryCall<?> call, Range range) {
@@ -199,9 +215,15 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
     @Override
     public void listSessions(ListSessionsRequest request, StreamObserver<ListSessionsResponse> out) {
         UnaryCall<ListSessionsResponse> call = new UnaryCall<>(out);
+        if (isWrong(call, request.getLimit())) {
+            return;
+        }
         loop.submit(call.step(turn -> {
-            ListSessionsResponse.Builder response = ListSessionsResponse.newBuilder();
-            for (LockTable.SessionView session : turn.table().sessions()) {
+            Page<LockTable.SessionView> page = turn.table()
+                    .sessions(request.getOwnerPrefix(), request.getPageToken(), pageSize(request.getLimit()));
+            ListSessionsResponse.Builder response =
+                    ListSessionsResponse.newBuilder().setNextPageToken(page.next());
+            for (LockTable.SessionView session : page.items()) {
                 long leftNanos = Math.max(0, session.leaseEndNanos() - turn.nowNanos());
                 response.addSessions(SessionInfo.newBuilder()
                         .setSessionId(session.sessionId())

@@ -51,7 +51,7 @@ final class IdleVolumes {
             } else if (turn.now - volume.idleSinceNanos < KEPT_NANOS) {
                 listed.add(volume);
             } else {
-                registry.volumes.remove(volume.name);
+                registry.removeVolume(volume.name);
                 turn.change(new Change.VolumeGone(volume.name));
             }
         }

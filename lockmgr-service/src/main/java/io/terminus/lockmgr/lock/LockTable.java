@@ -137,7 +137,7 @@ public final class LockTable {
                     Volume volume = known == null ? registry.addVolume(put.volume(), put.uuid()) : known;
                     volume.lockDelayNanos = put.lockDelayNanos();
                 }
-                case Change.VolumeGone gone -> registry.volumes.remove(gone.volume());
+                case Change.VolumeGone gone -> registry.removeVolume(gone.volume());
                 case Change.LockPut put -> {
                     Held earlier = registry.locks.get(put.lockId());
                     if (earlier != null) {
@@ -362,16 +362,22 @@ public final class LockTable {
 
     /** All volumes, by name. */
     public List<VolumeView> volumes() {
-        return registry.volumes.values().stream()
-                .sorted(Comparator.comparing(volume -> volume.name))
-                .map(volume -> new VolumeView(
-                        volume.name,
-                        volume.uuid,
-                        volume.held(),
-                        volume.waiting(),
-                        volume.valueVersion,
-                        volume.lockDelayNanos))
-                .toList();
+        return registry.volumesByName.values().stream().map(LockTable::view).toList();
+    }
+
+    /**
+     * Volumes by name.
+     *
+     * @param pageToken empty for the first page, then {@link Page#next} of the page before
+     * @param limit at most so many on a page, at least 1
+     */
+    public Page<VolumeView> volumes(String pageToken, int limit) {
+        return views.volumes(pageToken, limit, LockTable::view);
+    }
+
+    private static VolumeView view(Volume volume) {
+        return new VolumeView(
+                volume.name, volume.uuid, volume.held(), volume.waiting(), volume.valueVersion, volume.lockDelayNanos);
     }
 
     /** Entries of the indexes of a volume: identical claims are one. 0 if there is no such volume. */

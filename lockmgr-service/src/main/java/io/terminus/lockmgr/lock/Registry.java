@@ -16,6 +16,7 @@ final class Registry {
     final NavigableMap<String, Session> sessionsById = new TreeMap<>();
 
     final Map<String, Volume> volumes = new LinkedHashMap<>();
+    final NavigableMap<String, Volume> volumesByName = new TreeMap<>();
     final LongMap<Held> locks = new LongMap<>();
     /** Holds what vanished holders have left, while the lock delay of its volume runs. */
     final Session nobody = new Session("", "", 0);
@@ -66,6 +67,12 @@ final class Registry {
 
     void add(Volume volume) {
         volumes.put(volume.name, volume);
+        volumesByName.put(volume.name, volume);
+    }
+
+    void removeVolume(String name) {
+        volumes.remove(name);
+        volumesByName.remove(name);
     }
 
     void watch(String name, boolean on) {

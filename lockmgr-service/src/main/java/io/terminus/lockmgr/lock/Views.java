@@ -133,6 +133,17 @@ final class Views {
         return new Page<>(shown, "");
     }
 
+    <V> Page<V> volumes(String behindName, int limit, Function<Volume, V> view) {
+        List<V> shown = new ArrayList<>();
+        for (Volume volume : registry.volumesByName.tailMap(behindName, false).values()) {
+            if (shown.size() == limit) {
+                return new Page<>(shown, registry.volumesByName.lowerKey(volume.name));
+            }
+            shown.add(view.apply(volume));
+        }
+        return new Page<>(shown, "");
+    }
+
     /** Locks of a volume; none if there is no such volume. */
     Page<LockView> locks(LockQuery query) {
         Volume volume = registry.volumes.get(query.volume());

@@ -181,4 +181,26 @@ class ListingTest {
         assertThat(many.table.sessionCount()).isEqualTo(899);
         assertThat(many.table.sessions()).hasSize(899);
     }
+
+    @Test
+    void volumesAreShownPageByPageByName() {
+        Story many = new Story();
+        for (int i = 25; i >= 10; i--) {
+            many.apply(new Command.ConfigureVolume(i, "v" + i, "u" + i, 1_000_000_000));
+        }
+
+        List<String> names = new java.util.ArrayList<>();
+        List<Integer> pages = new java.util.ArrayList<>();
+        String token = "";
+        do {
+            LockQuery.Page<LockTable.VolumeView> page = many.table.volumes(token, 8);
+            pages.add(page.items().size());
+            page.items().forEach(volume -> names.add(volume.name()));
+            token = page.next();
+        } while (!token.isEmpty());
+
+        assertThat(pages).containsExactly(8, 8);
+        assertThat(names).hasSize(16).isSorted().startsWith("v10").endsWith("v25");
+        assertThat(many.table.volumes()).hasSize(16);
+    }
 }
