@@ -24,6 +24,7 @@ public final class HandMade implements AutoCloseable {
     private final Socket socket;
     private final DataInputStream in;
     private long sentBytes;
+    private long receivedBytes;
 
     public HandMade(Socket socket) throws IOException {
         this.socket = socket;
@@ -59,12 +60,14 @@ public final class HandMade implements AutoCloseable {
         int length = ByteBuffer.wrap(head).order(ByteOrder.LITTLE_ENDIAN).getInt(8);
         byte[] all = Arrays.copyOf(head, head.length + length);
         in.readFully(all, head.length, length);
+        receivedBytes += all.length;
         ByteBuffer b = ByteBuffer.wrap(all).order(ByteOrder.LITTLE_ENDIAN);
         try {
             Frame type = Frame.check(b, 0, Frame.bodyBytes(b, 0));
             ByteBuffer body = b.slice(Frame.HEADER_BYTES, length).order(ByteOrder.LITTLE_ENDIAN);
             if (type == Frame.RUN) {
                 in.skipNBytes(body.getInt(8));
+                receivedBytes += body.getInt(8);
             }
             return new Got(type, body);
         } catch (io.terminus.agent.volume.RefusedException e) {
@@ -142,6 +145,29 @@ public final class HandMade implements AutoCloseable {
             b.putLong(field);
         }
         send(Frame.seal(b));
+    }
+
+    /** With the feature: everything that came is acknowledged, and there is room up to that position. */
+    public void ackWithRoom(long position, long room) throws IOException {
+        ack(position, position, position, 0, 0, receivedBytes, room);
+    }
+
+    /** Reads until the writer says that its journal ends there; returns how many runs it has sent before. */
+    public int runsUntilToldOf(long end) throws IOException {
+        int runs = 0;
+        while (true) {
+            Got got = next();
+            if (got.type() == Frame.RUN) {
+                runs++;
+            } else if (got.type() == Frame.STATUS && got.body().getLong(0) == end) {
+                return runs;
+            }
+        }
+    }
+
+    /** The next run's first position. */
+    public long awaitRun() throws IOException {
+        return await(Frame.RUN).getLong(0);
     }
 
     public void compared(long sequence, long blocks) throws IOException {

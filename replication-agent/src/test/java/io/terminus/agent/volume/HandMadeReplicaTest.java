@@ -77,6 +77,36 @@ class HandMadeReplicaTest {
     }
 
     @Test
+    void noRecordIsSentThatThePeerHasNoRoomFor() throws Exception {
+        try (HandMade b = next()) {
+            long end = b.accept(1, "credit"); // and no room at all
+            set().client("a").write(0, new byte[4_096]);
+            long newEnd = set().journal("a").end();
+
+            assertThat(b.runsUntilToldOf(newEnd)).isZero();
+
+            b.ackWithRoom(end, newEnd);
+            assertThat(b.awaitRun()).isEqualTo(end);
+        }
+    }
+
+    @Test
+    void aPeerWithoutRoomThatDoesNothingToGetAnyIsSilentThoughItAnswers() throws Exception {
+        try (HandMade b = next()) {
+            long end = b.accept(1, "credit");
+            b.ackWithRoom(end, end);
+            set().awaitInSync("a", "b");
+            set().client("a").write(0, new byte[4_096]);
+            long newEnd = set().journal("a").end();
+
+            while (set().members().contains("b")) {
+                b.runsUntilToldOf(newEnd);
+                b.ackWithRoom(end, end);
+            }
+        }
+    }
+
+    @Test
     void positionsThatThisJournalCannotHaveSentAreRefused() throws Exception {
         assertRefused((b, end) -> b.ack(end + 128, end, end, 0, 0), "received %d is not within", 128);
         assertRefused((b, end) -> b.ack(end, end + 128, end, 0, 0), "durable %d is not within", 128);
