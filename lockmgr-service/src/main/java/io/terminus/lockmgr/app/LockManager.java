@@ -108,7 +108,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     private boolean wasRecovering;
     private long nowNanos;
-    private long lastTickNanos;
+    private volatile long lastTickNanos;
     private long operatorRequests;
 
     /** Who owns the table, and all that a turn touches. */
@@ -302,6 +302,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         stopping = true;
         wake();
         ended.join();
+    }
+
+    /** How long ago the table last heard what time it is: nothing expires and nobody is served while that grows. Any thread. */
+    long nanosSinceTick() {
+        return clock.getAsLong() - lastTickNanos;
     }
 
     private void run() {

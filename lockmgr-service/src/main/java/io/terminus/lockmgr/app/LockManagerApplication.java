@@ -122,6 +122,11 @@ public class LockManagerApplication {
     }
 
     @Bean
+    TableHealth tableHealth(LockManager manager, LockManagerProperties properties) {
+        return new TableHealth(manager::nanosSinceTick, properties.minTtl().toNanos());
+    }
+
+    @Bean
     GrpcServer grpcServer(
             LockManagerProperties properties,
             LockManager manager,

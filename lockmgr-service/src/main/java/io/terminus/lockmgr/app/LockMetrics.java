@@ -180,6 +180,7 @@ final class LockMetrics {
     /** @param queuedSteps how many wait for the owner; asked by any thread */
     void showQueue(IntSupplier queuedSteps) {
         Gauge.builder("terminus.lock.queue.steps", queuedSteps, IntSupplier::getAsInt)
+                .strongReference(true) // nobody else keeps it
                 .register(registry);
     }
 

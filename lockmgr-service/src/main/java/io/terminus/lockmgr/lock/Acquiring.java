@@ -304,11 +304,22 @@ final class Acquiring {
 
     /** Refuses the command if the request, were it queued as an ordinary one, would close a cycle. */
     private boolean wouldDeadlock(Request request) {
-        List<WaitsFor.Edge> cycle = waitsFor.cycleThroughAcquire(request);
-        if (!cycle.isEmpty()) {
-            turn.refuse(Reason.DEADLOCK, request.first().volume.name, WaitsFor.describe(cycle));
+        WaitsFor.Finding found = waitsFor.cycleThroughAcquire(request);
+        if (!found.cycle().isEmpty()) {
+            turn.refuse(Reason.DEADLOCK, request.first().volume.name, WaitsFor.describe(found.cycle()));
+        } else if (found.gaveUp()) {
+            refuseUnsearched(request);
         }
-        return !cycle.isEmpty();
+        return !found.cycle().isEmpty() || found.gaveUp();
+    }
+
+    void refuseUnsearched(Request request) {
+        turn.refuse(
+                Reason.LIMIT_EXCEEDED,
+                request.first().volume.name,
+                request.what() + " may not wait: to find out whether it closes a deadlock, more than "
+                        + WaitsFor.MOST_ASKED + " waiters or " + WaitsFor.MOST_LOOKED_AT
+                        + " locks would have to be looked at");
     }
 
     // What becomes of a request that waits

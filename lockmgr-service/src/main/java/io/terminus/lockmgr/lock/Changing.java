@@ -92,10 +92,13 @@ final class Changing {
         }
         // Queued first, because it is in the way of others, from that very moment, whether it waits or not.
         grants.queue(request);
-        List<WaitsFor.Edge> cycle = waitsFor.cycleThroughConversion(request, free);
-        if (!cycle.isEmpty()) {
+        WaitsFor.Finding found = waitsFor.cycleThroughConversion(request, free);
+        if (!found.cycle().isEmpty()) {
             grants.unqueueNewest(request);
-            turn.refuse(Reason.DEADLOCK, lock.volume.name, WaitsFor.describe(cycle));
+            turn.refuse(Reason.DEADLOCK, lock.volume.name, WaitsFor.describe(found.cycle()));
+        } else if (found.gaveUp() && !free) {
+            grants.unqueueNewest(request);
+            acquiring.refuseUnsearched(request);
         } else if (free) {
             grants.unqueueNewest(request);
             grants.grant(request);

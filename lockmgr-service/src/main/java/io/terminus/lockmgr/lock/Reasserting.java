@@ -194,7 +194,7 @@ final class Reasserting {
             grants.refuse(
                     request,
                     Reason.DEADLOCK,
-                    "deadlock: " + session.owner + " waits for " + request.what()
+                    session.owner + " waits for " + request.what()
                             + ", and others there wait for what it asserted anew");
             request = waitsFor.deadlocked(session);
         }

@@ -40,6 +40,9 @@ final class Session extends Timed {
     /** What {@link #mayWaitFor} was built in. */
     long mayWaitForAge;
 
+    /** So many times its requests are not searched for deadlocks, see {@link WaitsFor}. */
+    int notSearched;
+
     Session(String id, String owner, long ttlNanos) {
         this.id = id;
         this.owner = owner;

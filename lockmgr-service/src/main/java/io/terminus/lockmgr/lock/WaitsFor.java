@@ -34,13 +34,30 @@ import org.jspecify.annotations.Nullable;
  * wait for: grown when it starts to wait, not shrunk when a wait ends, so never too small. If those sets know no cycle,
  * there is none; if they do, they are forgotten and the indexes are asked, breadth first, so that the shortest cycle is the
  * one named.
+ *
+ * <p>Thousands of waiters with overlapping ranges of their own have millions of edges. So a search asks
+ * {@link #MOST_ASKED} requests and looks at {@link #MOST_LOOKED_AT} claims; if that was not enough, whoever asked may not wait, as InnoDB
+ * has it: nothing else would let the others be served meanwhile, and a cycle that nobody found would stand until
+ * somebody's wait ends.
  */
 final class WaitsFor {
 
     /** {@code waiter} waits, {@code blocker} is in its way. */
     record Edge(Waiter waiter, Claim blocker) {}
 
+    /** The shortest cycle found, from its own edge on; empty if there is none, or it was not found out whether there is. */
+    record Finding(List<Edge> cycle, boolean gaveUp) {
+        private static final Finding NONE = new Finding(List.of(), false);
+        private static final Finding GAVE_UP = new Finding(List.of(), true);
+    }
+
     private static final int EDGES_NAMED = 8;
+    /** Requests whose edges one search follows, those of one range in one session counting once. */
+    static final int MOST_ASKED = 1 << 10;
+    /** Claims one search looks at: some 10 ms. A writer waits behind a hundred thousand readers, too. */
+    static final int MOST_LOOKED_AT = 1 << 18;
+    /** A session for which a search gave up is not searched for again so many times: so one client costs all others little. */
+    private static final int NOT_SEARCHED_AGAIN = 64;
     /** A set of sessions that has grown beyond this is built anew: some in it may have ended long ago. */
     private static final int MOST_KEPT = 4096;
     /** So much is put into sets in one look at most; a graph with more edges is searched as it is. */
@@ -54,30 +71,37 @@ final class WaitsFor {
 
     private int addedNow;
 
-    /** The cycle that an acquire, not yet queued, would close, from its own edge on; empty if it would close none. */
-    List<Edge> cycleThroughAcquire(Request newest) {
+    /** The cycle that an acquire, not yet queued, would close. */
+    Finding cycleThroughAcquire(Request newest) {
         Session asking = newest.session;
         if (asking.askingRequests > 0 || asking.recalledLocks > 0) {
             return search(asking, List.of(newest));
         }
         Edge own = asking.held == 0 ? null : ownLockInTheWay(newest);
-        return own == null ? List.of() : List.of(own);
+        return own == null ? Finding.NONE : new Finding(List.of(own), false);
     }
 
     /** The cycle that a conversion closes; it is queued already, even if it can be granted at once. */
-    List<Edge> cycleThroughConversion(Request newest, boolean free) {
+    Finding cycleThroughConversion(Request newest, boolean free) {
         age++;
         boolean waitsForNobody = free && newest.session.askingRequests == 1;
-        return waitsForNobody ? List.of() : search(newest.session, asking(newest.session));
+        return waitsForNobody ? Finding.NONE : search(newest.session, asking(newest.session));
     }
 
-    /** The newest request of a session, of which a lock was put in the way of others, that is in a cycle; null if none is. */
+    /**
+     * The newest request of a session, of which a lock was put in the way of others, that is in a cycle; null if none is, or
+     * there are too many to look at: then their waits end them.
+     */
     @Nullable
     Request deadlocked(Session session) {
         age++;
         for (Request request : asking(session).reversed()) {
-            if (!search(session, List.of(request)).isEmpty()) {
+            Finding found = search(session, List.of(request));
+            if (!found.cycle.isEmpty()) {
                 return request;
+            }
+            if (found.gaveUp) {
+                return null;
             }
         }
         return null;
@@ -125,26 +149,30 @@ final class WaitsFor {
                 && !lock.mode.compatibleWith(part.mode);
     }
 
-    private List<Edge> search(Session asking, List<Request> starts) {
+    private Finding search(Session asking, List<Request> starts) {
+        if (asking.notSearched > 0) {
+            asking.notSearched--;
+            return Finding.GAVE_UP;
+        }
         Search search = new Search(asking, ++searches);
         for (Request start : starts) {
             if (!search.ask(start)) {
-                return search.cycle();
+                return search.found();
             }
         }
         if (!mayReach(asking, search.open)) {
-            return List.of();
+            return Finding.NONE;
         }
-        while (search.closing == null && !search.open.isEmpty()) {
+        while (!search.open.isEmpty()) {
             for (Request request = search.open.remove().firstRequest;
                     request != null;
                     request = request.nextOfSession) {
                 if (!request.standby() && !search.ask(request)) {
-                    break;
+                    return search.found();
                 }
             }
         }
-        return search.cycle();
+        return Finding.NONE;
     }
 
     /** Could the session be reached from these? Forgets the sets that say so, because they may be out of date. */
@@ -229,17 +257,22 @@ final class WaitsFor {
         @Nullable
         Edge closing;
 
+        private int asked;
+        private int lookedAt;
+
         Search(Session asking, long number) {
             this.asking = asking;
             this.number = number;
         }
 
-        /** Follows every edge of a request. Returns false if one closes a cycle. */
+        /** Follows every edge of a request. Returns false if one closes a cycle, or there were too many. */
         boolean ask(Request request) {
             for (Waiter part : request.parts) {
-                boolean asked = request.converting == null && askedAlready(part);
-                if (!asked
-                        && !(part.volume.forEachLockChainInTheWay(
+                if (request.converting == null && askedAlready(part)) {
+                    continue;
+                }
+                if (++asked > MOST_ASKED
+                        || !(part.volume.forEachLockChainInTheWay(
                                         part, lock -> see(part, lock, Long.MAX_VALUE, request.converting))
                                 && part.volume.forEachBlockingChain(
                                         part, other -> see(part, other, upTo(part, other), null)))) {
@@ -273,6 +306,9 @@ final class WaitsFor {
          * @param own the lock that a conversion would change, which is in the way of others but not of it; else null
          */
         private boolean see(Waiter part, Claim oldest, long upToId, @Nullable Held own) {
+            if (++lookedAt > MOST_LOOKED_AT) {
+                return false;
+            }
             Chain chain = oldest.chain;
             if (chain == null) {
                 return oldest.id() > upToId || oldest == own || follow(part, oldest);
@@ -301,6 +337,9 @@ final class WaitsFor {
 
         /** Returns false if this edge closes a cycle. */
         private boolean follow(Waiter waiter, Claim blocker) {
+            if (++lookedAt > MOST_LOOKED_AT) {
+                return false;
+            }
             if (!isEdge(blocker)) {
                 return true;
             }
@@ -316,7 +355,12 @@ final class WaitsFor {
             return true;
         }
 
-        List<Edge> cycle() {
+        /** Why it ended early. */
+        Finding found() {
+            if (closing == null) {
+                asking.notSearched = NOT_SEARCHED_AGAIN;
+                return Finding.GAVE_UP;
+            }
             List<Edge> cycle = new ArrayList<>();
             for (Edge edge = closing;
                     edge != null;
@@ -324,13 +368,13 @@ final class WaitsFor {
                 cycle.add(edge);
             }
             Collections.reverse(cycle);
-            return cycle;
+            return new Finding(cycle, false);
         }
     }
 
     /** Names the cycle: who wants what, and who is in the way with what. */
     static String describe(List<Edge> cycle) {
-        StringBuilder text = new StringBuilder("deadlock: ");
+        StringBuilder text = new StringBuilder();
         for (int i = 0; i < Math.min(cycle.size(), EDGES_NAMED); i++) {
             Waiter waiter = cycle.get(i).waiter();
             Claim blocker = cycle.get(i).blocker();

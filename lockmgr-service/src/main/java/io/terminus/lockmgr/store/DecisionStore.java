@@ -145,7 +145,7 @@ public final class DecisionStore implements AutoCloseable {
             this.log = create(1, 0, null, DecisionLog.writer());
             try {
                 log.appearSynced();
-                this.map = GrantMap.open(disk, settings, true);
+                this.map = GrantMap.open(disk, settings);
             } catch (IOException | RuntimeException | Error e) {
                 log.close();
                 throw e;
@@ -159,7 +159,7 @@ public final class DecisionStore implements AutoCloseable {
         DecisionLog.Scan newest = chain.last();
         boolean clean = takeCleanMark(directory, newest);
         boolean otherBoot = !newest.bootId().equals(settings.bootId());
-        GrantMap opened = otherBoot && !clean ? null : openMap(newest, clean);
+        GrantMap opened = otherBoot && !clean ? null : openMap(newest);
         try {
             // What is forgotten needs no map, but what else the log says is wanted.
             LogItemCodec.Taker roll =
@@ -192,7 +192,7 @@ public final class DecisionStore implements AutoCloseable {
                 syncs.increment();
                 if (opened == null) {
                     GrantMap.delete(directory);
-                    opened = GrantMap.open(disk, settings, true);
+                    opened = GrantMap.open(disk, settings);
                 }
                 this.map = opened;
                 remembered.take(opening);
@@ -217,7 +217,7 @@ public final class DecisionStore implements AutoCloseable {
     }
 
     /** Null if grants have to be forgotten. */
-    private @Nullable GrantMap openMap(DecisionLog.Scan newest, boolean clean) throws IOException {
+    private @Nullable GrantMap openMap(DecisionLog.Scan newest) throws IOException {
         // A process that died at its very first start may have left no map, or half of one; there is nothing to lose
         // then.
         boolean nothingToLose = newest.lastSequence() <= 1;
@@ -225,7 +225,7 @@ public final class DecisionStore implements AutoCloseable {
             return null;
         }
         try {
-            return GrantMap.open(disk, settings, clean);
+            return GrantMap.open(disk, settings);
         } catch (RuntimeException e) {
             // What is in the file makes no sense. A failure of the disk (IOException) is no reason to forget grants.
             System.getLogger(DecisionStore.class.getName())
@@ -234,7 +234,7 @@ public final class DecisionStore implements AutoCloseable {
                 return null;
             }
             GrantMap.delete(settings.directory());
-            return GrantMap.open(disk, settings, true);
+            return GrantMap.open(disk, settings);
         }
     }
 

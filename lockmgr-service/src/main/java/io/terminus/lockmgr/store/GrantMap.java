@@ -6,8 +6,10 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
+import java.util.List;
 import net.openhft.chronicle.map.ChronicleMap;
 import net.openhft.chronicle.map.ChronicleMapBuilder;
 
@@ -71,11 +73,12 @@ final class GrantMap {
      * file, which says how long the file was then: without it, or with a shorter file, entries may be missing. It also says
      * how many locks the file was laid out for, which may be fewer than the settings of today say.
      *
-     * @param clean it was closed by {@link #close}. If not, entries locked by the dead process have to be recovered first:
-     *     opened as if clean, a map may wait for them for a minute and fail
+     * <p>Each entry is checked against its checksum, and those that the dead process had locked are unlocked: opened without
+     * that, a map may wait for them for a minute and fail.
+     *
      * @throws RuntimeException of whatever kind the library has, if the file cannot be read
      */
-    static GrantMap open(StoreDisk disk, StoreSettings settings, boolean clean) throws IOException {
+    static GrantMap open(StoreDisk disk, StoreSettings settings) throws IOException {
         Path path = settings.directory().resolve(FILE);
         File file = path.toFile();
         ChronicleMapBuilder<Long, byte[]> builder = ChronicleMapBuilder.of(Long.class, byte[].class)
@@ -90,12 +93,23 @@ final class GrantMap {
             map.put(LAYOUT_KEY, layout(Files.size(path), settings.maxLocks()));
             return new GrantMap(disk, path, map, settings.maxLocks(), LAYOUT_KEY);
         }
+        if (Files.exists(beingRecovered(path))) {
+            throw new IllegalStateException("recovery of " + path + " was begun and not ended");
+        }
         long lengthBytes = Files.size(path);
         if (lengthBytes < SHORTEST_FILE_BYTES) {
             throw new IllegalStateException(path + " was cut to " + lengthBytes + " bytes");
         }
+        // What the library finds damaged it takes out, and a later start would not know of it.
+        Files.createFile(beingRecovered(path));
+        List<String> damages = new ArrayList<>();
         ChronicleMap<Long, byte[]> map =
-                clean ? builder.createPersistedTo(file) : builder.recoverPersistedTo(file, true);
+                builder.recoverPersistedTo(file, true, damage -> damages.add(String.valueOf(damage.message())));
+        if (!damages.isEmpty()) {
+            map.close();
+            throw new IllegalStateException(path + " is damaged: " + damages.getFirst());
+        }
+        Files.delete(beingRecovered(path));
         byte[] layout = map.get(LAYOUT_KEY);
         if (layout == null
                 || layout.length != LAYOUT_BYTES
@@ -117,6 +131,12 @@ final class GrantMap {
 
     static void delete(Path directory) throws IOException {
         Files.deleteIfExists(directory.resolve(FILE));
+        Files.deleteIfExists(beingRecovered(directory.resolve(FILE)));
+    }
+
+    /** Is there while a file's damages are looked for. */
+    private static Path beingRecovered(Path file) {
+        return file.resolveSibling(file.getFileName() + ".recovering");
     }
 
     void put(long lockId, byte[] lockPut) {

@@ -23,7 +23,7 @@ class DeadlockTest {
         assertThat(story.refusal().requestId()).isEqualTo(closing);
         assertThat(story.refusal().reason()).isEqualTo(Reason.DEADLOCK);
         assertThat(story.refusal().message())
-                .startsWith("deadlock: carol waits for EX [0, 5) of v, where alice holds EX [0, 10) as lock ")
+                .startsWith("carol waits for EX [0, 5) of v, where alice holds EX [0, 10) as lock ")
                 .contains("; alice waits for PR [20, 30) of v, where bob holds EX [20, 30) as lock ")
                 .contains("; bob waits for EX [45, 50) of v, where carol holds EX [40, 50) as lock ");
         assertThat(story.recalls()).isEmpty();
@@ -65,7 +65,7 @@ class DeadlockTest {
 
         assertThat(story.refusal().reason()).isEqualTo(Reason.DEADLOCK);
         assertThat(story.refusal().message())
-                .isEqualTo("deadlock: alice waits for EX [5, 15) of v, where alice holds PR [0, 10) as lock " + lock);
+                .isEqualTo("alice waits for EX [5, 15) of v, where alice holds PR [0, 10) as lock " + lock);
     }
 
     @Test
@@ -127,5 +127,28 @@ class DeadlockTest {
         story.ackLost("alice", lost);
 
         assertThat(story.grantedRequests()).containsExactly(waiting);
+    }
+
+    @Test
+    void whoWouldHaveACrowdSearchedIsRefusedAndCostsTheOthersLittle() {
+        story.open("holder");
+        story.hold("holder", Mode.EX, 0, 1_000);
+        int sessions = 5;
+        int each = 2_000;
+        for (int s = 0; s < sessions; s++) {
+            story.open("s" + s);
+            for (int i = 0; i < each; i++) {
+                story.ask("s" + s, i % 3 == 0 ? Mode.EX : Mode.PR, i % 1_000, i % 1_000 + 1 + s);
+            }
+        }
+
+        assertThat(story.refusals())
+                .allMatch(r -> r.reason() == Reason.LIMIT_EXCEEDED || r.reason() == Reason.DEADLOCK)
+                .anySatisfy(r -> assertThat(r.message())
+                        .endsWith(
+                                "may not wait: to find out whether it closes a deadlock, more than 1024 waiters or 262144"
+                                        + " locks would have to be looked at"));
+        assertThat(story.table.volumes().getFirst().waiting())
+                .isEqualTo(sessions * each - story.refusals().size());
     }
 }

@@ -16,11 +16,13 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
@@ -228,6 +230,59 @@ class DecisionStoreTest {
         assertThat(reopened.memoryLost()).isTrue();
         assertThat(list(reopened)).containsExactly(VOLUME);
         reopened.abandon();
+    }
+
+    /** A lock that is in the map alone: the log of its grant was rolled up. */
+    @Test
+    void noDamagedByteOfTheMapLosesALockInSilence() throws IOException {
+        DecisionStore store = open("boot-1");
+        decide(store, SESSION);
+        decide(store, VOLUME, LOCK);
+        store.abandon();
+        open("boot-1").abandon();
+        Path map = directory.resolve(GrantMap.FILE);
+        byte[] whole = Files.readAllBytes(map);
+        byte[] name = "vol".getBytes(StandardCharsets.US_ASCII);
+        int entry = 0;
+        while (!Arrays.equals(whole, entry, entry + name.length, name, 0, name.length)) {
+            entry++;
+        }
+
+        for (int at = entry - 60; at < entry + 60; at++) {
+            Path damaged = Files.createDirectory(directory.resolveSibling("damaged-" + at));
+            try (Stream<Path> files = Files.list(directory)) {
+                for (Path file : files.toList()) {
+                    Files.copy(file, damaged.resolve(file.getFileName()));
+                }
+            }
+            flip(damaged.resolve(GrantMap.FILE), at);
+
+            DecisionStore reopened =
+                    DecisionStore.open(new StoreSettings(damaged, "boot-1", 1 << 20, 1000, TTL_NANOS, 0));
+
+            if (!reopened.memoryLost()) {
+                assertThat(list(reopened)).as("byte %s", at - entry).contains(LOCK);
+            }
+            reopened.abandon();
+        }
+    }
+
+    @Test
+    void aRecoveryOfTheMapThatDidNotEndCountsAsMemoryLoss() throws IOException {
+        DecisionStore store = open("boot-1");
+        decide(store, SESSION);
+        decide(store, VOLUME, LOCK);
+        store.abandon();
+        Files.createFile(directory.resolve(GrantMap.FILE + ".recovering"));
+
+        DecisionStore reopened = open("boot-1");
+        boolean lost = reopened.memoryLost();
+        reopened.abandon();
+        DecisionStore later = open("boot-1");
+
+        assertThat(lost).isTrue();
+        assertThat(later.memoryLost()).isFalse();
+        later.abandon();
     }
 
     @Test

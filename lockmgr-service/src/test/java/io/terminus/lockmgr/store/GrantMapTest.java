@@ -48,6 +48,6 @@ class GrantMapTest {
     }
 
     private GrantMap open(int maxLocks) throws IOException {
-        return GrantMap.open(new StoreDisk(), new StoreSettings(directory, "boot-1", 1, maxLocks, 1, 0), true);
+        return GrantMap.open(new StoreDisk(), new StoreSettings(directory, "boot-1", 1, maxLocks, 1, 0));
     }
 }

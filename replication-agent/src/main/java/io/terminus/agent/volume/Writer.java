@@ -502,7 +502,8 @@ final class Writer {
         }
         Journal journal = replica.journal();
         long at = goesOn ? needs.common() : replica.checkpoint();
-        if (!goesOn) {
+        if (!goesOn || !needs.copy().isEmpty()) {
+            // Its journal may begin behind another writer's checkpoint, which lay behind the end of the marks here.
             marks.cover(journal, at);
         }
         LOG.info(
