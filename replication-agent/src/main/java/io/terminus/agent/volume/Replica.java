@@ -197,6 +197,7 @@ final class Replica implements AutoCloseable {
             throws IOException {
         Superblock superblock = Superblock.read(dir);
         Superblock.Checkpoint from = superblock.checkpoint();
+        List<Long> missing = Journal.mend(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position());
         Journal journal = Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
@@ -205,6 +206,14 @@ final class Replica implements AutoCloseable {
                 from.lineage(),
                 Math.max(from.position(), from.committed()));
         boolean damaged = false;
+        for (long position : missing) {
+            LOG.error(
+                    "volume {}: the file of the journal's segment {} had been cut short, at position {}",
+                    config.name(),
+                    position / config.segmentBytes(),
+                    position);
+            damaged |= journal.mayHaveReached(position);
+        }
         switch (journal.recovery().verdict()) {
             case Recovery.Clean clean -> {}
             case Recovery.TornTail torn ->
