@@ -105,6 +105,7 @@ final class Replica implements AutoCloseable {
     private final DirtyMarks marks;
     private final VolumeMeasures measures = new VolumeMeasures();
     private final String volume;
+    private final int segmentBytes;
     private final long budgetBytes;
 
     /**
@@ -250,6 +251,7 @@ final class Replica implements AutoCloseable {
         this.superblock = superblock;
         this.journal = journal;
         this.volume = config.name();
+        this.segmentBytes = config.segmentBytes();
         this.budgetBytes = (long) journalSegments * config.segmentBytes();
         this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
@@ -1003,6 +1005,16 @@ final class Replica implements AutoCloseable {
     /** Gives back what neither this replica nor a peer needs any more. */
     void releaseSegments() {
         marks.release(Math.max(journal.oldest(), Math.min(checkpoint, retainFrom)));
+    }
+
+    /**
+     * Makes room behind {@code end}, if the journal is full of history: a writer that was killed had kept it for those who were away, and
+     * nothing more could be appended, not even its next term. Whoever needs what goes is copied to.
+     */
+    void makeRoom(long end) {
+        long mustGo = Math.max(0, end - (budgetBytes - 2L * segmentBytes)) / segmentBytes * segmentBytes;
+        retain(Math.max(retainFrom, mustGo));
+        releaseSegments();
     }
 
     void fail(String why) {

@@ -271,6 +271,31 @@ class ReplicaTest {
         assertThat(after.superblock().life().damaged()).isFalse();
     }
 
+    @Test
+    void aReplicaThatWasKilledWithItsJournalFullOfHistoryHasRoomForATerm() throws IOException {
+        Replica before = created("r");
+        before.start(NOBODY);
+        before.retain(0);
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < SEGMENTS * 15; i++) {
+            before.commit(write(before, 0, filled(65_536, i), before.committed()));
+            before.published();
+        }
+        long end = write(before, 0, filled(63_360, 1), before.committed()); // 128 bytes are left
+        before.commit(end);
+        before.published();
+        awaitApplied(before, end);
+        await().until(() -> before.checkpoint() > 2L * SEGMENT);
+        assertThat(end).isEqualTo((long) SEGMENTS * SEGMENT - 128);
+
+        Replica after = opened(killed(before, "r", "after"), "boot");
+        after.start(NOBODY);
+        after.makeRoom(end);
+        after.journal().openTerm(2, "a", 11, after.committed());
+
+        assertThat(after.journal().end()).isGreaterThan((long) SEGMENTS * SEGMENT);
+    }
+
     private static void cutShort(Path replica, long number, long lengthBytes) throws IOException {
         try (FileChannel file = FileChannel.open(segment(replica, number), StandardOpenOption.WRITE)) {
             file.truncate(lengthBytes);
