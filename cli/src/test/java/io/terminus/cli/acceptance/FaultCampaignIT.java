@@ -20,7 +20,7 @@ class FaultCampaignIT {
     /** No more than the journal keeps. */
     private static final int HOT_WRITES_AT_A_TIME = 2_000;
 
-    private static final Duration IN_EVERY_BUILD = Duration.ofSeconds(30);
+    private static final Duration IN_EVERY_BUILD = Duration.ofSeconds(20);
 
     @Test
     void nothingAcknowledgedIsLostWhateverBecomesOfProcessesDisksAndNetworks() throws IOException {
