@@ -20,7 +20,7 @@ class FaultCampaignIT {
     /** No more than the journal keeps. */
     private static final int HOT_WRITES_AT_A_TIME = 2_000;
 
-    private static final Duration IN_EVERY_BUILD = Duration.ofSeconds(30);
+    private static final Duration IN_EVERY_BUILD = Duration.ofSeconds(15);
 
     @Test
     void nothingAcknowledgedIsLostWhateverBecomesOfProcessesDisksAndNetworks() throws IOException {
@@ -41,7 +41,7 @@ class FaultCampaignIT {
     void theReplicaGetsWhatWasCapturedHoweverSlowlyItReadsWhileHotBlocksAreOverwritten() throws IOException {
         long seed = seed();
         Path folder = folder();
-        long writes = Long.getLong("terminus.campaign.hot-writes", 5_000);
+        long writes = Long.getLong("terminus.campaign.hot-writes", 4_000);
         try (Network network = new Proxies(seed);
                 FaultySet set = FaultySet.start(folder, network, false, SIZE_BYTES, AckLevel.RECEIVED);
                 FaultCampaign campaign = new FaultCampaign(set, folder, SIZE_BYTES, seed)) {

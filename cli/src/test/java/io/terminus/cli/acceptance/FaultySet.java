@@ -242,11 +242,16 @@ final class FaultySet implements AutoCloseable {
     void stopInOrder() {
         String writer = writer().orElse("a");
         for (String process : List.of(writer, other(writer), LOCKMGR)) {
-            Process running = processes.get(process);
-            if (running != null) {
-                running.destroy();
-                awaitEnd(running);
-            }
+            stop(process);
+        }
+    }
+
+    /** Asks it to end. */
+    void stop(String process) {
+        Process running = processes.get(process);
+        if (running != null) {
+            running.destroy();
+            awaitEnd(running);
         }
     }
 

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.Random;
 import java.util.UUID;
@@ -44,19 +45,39 @@ final class JournalDamage {
 
     private JournalDamage() {}
 
-    /** One bit to eight, close together, anywhere. Says where. */
+    /** One byte, anywhere. Says where. */
     static String flip(Path replica, Random chance) {
         Path segment = any(replica, chance);
+        try (FileChannel file = FileChannel.open(segment, StandardOpenOption.READ)) {
+            return flipAt(
+                    segment, chance.nextLong(Math.max(1, chance.nextBoolean() ? used(file) : file.size())), chance);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** One byte of the records in [from, to), positions. Says where. */
+    static String flip(Path replica, long from, long to, Random chance) {
+        List<Path> segments = segments(replica);
+        try {
+            long segmentBytes = Files.size(segments.getFirst());
+            long position = from + chance.nextLong(to - from);
+            Path segment = replica.resolve("journal")
+                    .resolve(String.format(Locale.ROOT, "%016x.seg", position / segmentBytes));
+            return flipAt(segment, position % segmentBytes, chance) + ", position " + position;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String flipAt(Path segment, long at, Random chance) throws IOException {
         try (FileChannel file = FileChannel.open(segment, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-            long at = chance.nextLong(Math.max(1, chance.nextBoolean() ? used(file) : file.size()));
             ByteBuffer one = ByteBuffer.allocate(1);
             file.read(one, at);
             byte was = one.get(0);
             byte is = (byte) (was ^ 1 + chance.nextInt(255));
             file.write(ByteBuffer.wrap(new byte[] {is}), at);
             return segment.getFileName() + " at " + at + ": " + was + " became " + is;
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
         }
     }
 

@@ -1,6 +1,7 @@
 package io.terminus.cli.acceptance;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,6 +14,7 @@ import java.util.concurrent.ThreadLocalRandom;
 final class Namespaces implements Network {
 
     private static final List<String> PROCESSES = List.of("a", "b", "lockmgr");
+    private static final List<String> PLACES = List.of("/usr/sbin", "/sbin", "/usr/bin", "/bin");
     private static final String NOBODY = "02:00:00:00:00:99";
 
     private record Cut(String from, String to) {}
@@ -28,7 +30,14 @@ final class Namespaces implements Network {
 
     /** Skips the test where this kernel or this user cannot. */
     static Namespaces make(Path folder) throws IOException {
-        Machine.needsRoot("processes in networks of their own");
+        String what = "processes in networks of their own";
+        Machine.needsRoot(what);
+        for (String program : List.of("ip", "tc", "nsenter")) {
+            Machine.needs(
+                    PLACES.stream().anyMatch(place -> Files.isExecutable(Path.of(place, program))),
+                    what,
+                    program + " is not installed (apt-get install iproute2 util-linux)");
+        }
         Namespaces network = new Namespaces(folder);
         boolean made = false;
         try {
@@ -38,7 +47,7 @@ final class Namespaces implements Network {
                 network.close();
             }
         }
-        Machine.needs(made, "processes in networks of their own", "network namespaces cannot be made here");
+        Machine.needs(made, what, "network namespaces cannot be made here");
         return network;
     }
 

@@ -18,14 +18,25 @@ class Disk {
 
     /** Fills a new file with zeros and waits until it is on the disk, blocks and size. */
     void prewrite(Path file, int bytes) throws IOException {
-        ByteBuffer zeros = ByteBuffer.allocateDirect(ZEROS_BYTES);
         try (FileChannel channel = FileChannel.open(
                 file, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
-            for (int written = 0; written < bytes; ) {
-                written += channel.write(zeros.clear().limit(Math.min(ZEROS_BYTES, bytes - written)));
-            }
-            channel.force(true);
+            zero(channel, 0, bytes);
         }
+    }
+
+    /** Fills a file with zeros from a place on, and waits for the disk. */
+    void lengthen(Path file, long from, int bytes) throws IOException {
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            zero(channel, from, bytes);
+        }
+    }
+
+    private static void zero(FileChannel channel, long from, int bytes) throws IOException {
+        ByteBuffer zeros = ByteBuffer.allocateDirect(ZEROS_BYTES);
+        for (long at = from; at < bytes; ) {
+            at += channel.write(zeros.clear().limit((int) Math.min(ZEROS_BYTES, bytes - at)), at);
+        }
+        channel.force(true);
     }
 
     /**

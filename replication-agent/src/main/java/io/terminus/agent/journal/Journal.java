@@ -11,6 +11,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
@@ -220,9 +223,45 @@ public final class Journal implements AutoCloseable {
         return journal;
     }
 
+    /**
+     * Makes a journal fit to be opened whose files somebody has cut short; a segment has its full length before anything lands in it,
+     * so that was never this program. What is missing becomes zeros, which {@link #open} judges like any other bytes. A segment that
+     * holds nothing but history goes as a whole, so that nobody is sent those zeros: the history begins behind it.
+     *
+     * @param from the checkpoint
+     * @return the positions from which on zeros took the place of what a segment had held
+     */
+    public static List<Long> mend(Path directory, int segmentBytes, long from) throws IOException {
+        List<Long> missing = new ArrayList<>();
+        for (Map.Entry<Long, Path> file : SegmentStore.list(directory).entrySet()) {
+            long number = file.getKey();
+            long length = Files.size(file.getValue());
+            if (length >= segmentBytes) {
+                continue;
+            }
+            if (number < from / segmentBytes) {
+                Files.delete(file.getValue());
+            } else {
+                new Disk().lengthen(file.getValue(), length, segmentBytes);
+            }
+            missing.add(number * segmentBytes + length);
+        }
+        if (!missing.isEmpty()) {
+            new Disk().syncDirectory(directory);
+        }
+        return missing;
+    }
+
     /** What opening found; after {@link #create} and {@link #reset} a clean, empty journal. */
     public Recovery recovery() {
         return recovery;
+    }
+
+    /** Whether opening found an end that may have been further on, had nothing been missing from this position on; see {@link #mend}. */
+    public boolean mayHaveReached(long missing) {
+        return number(recovery.end()) == number(missing)
+                && (!(recovery.verdict() instanceof Recovery.Clean)
+                        || recovery.end() > missing - RecordFormat.HEADER_BYTES);
     }
 
     /** The terms of the records before {@link #end}. */

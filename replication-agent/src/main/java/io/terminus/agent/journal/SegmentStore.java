@@ -86,6 +86,18 @@ final class SegmentStore {
 
     /** The segment files of a directory by number; a file of another size is refused. */
     static TreeMap<Long, Path> list(Path directory, int segmentBytes) throws IOException {
+        TreeMap<Long, Path> files = list(directory);
+        for (Path file : files.values()) {
+            if (Files.size(file) != segmentBytes) {
+                throw new IOException(
+                        file + " has " + Files.size(file) + " bytes: a segment of this volume has " + segmentBytes);
+            }
+        }
+        return files;
+    }
+
+    /** The segment files of a directory by number, of whatever size. */
+    static TreeMap<Long, Path> list(Path directory) throws IOException {
         TreeMap<Long, Path> files = new TreeMap<>();
         try (DirectoryStream<Path> found = Files.newDirectoryStream(directory, "*" + SUFFIX)) {
             for (Path file : found) {
@@ -93,10 +105,6 @@ final class SegmentStore {
                 String digits = name.substring(0, name.length() - SUFFIX.length());
                 if (!digits.matches("[0-7][0-9a-f]{15}")) {
                     throw new IOException(file + " is no segment: its name is not a number of 16 hex digits");
-                }
-                if (Files.size(file) != segmentBytes) {
-                    throw new IOException(
-                            file + " has " + Files.size(file) + " bytes: a segment of this volume has " + segmentBytes);
                 }
                 files.put(Long.parseLong(digits, 16), file);
             }

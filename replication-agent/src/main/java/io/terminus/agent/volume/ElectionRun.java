@@ -272,6 +272,7 @@ final class ElectionRun {
                 throw new NotElected("the tail is at " + best.agent() + ", which has only what follows " + best.oldest()
                         + "; the journal here ends at " + common);
             }
+            replica.makeRoom(best.received());
             Inbound tail = volume.collect(taken.term(), best.agent(), common);
             Address from = taken.address(best.agent()).orElseThrow();
             volume.say("fetching " + (best.received() - common) + " bytes of the tail from " + best.agent());
@@ -279,6 +280,7 @@ final class ElectionRun {
         }
         Inbound.secure(replica, replica.applied(), journal.end());
         replica.commit(Math.min(elected.committed(), journal.end()));
+        replica.makeRoom(journal.end());
     }
 
     private void waitUntilServed() throws NotElected, InterruptedException {

@@ -115,6 +115,7 @@ final class Replica implements AutoCloseable {
     private final DirtyMarks marks;
     private final VolumeMeasures measures = new VolumeMeasures();
     private final String volume;
+    private final int segmentBytes;
     private final long budgetBytes;
 
     /**
@@ -216,6 +217,7 @@ final class Replica implements AutoCloseable {
             throws IOException {
         Superblock superblock = Superblock.read(dir);
         Superblock.Checkpoint from = superblock.checkpoint();
+        List<Long> missing = Journal.mend(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position());
         Journal journal = Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
@@ -224,6 +226,14 @@ final class Replica implements AutoCloseable {
                 from.lineage(),
                 Math.max(from.position(), from.committed()));
         boolean damaged = false;
+        for (long position : missing) {
+            LOG.error(
+                    "volume {}: the file of the journal's segment {} had been cut short, at position {}",
+                    config.name(),
+                    position / config.segmentBytes(),
+                    position);
+            damaged |= journal.mayHaveReached(position);
+        }
         switch (journal.recovery().verdict()) {
             case Recovery.Clean clean -> {}
             case Recovery.TornTail torn ->
@@ -260,6 +270,7 @@ final class Replica implements AutoCloseable {
         this.superblock = superblock;
         this.journal = journal;
         this.volume = config.name();
+        this.segmentBytes = config.segmentBytes();
         this.budgetBytes = (long) journalSegments * config.segmentBytes();
         this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
@@ -1078,6 +1089,16 @@ final class Replica implements AutoCloseable {
     /** Gives back what neither this replica nor a peer needs any more. */
     void releaseSegments() {
         marks.release(Math.max(journal.oldest(), Math.min(checkpoint, retainFrom)));
+    }
+
+    /**
+     * Makes room behind {@code end}, if the journal is full of history: a writer that was killed had kept it for those who were away, and
+     * nothing more could be appended, not even its next term. Whoever needs what goes is copied to.
+     */
+    void makeRoom(long end) {
+        long mustGo = Math.max(0, end - (budgetBytes - 2L * segmentBytes)) / segmentBytes * segmentBytes;
+        retain(Math.max(retainFrom, mustGo));
+        releaseSegments();
     }
 
     void fail(String why) {

@@ -9,8 +9,10 @@ import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -222,6 +224,86 @@ class ReplicaTest {
         replica.retain(Long.MAX_VALUE);
         replica.releaseSegments();
         assertThat(replica.journal().oldest()).isEqualTo(replica.checkpoint());
+    }
+
+    @Test
+    void aSegmentThatWasCutShortIsDamageOnlyWhereRecordsMayHaveStood() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        long first = write(before, 0, 1, 0);
+        long end = write(before, 4_096, 2, first);
+        Path within = killed(before, "r", "within");
+        Path atItsEnd = killed(before, "r", "at-its-end");
+        Path behind = killed(before, "r", "behind");
+
+        cutShort(within, 0, end - 1);
+        cutShort(atItsEnd, 0, end);
+        cutShort(behind, 0, end + 128);
+
+        Replica cut = opened(within, "boot");
+        assertThat(cut.journal().end()).isEqualTo(first);
+        assertThat(cut.superblock().life().damaged()).isTrue();
+        assertThat(opened(atItsEnd, "boot").superblock().life().damaged()).isTrue();
+        Replica whole = opened(behind, "boot");
+        assertThat(whole.journal().end()).isEqualTo(end);
+        assertThat(whole.superblock().life().damaged()).isFalse();
+        assertThat(Files.size(segment(behind, 0))).isEqualTo(SEGMENT);
+    }
+
+    @Test
+    void historyBeginsBehindASegmentThatWasCutShort() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 2 * 16 + 1; i++) {
+            replica.commit(write(replica, i % 16 * 65_536L, filled(65_536, i), replica.committed()));
+            replica.published();
+        }
+        long end = replica.journal().end();
+        awaitApplied(replica, end);
+        replica.close();
+
+        cutShort(temp.resolve("r"), 0, 1_000);
+
+        Replica after = opened(temp.resolve("r"), "boot");
+        assertThat(after.journal().end()).isEqualTo(end);
+        assertThat(after.journal().oldest()).isEqualTo(SEGMENT);
+        assertThat(after.superblock().life().damaged()).isFalse();
+    }
+
+    @Test
+    void aReplicaThatWasKilledWithItsJournalFullOfHistoryHasRoomForATerm() throws IOException {
+        Replica before = created("r");
+        before.start(NOBODY);
+        before.retain(0);
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < SEGMENTS * 15; i++) {
+            before.commit(write(before, 0, filled(65_536, i), before.committed()));
+            before.published();
+        }
+        long end = write(before, 0, filled(63_360, 1), before.committed()); // 128 bytes are left
+        before.commit(end);
+        before.published();
+        awaitApplied(before, end);
+        await().until(() -> before.checkpoint() > 2L * SEGMENT);
+        assertThat(end).isEqualTo((long) SEGMENTS * SEGMENT - 128);
+
+        Replica after = opened(killed(before, "r", "after"), "boot");
+        after.start(NOBODY);
+        after.makeRoom(end);
+        after.journal().openTerm(2, "a", 11, after.committed());
+
+        assertThat(after.journal().end()).isGreaterThan((long) SEGMENTS * SEGMENT);
+    }
+
+    private static void cutShort(Path replica, long number, long lengthBytes) throws IOException {
+        try (FileChannel file = FileChannel.open(segment(replica, number), StandardOpenOption.WRITE)) {
+            file.truncate(lengthBytes);
+        }
+    }
+
+    private static Path segment(Path replica, long number) {
+        return replica.resolve("journal").resolve("%016x.seg".formatted(number));
     }
 
     @Test
