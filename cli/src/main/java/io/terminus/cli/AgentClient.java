@@ -14,6 +14,8 @@ import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.VerifyProgress;
+import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.time.Duration;
 import java.util.Iterator;
@@ -106,6 +108,19 @@ final class AgentClient implements AutoCloseable {
         connection.call(() -> connection
                 .timed(stub)
                 .deleteReplica(DeleteReplicaRequest.newBuilder().setName(name).build()));
+    }
+
+    /** Returns how it ended for each replica; {@code say} hears how far it is. Takes as long as it takes. */
+    VerifyProgress verify(VerifyRequest request, Consumer<VerifyProgress> say) {
+        return connection.call(() -> {
+            Iterator<VerifyProgress> progress = stub.verify(request);
+            VerifyProgress last = VerifyProgress.getDefaultInstance();
+            while (progress.hasNext()) {
+                last = progress.next();
+                say.accept(last);
+            }
+            return last;
+        });
     }
 
     VolumeStatus create(CreateVolumeRequest request) {

@@ -1,12 +1,14 @@
 package io.terminus.agent.admin;
 
 import io.grpc.Status;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.volume.AckLevel;
 import io.terminus.agent.volume.CopyProgress;
 import io.terminus.agent.volume.Failover;
 import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.VerifyProgress;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.Volumes;
@@ -17,6 +19,7 @@ import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaResponse;
+import io.terminus.proto.agent.v1.DifferingRange;
 import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
@@ -27,6 +30,8 @@ import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.VerifyRequest;
+import io.terminus.proto.agent.v1.VerifyStatus;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.io.IOException;
 import java.time.Duration;
@@ -38,6 +43,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
     private static final Duration DEFAULT_PROMOTE_TIMEOUT = Duration.ofSeconds(60);
     private static final Duration CHANGE_TIMEOUT = Duration.ofSeconds(20);
     private static final Duration MAX_PROMOTE_TIMEOUT = Duration.ofHours(1);
+    private static final Duration VERIFY_PROGRESS = Duration.ofMillis(250);
 
     private final Volumes volumes;
     private final Endpoints endpoints;
@@ -178,6 +184,57 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         });
     }
 
+    @Override
+    public void verify(VerifyRequest r, StreamObserver<io.terminus.proto.agent.v1.VerifyProgress> answer) {
+        ServerCallStreamObserver<io.terminus.proto.agent.v1.VerifyProgress> call =
+                (ServerCallStreamObserver<io.terminus.proto.agent.v1.VerifyProgress>) answer;
+        call.setOnCancelHandler(() -> {});
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.verify(r.getAgent(), r.getRepair());
+            while (true) {
+                List<Volume.ReplicaStatus> compared = compared(volume, r.getAgent());
+                io.terminus.proto.agent.v1.VerifyProgress now = progress(compared);
+                if (compared.stream()
+                        .allMatch(c -> c.verify() == null || c.verify().over())) {
+                    return now;
+                }
+                if (call.isCancelled()) {
+                    volume.stopVerifying();
+                    return now;
+                }
+                synchronized (answer) {
+                    answer.onNext(now);
+                }
+                Thread.sleep(VERIFY_PROGRESS);
+            }
+        });
+    }
+
+    private static List<Volume.ReplicaStatus> compared(Volume volume, String agent) throws RefusedException {
+        List<Volume.ReplicaStatus> compared = volume.status().replicas().stream()
+                .filter(c -> c.verify() != null && (agent.isEmpty() || c.agent().equals(agent)))
+                .toList();
+        if (compared.isEmpty()) {
+            throw new RefusedException(
+                    RefusedException.Why.NOT_READY,
+                    "the comparison ended with the term of " + volume.name() + "'s writer: "
+                            + volume.status().detail());
+        }
+        return compared;
+    }
+
+    private static io.terminus.proto.agent.v1.VerifyProgress progress(List<Volume.ReplicaStatus> compared) {
+        var b = io.terminus.proto.agent.v1.VerifyProgress.newBuilder();
+        for (Volume.ReplicaStatus c : compared) {
+            VerifyProgress verify = c.verify();
+            if (verify != null) {
+                b.addReplicasBuilder().setAgent(c.agent()).setVerify(status(verify));
+            }
+        }
+        return b.build();
+    }
+
     private interface Action<T> {
         T run() throws RefusedException, IOException, InterruptedException;
     }
@@ -262,7 +319,38 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
             if (copy != null) {
                 replica.setCopy(status(copy));
             }
+            replica.setDifferingBlocks(r.differingBlocks());
+            VerifyProgress verify = r.verify();
+            if (verify != null) {
+                replica.setVerify(status(verify));
+            }
         }
+        return b.build();
+    }
+
+    private static VerifyStatus status(VerifyProgress verify) {
+        VerifyStatus.Builder b = VerifyStatus.newBuilder()
+                .setPhase(
+                        switch (verify.phase()) {
+                            case WAITING -> VerifyStatus.Phase.WAITING;
+                            case COMPARING -> VerifyStatus.Phase.COMPARING;
+                            case ENDING -> VerifyStatus.Phase.ENDING;
+                            case COMPLETE -> VerifyStatus.Phase.COMPLETE;
+                            case GIVEN_UP -> VerifyStatus.Phase.GIVEN_UP;
+                        })
+                .setComparedBytes(verify.comparedBytes())
+                .setTotalBytes(verify.totalBytes())
+                .setBytesPerSecond(verify.bytesPerSecond())
+                .setRemainingSeconds(verify.remainingSeconds())
+                .setRepairs(verify.repairs())
+                .setDifferingBlocks(verify.differingBlocks())
+                .setMendedBlocks(verify.mendedBlocks())
+                .setDetail(verify.detail());
+        verify.differing()
+                .forEach(d -> b.addDiffering(DifferingRange.newBuilder()
+                        .setOffset(d.start())
+                        .setLength(d.lengthBytes())
+                        .build()));
         return b.build();
     }
 

@@ -71,6 +71,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
      * One replica, as this agent sees it. Positions are -1 where they are not known.
      *
      * @param copy how far the copy to it is, if one is under way
+     * @param differingBlocks what the last comparison found and left; only the replica itself remembers it for long
+     * @param verify how far its comparison is, or how the last one of this term ended
      */
     public record ReplicaStatus(
             String agent,
@@ -81,7 +83,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             long durable,
             long applied,
             String detail,
-            @Nullable CopyProgress copy) {}
+            @Nullable CopyProgress copy,
+            long differingBlocks,
+            @Nullable VerifyProgress verify) {}
 
     public record Status(
             VolumeConfig config,
@@ -166,6 +170,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 if (in != null) {
                     in.compared(sequence, blocks);
                 }
+            }
+
+            @Override
+            public void doubted() {
+                onThread(Volume.this::standNoMoreIfInDoubt);
             }
 
             @Override
@@ -361,6 +370,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (inbound != null) {
             inbound.end(Why.NOT_READY, "a new stream took its place");
         }
+        replica.streamBegins();
         Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
         inbound = in;
         detail = "fed by " + hello.writer() + " in term " + hello.term();
@@ -637,10 +647,35 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             detail = "no replica of this volume any more";
         } else if (current.member(settings.agent()).isEmpty()) {
             detail = "not in sync: waits for " + current.writer();
-        } else if (current.writer().equals(settings.agent()) || current.failover() == Failover.AUTOMATIC) {
+        } else if (current.writer().equals(settings.agent())) {
+            waitForLock(true, Duration.ZERO);
+        } else if (current.failover() == Failover.AUTOMATIC && replica.differingBlocks() > 0) {
+            detail = doubtful();
+        } else if (current.failover() == Failover.AUTOMATIC) {
             waitForLock(true, Duration.ZERO);
         } else {
             detail = "in sync, written by " + current.writer();
+        }
+    }
+
+    private String doubtful() {
+        return "in sync, but " + replica.differingBlocks() + " blocks of the image here were found to differ from the"
+                + " writer's: takes over only when promoted";
+    }
+
+    /** Was it compared meanwhile, with the result that it should not take over by itself, or may again? */
+    private void standNoMoreIfInDoubt() {
+        VolumeAuthority.Waiting w = waiting;
+        if (replica.differingBlocks() == 0) {
+            decide();
+        } else if (role == Role.STANDBY
+                && promotion == null
+                && w != null
+                && !config.writer().equals(settings.agent())) {
+            waiting = null;
+            w.cancel();
+            role = Role.REPLICA;
+            detail = doubtful();
         }
     }
 
@@ -1058,6 +1093,51 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return w;
     }
 
+    /**
+     * Compares replicas with the image here, while clients go on; {@link #status} tells how far that is. Asked of the
+     * writer.
+     *
+     * @param agent whose replica; empty: every replica that the volume has elsewhere
+     * @param repairs what differs there is replaced by what is here
+     */
+    public void verify(String agent, boolean repairs) throws RefusedException {
+        Writer w = requireWriter();
+        List<PeerCursor> meant = w.cursors().stream()
+                .filter(c -> agent.isEmpty() || c.address().agent().equals(agent))
+                .toList();
+        if (meant.isEmpty()) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    agent.isEmpty()
+                            ? "volume " + name() + " has no other replica to compare with"
+                            : "agent " + agent + " has no replica of " + name() + " that agent " + settings.agent()
+                                    + ", which writes it, could compare its own with");
+        }
+        for (PeerCursor c : meant) {
+            Verification v = c.verification();
+            if (v != null && !v.over()) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "the replica of " + name() + " at " + c.address().agent() + " is being compared already: "
+                                + v.progress().comparedBytes() + " bytes so far");
+            }
+        }
+        meant.forEach(c -> c.verify(repairs));
+    }
+
+    /** Ends the comparisons under way; what they have found so far stays in {@link #status}. */
+    public void stopVerifying() {
+        Writer w = writer;
+        if (w != null) {
+            for (PeerCursor c : w.cursors()) {
+                Verification v = c.verification();
+                if (v != null) {
+                    v.stop("stopped by an operator");
+                }
+            }
+        }
+    }
+
     /** Limits how fast replicas of this volume are copied by this agent, bytes per second; 0: no limit. Takes effect at once. */
     public void copyLimit(long bytesPerSecond) {
         copyRate.limit(bytesPerSecond);
@@ -1145,11 +1225,15 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 journal.durable(),
                 replica.applied(),
                 waitsFor != null ? waitsFor : replica.rebuilding() ? "incomplete: its copy has not ended" : "",
+                null,
+                replica.differingBlocks(),
                 null));
         if (w != null) {
             for (PeerCursor p : w.cursors()) {
                 String agent = p.address().agent();
                 String trouble = p.trouble();
+                Verification v = p.verification();
+                VerifyProgress verify = v == null ? null : v.progress();
                 replicas.add(new ReplicaStatus(
                         agent,
                         null,
@@ -1159,7 +1243,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                         p.durable(),
                         p.applied(),
                         trouble == null ? "" : trouble,
-                        p.copyProgress()));
+                        p.copyProgress(),
+                        verify == null ? 0 : verify.differingBlocks() - verify.mendedBlocks(),
+                        verify));
             }
         }
         String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : detail;

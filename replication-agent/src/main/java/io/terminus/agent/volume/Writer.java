@@ -530,6 +530,10 @@ final class Writer {
         return new Copier(this, replica, cursor.address().agent(), marks, compares, copyRate, pump, appliedThere);
     }
 
+    Verification verificationOf(PeerCursor cursor, boolean repairs) {
+        return new Verification(this, replica, cursor, repairs, copyRate);
+    }
+
     // ---- the end
 
     /** A newer writer has sealed one of the peers: this one is over, whatever its lease says. */
