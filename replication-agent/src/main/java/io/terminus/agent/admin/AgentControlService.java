@@ -19,6 +19,9 @@ import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaResponse;
+import io.terminus.proto.agent.v1.DeleteVolumeRequest;
+import io.terminus.proto.agent.v1.DeleteVolumeResponse;
+import io.terminus.proto.agent.v1.DemoteRequest;
 import io.terminus.proto.agent.v1.DifferingRange;
 import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
@@ -29,6 +32,7 @@ import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
+import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VerifyStatus;
@@ -48,12 +52,14 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
     private final Volumes volumes;
     private final Endpoints endpoints;
     private final VolumeCreation creation;
+    private final VolumeDeletion deletion;
 
     public AgentControlService(Volumes volumes, GrpcPeerNetwork network, Endpoints endpoints) {
         this.volumes = volumes;
         this.endpoints = endpoints;
         this.creation = new VolumeCreation(
                 volumes, network, new Address(volumes.agent(), endpoints.peer(), endpoints.control()));
+        this.deletion = new VolumeDeletion(volumes, network);
     }
 
     @Override
@@ -185,6 +191,33 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
     }
 
     @Override
+    public void demote(DemoteRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.demote();
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void deleteVolume(DeleteVolumeRequest r, StreamObserver<DeleteVolumeResponse> answer) {
+        call(
+                answer,
+                () -> DeleteVolumeResponse.newBuilder()
+                        .addAllUnreached(deletion.delete(find(r.getName()), r.getForce()))
+                        .build());
+    }
+
+    @Override
+    public void resizeVolume(ResizeVolumeRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.resize(r.getSizeBytes(), CHANGE_TIMEOUT);
+            return status(volume);
+        });
+    }
+
+    @Override
     public void verify(VerifyRequest r, StreamObserver<io.terminus.proto.agent.v1.VerifyProgress> answer) {
         ServerCallStreamObserver<io.terminus.proto.agent.v1.VerifyProgress> call =
                 (ServerCallStreamObserver<io.terminus.proto.agent.v1.VerifyProgress>) answer;
@@ -299,7 +332,11 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                 .setCommitted(s.committed())
                 .setConfigVersion(s.configVersion())
                 .setLockToken(s.token())
-                .setCopyLimit(volume.copyLimit());
+                .setCopyLimit(volume.copyLimit())
+                .setStanding(io.terminus.proto.agent.v1.Standing.valueOf(
+                        s.config().standing().name()))
+                .setCopies(s.config().copies())
+                .setMinCopies(s.config().minCopies());
         if (volume.serving()) {
             b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
         }

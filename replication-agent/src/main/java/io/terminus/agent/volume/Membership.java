@@ -55,6 +55,8 @@ final class Membership {
     private boolean sent;
     private @Nullable Address added;
     private @Nullable String leaving;
+    private @Nullable Standing standing;
+    private long growsTo;
     private long joinAt;
     private long joinDurableAt;
     private long committed;
@@ -127,6 +129,16 @@ final class Membership {
         }
     }
 
+    /** The volume goes out of use; nobody has to hold anything for that. */
+    void becomes(Standing next) {
+        standing = next;
+    }
+
+    /** The volume is to have that size. */
+    void grow(long sizeBytes) {
+        growsTo = Math.max(growsTo, sizeBytes);
+    }
+
     /** Is that agent a member, or will it be one if the change under way is in force? */
     boolean names(String agent) {
         return config.member(agent).isPresent()
@@ -192,6 +204,13 @@ final class Membership {
                     return next;
                 }
             }
+        }
+        Standing next = standing;
+        if (next != null && config.standing() != next) {
+            return config.with(next).withLineage(lineage);
+        }
+        if (growsTo > config.sizeBytes()) {
+            return config.grownTo(growsTo).withLineage(lineage);
         }
         String less = leaving;
         if (less != null

@@ -312,6 +312,14 @@ final class Replica implements AutoCloseable {
         return superblock().rebuild().underWay();
     }
 
+    /** The volume has grown, by its value block, which the superblock holds already. */
+    void grow(long sizeBytes) throws IOException {
+        if (sizeBytes > image.sizeBytes()) {
+            image.grow(sizeBytes);
+            marks.grow(sizeBytes);
+        }
+    }
+
     /** Blocks of the image that the last comparison found to differ from the writer's, and left so. */
     long differingBlocks() {
         return superblock().doubt().blocks();

@@ -365,7 +365,7 @@ final class Writer {
     }
 
     private void put(VolumeConfig change) {
-        LOG.info("volume {}: in-sync set to become {}", config.name(), agents(change));
+        LOG.info("volume {}: value block to change, in-sync set {}", config.name(), agents(change));
         putInFlight = true;
         grant.put(configVersion, change).whenComplete((outcome, failure) -> {
             try {
@@ -463,6 +463,24 @@ final class Writer {
         synchronized (this) {
             membership.remove(agent);
         }
+    }
+
+    /** The volume is to be out of use; what becomes of that is in {@link #config}. */
+    void becomes(Standing standing) {
+        synchronized (this) {
+            membership.becomes(standing);
+        }
+    }
+
+    /** The volume is to have that size; when the block says so, every replica hears it before what is written there. */
+    void grow(long sizeBytes) {
+        synchronized (this) {
+            membership.grow(sizeBytes);
+        }
+    }
+
+    int clients() {
+        return clients.size();
     }
 
     // ---- replicas that cannot just follow
