@@ -17,6 +17,7 @@ import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VerifyProgress;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
@@ -137,6 +138,10 @@ final class AgentClient implements AutoCloseable {
                         .setName(name)
                         .setSizeBytes(size.bytes())
                         .build()));
+    }
+
+    VolumeStatus set(SetVolumeRequest request) {
+        return connection.call(() -> connection.timed(stub).setVolume(request));
     }
 
     /** Returns how it ended for each replica; {@code say} hears how far it is. Takes as long as it takes. */

@@ -4,6 +4,7 @@ import io.terminus.proto.agent.v1.AckLevel;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.Failover;
 import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -114,12 +115,7 @@ final class VolumeCommand {
         CreateVolumeRequest.Builder request = CreateVolumeRequest.newBuilder()
                 .setName(name)
                 .setSizeBytes(size.bytes())
-                .setAckLevel(
-                        switch (ackLevel) {
-                            case LOCAL -> AckLevel.LOCAL;
-                            case RECEIVED -> AckLevel.RECEIVED;
-                            case DURABLE -> AckLevel.DURABLE;
-                        })
+                .setAckLevel(level(ackLevel))
                 .setCopies(copies)
                 .setMinCopies(minCopies)
                 .setFailover(
@@ -257,6 +253,62 @@ final class VolumeCommand {
         }
         say(json, name, dir, name + " has " + size + " now; clients see it when they connect anew.");
         return 0;
+    }
+
+    @Command(
+            name = "set",
+            description = {
+                "Change what an acknowledgement asks for, while clients go on.",
+                "Returns when the new rule is in force; until then acknowledgements satisfy both."
+            })
+    int set(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Option(names = "--ack-level", paramLabel = "LEVEL", description = "local, received or durable.") @Nullable
+                    Ack ackLevel,
+            @Option(
+                            names = "--copies",
+                            paramLabel = "N",
+                            description = "Copies an acknowledgement needs, the writer's included; 0: all in sync.")
+                    @Nullable
+                    Integer copies,
+            @Option(names = "--min-copies", paramLabel = "N", description = "Writes wait while fewer are in sync.")
+                    @Nullable
+                    Integer minCopies,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        if (ackLevel == null && copies == null && minCopies == null) {
+            throw new Failure("nothing to set: name at least one of --ack-level, --copies, --min-copies");
+        }
+        SetVolumeRequest.Builder request = SetVolumeRequest.newBuilder().setName(name);
+        if (ackLevel != null) {
+            request.setAckLevel(level(ackLevel));
+        }
+        if (copies != null) {
+            request.setCopies(copies);
+        }
+        if (minCopies != null) {
+            request.setMinCopies(minCopies);
+        }
+        VolumeStatus now;
+        try (AgentClient client = terminus.writerOf(name, dir, CHANGE_DEADLINE)) {
+            now = client.set(request.build());
+        }
+        say(
+                json,
+                name,
+                dir,
+                name + " is acknowledged at level " + VolumeViews.name(now.getAckLevel()) + " by "
+                        + (now.getCopies() == 0 ? "all in sync" : now.getCopies() + " copies")
+                        + "; writes wait while fewer than " + now.getMinCopies() + " are in sync.");
+        return 0;
+    }
+
+    private static AckLevel level(Ack ackLevel) {
+        return switch (ackLevel) {
+            case LOCAL -> AckLevel.LOCAL;
+            case RECEIVED -> AckLevel.RECEIVED;
+            case DURABLE -> AckLevel.DURABLE;
+        };
     }
 
     /** Who serves it; if nobody does, somebody who has a replica. */

@@ -34,6 +34,7 @@ import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VerifyStatus;
 import io.terminus.proto.agent.v1.VolumeStatus;
@@ -204,7 +205,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         call(
                 answer,
                 () -> DeleteVolumeResponse.newBuilder()
-                        .addAllUnreached(deletion.delete(find(r.getName()), r.getForce()))
+                        .addAllUnreached(delete(find(r.getName()), r.getForce()))
                         .build());
     }
 
@@ -213,6 +214,26 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         call(answer, () -> {
             Volume volume = find(r.getName());
             volume.resize(r.getSizeBytes(), CHANGE_TIMEOUT);
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void setVolume(SetVolumeRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.set(
+                    switch (r.getAckLevel()) {
+                        case ACK_LEVEL_UNSPECIFIED -> null;
+                        case LOCAL -> AckLevel.LOCAL;
+                        case RECEIVED -> AckLevel.RECEIVED;
+                        case DURABLE -> AckLevel.DURABLE;
+                        case UNRECOGNIZED ->
+                            throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
+                    },
+                    r.hasCopies() ? r.getCopies() : null,
+                    r.hasMinCopies() ? r.getMinCopies() : null,
+                    CHANGE_TIMEOUT);
             return status(volume);
         });
     }
@@ -317,6 +338,10 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         return v;
     }
 
+    List<String> delete(Volume volume, boolean force) throws RefusedException, IOException, InterruptedException {
+        return deletion.delete(volume, force);
+    }
+
     VolumeStatus status(Volume volume) {
         Volume.Status s = volume.status();
         VolumeStatus.Builder b = VolumeStatus.newBuilder()
@@ -385,7 +410,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                 .setDetail(verify.detail());
         verify.differing()
                 .forEach(d -> b.addDiffering(DifferingRange.newBuilder()
-                        .setOffset(d.start())
+                        .setOffset(d.offset())
                         .setLength(d.lengthBytes())
                         .build()));
         return b.build();

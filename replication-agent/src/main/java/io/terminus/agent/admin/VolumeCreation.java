@@ -164,12 +164,7 @@ final class VolumeCreation {
                     Why.OTHER_SHAPE,
                     "peers " + r.peers() + ": each is another agent than " + self.agent() + ", and named once");
         }
-        if (r.copies() < 0 || r.copies() > replicas || r.minCopies() < 1 || r.minCopies() > replicas) {
-            throw new RefusedException(
-                    Why.OTHER_SHAPE,
-                    "copies " + r.copies() + " and minCopies " + r.minCopies() + " of " + replicas + " replicas: 0 to "
-                            + replicas + " and 1 to " + replicas + " are allowed");
-        }
+        Volumes.requireAcks(new VolumeConfig.Acks(r.ackLevel(), r.copies(), r.minCopies()), replicas);
         int segment = r.segmentBytes();
         if (segment != 0
                 && (Integer.bitCount(segment) != 1

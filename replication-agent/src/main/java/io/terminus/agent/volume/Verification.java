@@ -566,8 +566,10 @@ final class Verification {
             return blocks;
         }
 
-        List<BlockRange> list() {
-            return List.copyOf(first);
+        List<VerifyProgress.Range> list() {
+            return first.stream()
+                    .map(r -> new VerifyProgress.Range(r.start(), r.lengthBytes()))
+                    .toList();
         }
     }
 }

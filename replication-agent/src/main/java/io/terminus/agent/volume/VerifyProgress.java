@@ -1,6 +1,5 @@
 package io.terminus.agent.volume;
 
-import io.terminus.ranges.BlockRange;
 import java.util.List;
 
 /**
@@ -22,7 +21,7 @@ public record VerifyProgress(
         boolean repairs,
         long differingBlocks,
         long mendedBlocks,
-        List<BlockRange> differing,
+        List<Range> differing,
         String detail) {
 
     public enum Phase {
@@ -35,6 +34,9 @@ public record VerifyProgress(
         /** Not all was compared. */
         GIVEN_UP
     }
+
+    /** A part of the volume, in bytes. */
+    public record Range(long offset, long lengthBytes) {}
 
     public VerifyProgress {
         differing = List.copyOf(differing);

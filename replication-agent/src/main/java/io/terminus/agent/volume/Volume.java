@@ -1292,6 +1292,40 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /**
+     * Changes what an acknowledgement asks for, while clients go on; returns when the value block says so. Asked of the
+     * writer; doing it again is no error.
+     *
+     * @param level null: as it is; so with the others
+     */
+    public void set(@Nullable AckLevel level, @Nullable Integer copies, @Nullable Integer minCopies, Duration timeout)
+            throws RefusedException, InterruptedException {
+        VolumeConfig.Acks now = requireWriter().config().acks();
+        VolumeConfig.Acks next = new VolumeConfig.Acks(
+                level == null ? now.level() : level,
+                copies == null ? now.copies() : copies,
+                minCopies == null ? now.minCopies() : minCopies);
+        Volumes.requireAcks(next, config.replicas().size());
+        long until = System.nanoTime() + timeout.toNanos();
+        while (true) {
+            Writer w = requireWriter();
+            if (w.config().acks().equals(next)) {
+                w.asks(null);
+                return;
+            }
+            w.asks(next);
+            if (System.nanoTime() > until) {
+                w.asks(null);
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "what is acknowledged already does not satisfy " + next + " within " + timeout
+                                + ", or the lock manager did not answer; now it is "
+                                + w.config().acks());
+            }
+            Thread.sleep(20);
+        }
+    }
+
     /** Asked before the block says it: from then on every replica has to. */
     private void requireRoom(long sizeBytes) throws RefusedException {
         try {

@@ -65,6 +65,9 @@ public record VolumeConfig(
         public static final Fork NONE = new Fork(0, 0);
     }
 
+    /** What an acknowledgement asks for: those fields of the block, which change together. */
+    public record Acks(AckLevel level, int copies, int minCopies) {}
+
     /** Where a replica's agent is reached: {@code host:port} of the peer protocol and of the control service. */
     public record Address(String agent, String peer, String control) {}
 
@@ -162,6 +165,31 @@ public record VolumeConfig(
                 replicas,
                 fork,
                 now,
+                buried);
+    }
+
+    public Acks acks() {
+        return new Acks(ackLevel, copies, minCopies);
+    }
+
+    public VolumeConfig with(Acks next) {
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                next.level(),
+                next.copies(),
+                next.minCopies(),
+                lineage,
+                failover,
+                replicas,
+                fork,
+                standing,
                 buried);
     }
 

@@ -229,6 +229,22 @@ public final class Volumes implements AutoCloseable {
         }
     }
 
+    /** Refuses what no volume of so many replicas can ask of an acknowledgement. */
+    public static void requireAcks(VolumeConfig.Acks acks, int replicas) throws RefusedException {
+        if (acks.copies() < 0 || acks.copies() > replicas || acks.minCopies() < 1 || acks.minCopies() > replicas) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "copies " + acks.copies() + " and minCopies " + acks.minCopies() + " of " + replicas
+                            + " replicas: 0 to " + replicas + " and 1 to " + replicas + " are allowed");
+        }
+        if (acks.level() == AckLevel.LOCAL && (acks.copies() > 1 || acks.minCopies() > 1)) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "copies " + acks.copies() + " and minCopies " + acks.minCopies()
+                            + " at ack level local: there only the writer's copy counts, so 1 is the most");
+        }
+    }
+
     public @Nullable Volume byName(String name) {
         return byName.get(name);
     }

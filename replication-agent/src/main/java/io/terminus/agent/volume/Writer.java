@@ -62,7 +62,6 @@ final class Writer {
     private final long peerTimeoutNanos;
     private final long term;
     private final long floor;
-    private final AckLevel ackLevel;
     private final CopyRate copyRate;
     private final List<PeerCursor> cursors = new CopyOnWriteArrayList<>();
     private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
@@ -77,6 +76,7 @@ final class Writer {
     private volatile boolean open;
     private volatile boolean draining;
     private volatile boolean enoughMembers;
+    private volatile boolean allDurable;
     private volatile boolean alone;
     private volatile boolean putInFlight;
     private volatile long durablyCommitted;
@@ -110,7 +110,6 @@ final class Writer {
         this.owner = owner;
         this.peerTimeoutNanos = peerTimeout.toNanos();
         this.term = config.term();
-        this.ackLevel = config.ackLevel();
         Journal journal = replica.journal();
         this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
         this.membership = new Membership(
@@ -119,6 +118,7 @@ final class Writer {
                 replica.committed(),
                 floor,
                 journal.lineage());
+        this.allDurable = membership.needsDurable();
         this.retainFrom = journal.oldest(); // until it is known what the others have
         replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
         // shown
@@ -191,7 +191,7 @@ final class Writer {
     }
 
     boolean allDurable() {
-        return ackLevel == AckLevel.DURABLE;
+        return allDurable;
     }
 
     void secure(long offset, long length) throws IOException {
@@ -308,6 +308,7 @@ final class Writer {
             durablyCommitted = membership.durablyCommitted();
             boolean enough = membership.enoughMembers();
             moved |= enough != enoughMembers;
+            allDurable = membership.needsDurable();
             enoughMembers = enough;
             alone = membership.config().copiesNeeded() == 1
                     || membership.inFlight().isPresent();
@@ -343,6 +344,7 @@ final class Writer {
         if (!putInFlight) {
             synchronized (this) {
                 change = membership.propose(peersNow());
+                allDurable = membership.needsDurable();
                 if (change.isEmpty()) {
                     change = membership.inFlight(); // asked before, and its outcome is still unknown
                 }
@@ -469,6 +471,13 @@ final class Writer {
     void becomes(Standing standing) {
         synchronized (this) {
             membership.becomes(standing);
+        }
+    }
+
+    /** Acknowledgements are to ask for that; null: it was thought better of, as far as that is possible. */
+    void asks(VolumeConfig.@Nullable Acks acks) {
+        synchronized (this) {
+            membership.asks(acks);
         }
     }
 

@@ -6,7 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.terminus.agent.volume.Agents.Client;
 import io.terminus.agent.volume.VerifyProgress.Phase;
-import io.terminus.ranges.BlockRange;
+import io.terminus.agent.volume.VerifyProgress.Range;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -66,7 +66,7 @@ class VerifyTest {
         write(agents.client("a"), random, 6 << 20, 0, VOLUME_BYTES);
         agents.awaitAllApplied("a", "b");
         try (Writing writing = busy ? new Writing(0, HALF) : new Writing(0, 0)) {
-            List<BlockRange> changed = changeBlocks("b", 20, HALF, VOLUME_BYTES);
+            List<Range> changed = changeBlocks("b", 20, HALF, VOLUME_BYTES);
 
             VerifyProgress found = verify("b", false);
 
@@ -129,7 +129,7 @@ class VerifyTest {
         agents.start("a", "b");
         write(agents.client("a"), random, 4 << 20, 0, VOLUME_BYTES);
         agents.awaitAllApplied("a", "b");
-        List<BlockRange> changed = changeBlocks("b", 40, 0, VOLUME_BYTES);
+        List<Range> changed = changeBlocks("b", 40, 0, VOLUME_BYTES);
         agents.volume("a").copyLimit(16 << 20);
 
         agents.volume("a").verify("b", true);
@@ -153,7 +153,7 @@ class VerifyTest {
         agents.start("a", "b");
         write(agents.client("a"), random, 1 << 20, 0, VOLUME_BYTES);
         agents.awaitAllApplied("a", "b");
-        List<BlockRange> changed = changeBlocks("b", 3, 0, VOLUME_BYTES);
+        List<Range> changed = changeBlocks("b", 3, 0, VOLUME_BYTES);
         verify("b", false);
 
         agents.agent("b").stop();
@@ -274,12 +274,12 @@ class VerifyTest {
     }
 
     /** Changes a byte in each of so many blocks of a replica's image; returns where, neighbours as one. */
-    private List<BlockRange> changeBlocks(String agent, int count, int from, int to) throws IOException {
+    private List<Range> changeBlocks(String agent, int count, int from, int to) throws IOException {
         TreeSet<Integer> blocks = new TreeSet<>();
         while (blocks.size() < count) {
             blocks.add((from + random.nextInt(to - from)) / BLOCK);
         }
-        List<BlockRange> ranges = new ArrayList<>();
+        List<Range> ranges = new ArrayList<>();
         try (FileChannel image =
                 FileChannel.open(agents.volume(agent).imagePath(), StandardOpenOption.READ, StandardOpenOption.WRITE)) {
             for (int block : blocks) {
@@ -289,17 +289,18 @@ class VerifyTest {
                 one.put(0, (byte) (one.get(0) + 1)).flip();
                 image.write(one, at);
                 long start = (long) block * BLOCK;
-                if (!ranges.isEmpty() && ranges.getLast().end() == start) {
-                    start = ranges.removeLast().start();
+                if (!ranges.isEmpty()
+                        && ranges.getLast().offset() + ranges.getLast().lengthBytes() == start) {
+                    start = ranges.removeLast().offset();
                 }
-                ranges.add(new BlockRange(start, (block + 1L) * BLOCK));
+                ranges.add(new Range(start, (block + 1L) * BLOCK - start));
             }
         }
         return ranges;
     }
 
-    private static long blocks(List<BlockRange> ranges) {
-        return ranges.stream().mapToLong(BlockRange::lengthBytes).sum() / BLOCK;
+    private static long blocks(List<Range> ranges) {
+        return ranges.stream().mapToLong(Range::lengthBytes).sum() / BLOCK;
     }
 
     private void assertImagesEqual() throws IOException {
