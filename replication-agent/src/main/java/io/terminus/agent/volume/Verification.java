@@ -22,8 +22,9 @@ import org.slf4j.LoggerFactory;
  *
  * <p>What differs is read again and sent as a copy. A stream that ends is waited for; what was compared stays compared.
  *
- * <p>Bounds: {@link CopyItem#WINDOW_BYTES} of ranges asked about and not answered, {@link #READY} items not sent, as many
- * ranges to be mended as those can hold, and {@link DifferingRanges#MOST} ranges remembered for the report.
+ * <p>Bounds: {@link CopyItem#WINDOW_BYTES} of ranges asked about and not answered, and of mends not written, together;
+ * {@link #READY} items not sent, {@link #MOST_MENDS} mends not durable, as many ranges to be mended as all those can
+ * hold, and {@link DifferingRanges#MOST} ranges remembered for the report.
  */
 final class Verification {
 
@@ -59,6 +60,8 @@ final class Verification {
     private final ArrayDeque<Asked> asked = new ArrayDeque<>();
     private final ArrayDeque<Mend> toMend = new ArrayDeque<>();
     private final ArrayDeque<Mend> mending = new ArrayDeque<>();
+    private final ArrayDeque<Mend> unwritten = new ArrayDeque<>();
+    private long unwrittenBytes;
     private final DifferingRanges differing = new DifferingRanges();
     private boolean streaming;
     private long streams;
@@ -189,6 +192,9 @@ final class Verification {
             Asked a = asked.remove();
             comparedTo = a.offset() + a.length();
         }
+        while (!unwritten.isEmpty() && unwritten.element().sequence() <= writtenThere) {
+            unwrittenBytes -= unwritten.remove().length();
+        }
         while (!mending.isEmpty() && mending.element().sequence() <= durableThere) {
             mendedBlocks += blocks(mending.remove().length());
         }
@@ -212,6 +218,8 @@ final class Verification {
         asked.clear();
         toMend.addAll(mending);
         mending.clear();
+        unwritten.clear();
+        unwrittenBytes = 0;
         LockSupport.unpark(thread);
     }
 
@@ -392,7 +400,10 @@ final class Verification {
                 return;
             }
             toMend.remove();
-            mending.add(new Mend(++sequence, next.offset(), next.length()));
+            Mend sent = new Mend(++sequence, next.offset(), next.length());
+            mending.add(sent);
+            unwritten.add(sent);
+            unwrittenBytes += sent.length();
             ready.add(new CopyItem(sequence, Kind.DATA, position, next.offset(), next.length(), bytes.flip()));
         }
         told(position);
@@ -487,7 +498,7 @@ final class Verification {
 
     private synchronized boolean room() {
         return ready.size() < READY
-                && (long) asked.size() * CopyItem.MAX_DATA_BYTES < CopyItem.WINDOW_BYTES
+                && (long) asked.size() * CopyItem.MAX_DATA_BYTES + unwrittenBytes < CopyItem.WINDOW_BYTES
                 && mending.size() < MOST_MENDS;
     }
 

@@ -681,6 +681,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             onDeleted.accept(this);
             return;
         }
+        if (!current.uuid().equals(config.uuid()) && !everInUse()) {
+            detail = "being created: the lock manager's volume " + name() + " is still " + current.uuid();
+            later(this::decide);
+            return;
+        }
         if (!current.uuid().equals(config.uuid())) {
             detail = "the lock manager's volume " + name() + " is another one: " + current.uuid() + ", here is "
                     + config.uuid();
@@ -1309,7 +1314,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         long until = System.nanoTime() + timeout.toNanos();
         while (true) {
             Writer w = requireWriter();
-            if (w.config().acks().equals(next)) {
+            if (config.acks().equals(next) && w.config().acks().equals(next)) {
                 w.asks(null);
                 return;
             }

@@ -149,8 +149,9 @@ class OutOfUseTest {
                         List.of(agents.agent("a").address()),
                         VolumeConfig.Fork.NONE)
                 .inThePlaceOf(deleted);
+        agents.volumes("a").create(next); // as a creation does it: the replica first
+        awaitTrue(() -> agents.volume("a").status().detail().startsWith("being created"));
         agents.lockManager.overwrite(next);
-        agents.volumes("a").create(next);
         agents.awaitServing("a");
 
         agents.agent("b").startAgain();

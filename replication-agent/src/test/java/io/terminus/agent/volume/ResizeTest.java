@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Volumes that grow while clients write, and replicas that hear of it in time. */
+/** Volumes that grow, or are acknowledged otherwise, while clients write; and replicas that hear of it in time. */
 @Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class ResizeTest {
 
@@ -129,6 +129,32 @@ class ResizeTest {
                 .hasMessageContaining("not served by agent b");
         agents.volume("a").resize(BYTES, Agents.LONG);
         assertThat(agents.volume("a").config().sizeBytes()).isEqualTo(BYTES);
+    }
+
+    @Test
+    void whatAnAcknowledgementAsksForChangesWhileClientsWrite() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        client.writeAndAwait(0, bytes(BLOCK));
+
+        agents.volume("a").set(AckLevel.DURABLE, null, 2, Agents.LONG);
+
+        assertThat(agents.volume("a").status().config().acks())
+                .isEqualTo(new VolumeConfig.Acks(AckLevel.DURABLE, 0, 2));
+        client.writeAndAwait(0, bytes(BLOCK));
+        assertThat(agents.journal("b").durable()).isEqualTo(agents.journal("b").end());
+        assertThatThrownBy(() -> agents.volume("a").set(AckLevel.LOCAL, null, null, Agents.LONG))
+                .hasMessageContaining("minCopies 2 at ack level local");
+        assertThatThrownBy(() -> agents.volume("a").set(null, 3, null, Agents.LONG))
+                .hasMessageContaining("copies 3")
+                .hasMessageContaining("0 to 2");
+        agents.volume("a").set(AckLevel.LOCAL, null, 1, Agents.LONG);
+        assertThat(agents.members()).containsExactly("a");
+        client.writeAndAwait(0, bytes(BLOCK));
+        agents.volume("a").set(AckLevel.RECEIVED, 0, null, Agents.LONG);
+        client.writeAndAwait(0, bytes(BLOCK));
+        agents.awaitInSync("a", "b");
+        assertImagesEqual(BYTES);
     }
 
     private byte[] bytes(int count) {

@@ -149,6 +149,27 @@ class VerifyTest {
     }
 
     @Test
+    void aReplicaThatDiffersEverywhereIsMendedThoughItsStreamBreaks() throws Exception {
+        agents.start("a", "b");
+        write(agents.client("a"), random, 1 << 20, 0, VOLUME_BYTES);
+        agents.awaitAllApplied("a", "b");
+        changeBlocks("b", VOLUME_BYTES / BLOCK, 0, VOLUME_BYTES);
+
+        agents.volume("a").verify("b", true);
+        for (int at = 4; at < 16; at += 4) {
+            int reached = at << 20;
+            awaitTrue(() -> progress("b").comparedBytes() >= reached);
+            agents.agent("b").wire.cut();
+            agents.agent("b").wire.join();
+        }
+        awaitTrue(() -> progress("b").over());
+
+        assertThat(progress("b").phase()).as(progress("b").detail()).isEqualTo(Phase.COMPLETE);
+        assertThat(verify("b", false).differing()).isEmpty();
+        assertImagesEqual();
+    }
+
+    @Test
     void aReplicaThatDiffersRemembersThatUntilItWasMended() throws Exception {
         agents.start("a", "b");
         write(agents.client("a"), random, 1 << 20, 0, VOLUME_BYTES);
