@@ -6,6 +6,8 @@ import io.terminus.proto.agent.v1.AddReplicaRequest;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaRequest;
+import io.terminus.proto.agent.v1.DeleteVolumeRequest;
+import io.terminus.proto.agent.v1.DemoteRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.PromoteProgress;
@@ -13,7 +15,11 @@ import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaAddress;
+import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
+import io.terminus.proto.agent.v1.VerifyProgress;
+import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.time.Duration;
 import java.util.Iterator;
@@ -106,6 +112,49 @@ final class AgentClient implements AutoCloseable {
         connection.call(() -> connection
                 .timed(stub)
                 .deleteReplica(DeleteReplicaRequest.newBuilder().setName(name).build()));
+    }
+
+    VolumeStatus demote(String name) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .demote(DemoteRequest.newBuilder().setName(name).build()));
+    }
+
+    /** Returns the agents that were not reached. */
+    List<String> deleteVolume(String name, boolean force) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .deleteVolume(DeleteVolumeRequest.newBuilder()
+                        .setName(name)
+                        .setForce(force)
+                        .build())
+                .getUnreachedList());
+    }
+
+    VolumeStatus resize(String name, ByteSize size) {
+        return connection.call(() -> connection
+                .timed(stub)
+                .resizeVolume(ResizeVolumeRequest.newBuilder()
+                        .setName(name)
+                        .setSizeBytes(size.bytes())
+                        .build()));
+    }
+
+    VolumeStatus set(SetVolumeRequest request) {
+        return connection.call(() -> connection.timed(stub).setVolume(request));
+    }
+
+    /** Returns how it ended for each replica; {@code say} hears how far it is. Takes as long as it takes. */
+    VerifyProgress verify(VerifyRequest request, Consumer<VerifyProgress> say) {
+        return connection.call(() -> {
+            Iterator<VerifyProgress> progress = stub.verify(request);
+            VerifyProgress last = VerifyProgress.getDefaultInstance();
+            while (progress.hasNext()) {
+                last = progress.next();
+                say.accept(last);
+            }
+            return last;
+        });
     }
 
     VolumeStatus create(CreateVolumeRequest request) {

@@ -56,6 +56,7 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
      * @param image path of the image file
      * @param connected the writer has a link to it; the writer itself is connected
      * @param copy null unless the writer copies to it now
+     * @param differingBlocks of 4 KiB, that the last {@code verify} found to differ from the writer's, and left so
      */
     record Replica(
             String agent,
@@ -67,7 +68,8 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
             long applied,
             long lagBytes,
             String detail,
-            @Nullable Copy copy) {}
+            @Nullable Copy copy,
+            long differingBlocks) {}
 
     /**
      * @param phase preparing, copying or ending

@@ -40,9 +40,18 @@ final class StatusView {
                 } else if (!replica.detail().isBlank() && !replica.inSync()) {
                     lines.add(screen.warning(volume.name() + " at " + replica.agent() + ": " + replica.detail()));
                 }
+                if (replica.differingBlocks() > 0) {
+                    lines.add(screen.bad(differs(volume, replica)));
+                }
             }
         }
         return lines;
+    }
+
+    private static String differs(StatusReport.Volume volume, StatusReport.Replica replica) {
+        return volume.name() + " at " + replica.agent() + ": " + replica.differingBlocks()
+                + " blocks of 4 KiB differ from what the writer had: 'terminus verify " + volume.name()
+                + "' shows which; with --repair it replaces them";
     }
 
     /** One line, for an output that cannot be drawn over. */
@@ -74,6 +83,11 @@ final class StatusView {
                         .append(replica.applied())
                         .append(" lag ")
                         .append(new ByteSize(Math.max(0, replica.lagBytes())));
+                if (replica.differingBlocks() > 0) {
+                    part.append(" differs in ")
+                            .append(replica.differingBlocks())
+                            .append(" blocks");
+                }
                 if (replica.copy() != null) {
                     part.append(' ').append(CopyView.line(replica.copy()));
                 }

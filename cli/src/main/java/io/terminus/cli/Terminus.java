@@ -72,6 +72,7 @@ public final class Terminus {
                 .addSubcommand(new VolumeCommand(terminus))
                 .addSubcommand(new PeerCommand(terminus))
                 .addSubcommand(new ResyncCommand(terminus))
+                .addSubcommand(new VerifyCommand(terminus))
                 .addSubcommand(new LocksCommand(terminus))
                 .addSubcommand(new SessionsCommand(terminus))
                 .addSubcommand(new JournalCommand(terminus))

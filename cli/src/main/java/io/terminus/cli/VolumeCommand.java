@@ -4,6 +4,7 @@ import io.terminus.proto.agent.v1.AckLevel;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.Failover;
 import io.terminus.proto.agent.v1.PromoteRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -14,11 +15,14 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /** {@code terminus volume}: what is asked of the agents. */
-@Command(name = "volume", description = "List, create and promote volumes.")
+@Command(name = "volume", description = "List, create, change and delete volumes.")
 final class VolumeCommand {
 
     /** Creating a volume writes its first journal segment at every replica. */
     private static final Duration CREATE_DEADLINE = Duration.ofSeconds(60);
+
+    /** Beyond what a hand-over and a change of the value block may take at the agent. */
+    private static final Duration CHANGE_DEADLINE = Duration.ofSeconds(90);
 
     enum Ack {
         LOCAL,
@@ -111,12 +115,7 @@ final class VolumeCommand {
         CreateVolumeRequest.Builder request = CreateVolumeRequest.newBuilder()
                 .setName(name)
                 .setSizeBytes(size.bytes())
-                .setAckLevel(
-                        switch (ackLevel) {
-                            case LOCAL -> AckLevel.LOCAL;
-                            case RECEIVED -> AckLevel.RECEIVED;
-                            case DURABLE -> AckLevel.DURABLE;
-                        })
+                .setAckLevel(level(ackLevel))
                 .setCopies(copies)
                 .setMinCopies(minCopies)
                 .setFailover(
@@ -177,6 +176,167 @@ final class VolumeCommand {
                             + " and serves it at " + served.getNbdUri());
         }
         return 0;
+    }
+
+    @Command(
+            name = "demote",
+            description = {
+                "Stop serving a volume, in good order: clients are dropped when everything is committed.",
+                "Nobody serves it then, not even with failover automatic, until an agent is promoted."
+            })
+    int demote(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        String writer;
+        try (AgentClient client = terminus.writerOf(name, dir, CHANGE_DEADLINE)) {
+            writer = client.demote(name).getWriter();
+        }
+        say(
+                json,
+                name,
+                dir,
+                name + " is served by nobody now; agent " + writer
+                        + " wrote it last. 'volume promote' serves it again.");
+        return 0;
+    }
+
+    @Command(
+            name = "delete",
+            description = {
+                "Delete a volume for good, with the replicas and all their data. The name is free then.",
+                "Refused while clients use it. An agent that is away deletes its replica when it is back."
+            })
+    int delete(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Option(
+                            names = "--force",
+                            description = "Also while clients use it, and if nobody knows whether an agent serves it.")
+                    boolean force,
+            @Option(names = "--json", description = "What was deleted, and where not yet.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        List<String> unreached;
+        try (AgentClient client = holderOf(name, dir)) {
+            unreached = client.deleteVolume(name, force);
+        }
+        if (json) {
+            terminus.screen().line(Json.write(new Deleted(name, unreached)));
+        } else {
+            terminus.screen()
+                    .line(
+                            unreached.isEmpty()
+                                    ? name + " is deleted."
+                                    : name
+                                            + " is deleted. Not reached, and to delete their replicas when they are back: "
+                                            + String.join(", ", unreached) + ".");
+        }
+        return 0;
+    }
+
+    /** @param unreached agents that are to delete their replicas when they are back */
+    record Deleted(String deleted, List<String> unreached) {}
+
+    @Command(
+            name = "resize",
+            description = {
+                "Give a volume more room while clients go on. They see it when they connect anew.",
+                "A volume only grows."
+            })
+    int resize(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Parameters(paramLabel = "SIZE", description = "The new size, a multiple of 4096 bytes.") ByteSize size,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        Terminus.checkVolumeSize(size);
+        try (AgentClient client = terminus.writerOf(name, dir, CHANGE_DEADLINE)) {
+            client.resize(name, size);
+        }
+        say(json, name, dir, name + " has " + size + " now; clients see it when they connect anew.");
+        return 0;
+    }
+
+    @Command(
+            name = "set",
+            description = {
+                "Change what an acknowledgement asks for, while clients go on.",
+                "Returns when the new rule is in force; until then acknowledgements satisfy both."
+            })
+    int set(
+            @Parameters(paramLabel = "NAME", description = "The volume.") String name,
+            @Option(names = "--ack-level", paramLabel = "LEVEL", description = "local, received or durable.") @Nullable
+                    Ack ackLevel,
+            @Option(
+                            names = "--copies",
+                            paramLabel = "N",
+                            description = "Copies an acknowledgement needs, the writer's included; 0: all in sync.")
+                    @Nullable
+                    Integer copies,
+            @Option(names = "--min-copies", paramLabel = "N", description = "Writes wait while fewer are in sync.")
+                    @Nullable
+                    Integer minCopies,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        if (ackLevel == null && copies == null && minCopies == null) {
+            throw new Failure("nothing to set: name at least one of --ack-level, --copies, --min-copies");
+        }
+        SetVolumeRequest.Builder request = SetVolumeRequest.newBuilder().setName(name);
+        if (ackLevel != null) {
+            request.setAckLevel(level(ackLevel));
+        }
+        if (copies != null) {
+            request.setCopies(copies);
+        }
+        if (minCopies != null) {
+            request.setMinCopies(minCopies);
+        }
+        VolumeStatus now;
+        try (AgentClient client = terminus.writerOf(name, dir, CHANGE_DEADLINE)) {
+            now = client.set(request.build());
+        }
+        say(
+                json,
+                name,
+                dir,
+                name + " is acknowledged at level " + VolumeViews.name(now.getAckLevel()) + " by "
+                        + (now.getCopies() == 0 ? "all in sync" : now.getCopies() + " copies")
+                        + "; writes wait while fewer than " + now.getMinCopies() + " are in sync.");
+        return 0;
+    }
+
+    private static AckLevel level(Ack ackLevel) {
+        return switch (ackLevel) {
+            case LOCAL -> AckLevel.LOCAL;
+            case RECEIVED -> AckLevel.RECEIVED;
+            case DURABLE -> AckLevel.DURABLE;
+        };
+    }
+
+    /** Who serves it; if nobody does, somebody who has a replica. */
+    private AgentClient holderOf(String name, @Nullable Path dir) {
+        StatusReport.Volume volume = terminus.volume(name, dir).getFirst();
+        if (volume.nbd() != null) {
+            return terminus.writerOf(name, dir, CHANGE_DEADLINE);
+        }
+        for (SetMember agent : SetMember.AGENTS) {
+            AgentClient client = new AgentClient(agent, terminus.ports(dir), CHANGE_DEADLINE);
+            try {
+                if (client.volume(name).isPresent()) {
+                    return client;
+                }
+            } catch (CallFailure e) {
+                terminus.screen().complain(String.valueOf(e.getMessage()));
+            }
+            client.close();
+        }
+        throw new Failure("no agent that answers has a replica of " + name);
+    }
+
+    private void say(boolean json, String name, @Nullable Path dir, String words) {
+        if (json) {
+            terminus.screen().line(new StatusReport(List.of(), terminus.volume(name, dir)).toJson());
+        } else {
+            terminus.screen().line(words);
+        }
     }
 
     private static List<SetMember> peers(SetMember writer, @Nullable List<String> named) {

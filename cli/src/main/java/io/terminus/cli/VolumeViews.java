@@ -64,7 +64,7 @@ final class VolumeViews {
         Map<String, ReplicaStatus> replicas = new TreeMap<>(own);
         for (ReplicaStatus replica : status.getReplicasList()) {
             if (status.getRole() == Role.WRITER) {
-                replicas.put(replica.getAgent(), withImage(replica, own.get(replica.getAgent())));
+                replicas.put(replica.getAgent(), withOwn(replica, own.get(replica.getAgent())));
             } else {
                 replicas.putIfAbsent(replica.getAgent(), replica);
             }
@@ -85,11 +85,16 @@ final class VolumeViews {
                 replicas.values().stream().map(VolumeViews::replica).toList());
     }
 
-    /** The writer may not know where a peer keeps its image; the peer does. */
-    private static ReplicaStatus withImage(ReplicaStatus seenByWriter, @Nullable ReplicaStatus seenByItself) {
-        return seenByWriter.getImage().isEmpty() && seenByItself != null
-                ? seenByWriter.toBuilder().setImage(seenByItself.getImage()).build()
-                : seenByWriter;
+    /** The writer may not know where a peer keeps its image, nor what another writer found there; the peer does. */
+    private static ReplicaStatus withOwn(ReplicaStatus seenByWriter, @Nullable ReplicaStatus seenByItself) {
+        if (seenByItself == null) {
+            return seenByWriter;
+        }
+        ReplicaStatus.Builder both = seenByWriter.toBuilder().setDifferingBlocks(seenByItself.getDifferingBlocks());
+        if (seenByWriter.getImage().isEmpty()) {
+            both.setImage(seenByItself.getImage());
+        }
+        return both.build();
     }
 
     private static StatusReport.Replica replica(ReplicaStatus replica) {
@@ -103,7 +108,8 @@ final class VolumeViews {
                 replica.getApplied(),
                 replica.getLagBytes(),
                 replica.getDetail(),
-                replica.hasCopy() ? copy(replica.getCopy()) : null);
+                replica.hasCopy() ? copy(replica.getCopy()) : null,
+                replica.getDifferingBlocks());
     }
 
     private static StatusReport.Copy copy(CopyStatus copy) {

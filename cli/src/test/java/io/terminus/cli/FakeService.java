@@ -13,6 +13,10 @@ import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.AgentInfo;
 import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.DeleteVolumeRequest;
+import io.terminus.proto.agent.v1.DeleteVolumeResponse;
+import io.terminus.proto.agent.v1.DemoteRequest;
+import io.terminus.proto.agent.v1.DifferingRange;
 import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
@@ -22,8 +26,13 @@ import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
+import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.Role;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
+import io.terminus.proto.agent.v1.VerifyProgress;
+import io.terminus.proto.agent.v1.VerifyRequest;
+import io.terminus.proto.agent.v1.VerifyStatus;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
 import io.terminus.proto.lock.v1.ConfigureVolumeResponse;
@@ -244,6 +253,66 @@ final class FakeService {
             answer.onError(Status.UNAVAILABLE
                     .withDescription("the in-sync set counts on the replica at " + name)
                     .asRuntimeException());
+        }
+
+        @Override
+        public void verify(VerifyRequest request, StreamObserver<VerifyProgress> answer) {
+            VerifyStatus.Builder status = VerifyStatus.newBuilder()
+                    .setPhase(VerifyStatus.Phase.COMPARING)
+                    .setTotalBytes(8 << 20)
+                    .setComparedBytes(4 << 20)
+                    .setBytesPerSecond(1 << 20)
+                    .setRemainingSeconds(4)
+                    .setDifferingBlocks(2)
+                    .addDiffering(DifferingRange.newBuilder().setOffset(8192).setLength(8192));
+            answer.onNext(compared(status));
+            status.setPhase(VerifyStatus.Phase.COMPLETE)
+                    .setComparedBytes(8 << 20)
+                    .setRepairs(request.getRepair())
+                    .setMendedBlocks(request.getRepair() ? 2 : 0);
+            reply(answer, compared(status));
+        }
+
+        private static VerifyProgress compared(VerifyStatus.Builder status) {
+            return VerifyProgress.newBuilder()
+                    .addReplicas(
+                            VerifyProgress.Replica.newBuilder().setAgent("b").setVerify(status))
+                    .build();
+        }
+
+        @Override
+        public void demote(DemoteRequest request, StreamObserver<VolumeStatus> answer) {
+            reply(answer, volume());
+        }
+
+        @Override
+        public void deleteVolume(DeleteVolumeRequest request, StreamObserver<DeleteVolumeResponse> answer) {
+            if (request.getForce()) {
+                reply(
+                        answer,
+                        DeleteVolumeResponse.newBuilder().addUnreached("b").build());
+            } else {
+                answer.onError(Status.UNAVAILABLE
+                        .withDescription("volume " + request.getName() + " is used by 1 clients")
+                        .asRuntimeException());
+            }
+        }
+
+        @Override
+        public void resizeVolume(ResizeVolumeRequest request, StreamObserver<VolumeStatus> answer) {
+            fault("size", Long.toString(request.getSizeBytes()));
+            reply(answer, volume());
+        }
+
+        @Override
+        public void setVolume(SetVolumeRequest request, StreamObserver<VolumeStatus> answer) {
+            reply(
+                    answer,
+                    volume().toBuilder()
+                            .setAckLevel(request.getAckLevel())
+                            .setCopies(request.getCopies())
+                            .setMinCopies(request.getMinCopies())
+                            .build());
         }
 
         private void fault(String file, String content) {

@@ -46,7 +46,7 @@ class StatusReportTest {
                         1L,
                         2L,
                         List.of(new StatusReport.Replica(
-                                "a", "/d/a/demo.img", true, true, 12288, 8192, 4096, 0, "", copy)))));
+                                "a", "/d/a/demo.img", true, true, 12288, 8192, 4096, 0, "", copy, 0)))));
     }
 
     @Test
@@ -100,7 +100,8 @@ class StatusReportTest {
                       "applied" : 4096,
                       "lagBytes" : 0,
                       "detail" : "",
-                      "copy" : null
+                      "copy" : null,
+                      "differingBlocks" : 0
                     } ]
                   } ]
                 }""");

@@ -45,7 +45,7 @@ class TerminusTest {
     @Test
     void everyCommandHasHelp() {
         for (String command : new String[] {
-            "up", "status", "down", "volume", "peer", "resync", "locks", "sessions", "journal", "profile"
+            "up", "status", "down", "volume", "peer", "resync", "verify", "locks", "sessions", "journal", "profile"
         }) {
             FakeSet.Result help = run(command, "--help");
 

@@ -10,6 +10,7 @@ import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -292,6 +293,69 @@ class UpTest {
         assertThat(whose.err()).contains("--anew needs --agent");
         assertThat(removed.out()).contains("The replica of demo at b is none any more; its files stay.");
         assertThat(writer.err()).contains("promote another agent first");
+    }
+
+    @Test
+    void aVolumeIsComparedChangedAndDeleted() {
+        set.up();
+
+        FakeSet.Result compared = set.run("verify", "demo");
+        FakeSet.Result json = set.run("verify", "demo", "--json");
+        FakeSet.Result mended = set.run("verify", "demo", "--peer", "b", "--repair");
+        FakeSet.Result demoted = set.run("volume", "demote", "demo");
+        FakeSet.Result resized = set.run("volume", "resize", "demo", "16MiB");
+        FakeSet.Result odd = set.run("volume", "resize", "demo", "5000");
+        FakeSet.Result ruled =
+                set.run("volume", "set", "demo", "--ack-level", "durable", "--copies", "2", "--min-copies", "1");
+        FakeSet.Result nothing = set.run("volume", "set", "demo");
+        FakeSet.Result used = set.run("volume", "delete", "demo");
+        FakeSet.Result deleted = set.run("volume", "delete", "demo", "--force", "--json");
+
+        assertThat(compared.exitCode()).isEqualTo(1);
+        assertThat(compared.out())
+                .contains("demo at b: [############------------] comparing, 50 % of 8 MiB", "2 blocks differ")
+                .contains("demo at b: 8 MiB compared; 2 blocks differ.\n  offset 8192, 8192 bytes\n");
+        assertThat(json.out().lines().toList().getLast())
+                .contains("\"phase\":\"complete\"", "\"differing\":[{\"offset\":8192,\"length\":8192}]");
+        assertThat(mended.exitCode()).isZero();
+        assertThat(mended.out()).contains("2 blocks differ, 2 mended");
+        assertThat(demoted.out()).contains("demo is served by nobody now; agent a wrote it last.");
+        assertThat(resized.out()).contains("demo has 16 MiB now");
+        assertThat(odd.err()).contains("size 5000 is not a multiple of 4096");
+        assertThat(ruled.out())
+                .contains("demo is acknowledged at level durable by 2 copies; writes wait while fewer than 1");
+        assertThat(nothing.err()).contains("nothing to set");
+        assertThat(used.exitCode()).isEqualTo(1);
+        assertThat(used.err()).contains("agent a at ", "cannot do this now: volume demo is used by 1 clients");
+        assertThat(deleted.json().path("unreached").path(0).asString()).isEqualTo("b");
+    }
+
+    @Test
+    void whereTwoReplicasDifferFromTheWriterInTheSamePlaceThatIsSaid() {
+        VerifyCommand.Result b = differing("b", 4_096, 8_192);
+        VerifyCommand.Result c = differing("c", 8_192, 4_096);
+        VerifyCommand.Result d = differing("d", 16_384, 4_096);
+
+        assertThat(VerifyCommand.overlaps(List.of(b, c, d)))
+                .containsExactly(
+                        "both b and c differ from the writer at offset 4096: there it may be the writer that is"
+                                + " wrong");
+    }
+
+    private static VerifyCommand.Result differing(String agent, long offset, long length) {
+        return new VerifyCommand.Result(
+                "demo",
+                agent,
+                "complete",
+                1,
+                1,
+                0,
+                null,
+                false,
+                length / 4_096,
+                0,
+                List.of(new VerifyCommand.Result.Range(offset, length)),
+                "");
     }
 
     @Test

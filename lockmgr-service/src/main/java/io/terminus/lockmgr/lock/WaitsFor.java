@@ -52,7 +52,7 @@ final class WaitsFor {
     }
 
     private static final int EDGES_NAMED = 8;
-    /** Requests whose edges one search follows, those of one range in one session counting once. */
+    /** Waiters whose edges one search follows; those that ask for the same count once, and conversions not at all. */
     static final int MOST_ASKED = 1 << 10;
     /** Claims one search looks at: some 10 ms. A writer waits behind a hundred thousand readers, too. */
     static final int MOST_LOOKED_AT = 1 << 18;
@@ -268,10 +268,11 @@ final class WaitsFor {
         /** Follows every edge of a request. Returns false if one closes a cycle, or there were too many. */
         boolean ask(Request request) {
             for (Waiter part : request.parts) {
-                if (request.converting == null && askedAlready(part)) {
+                boolean converts = request.converting != null;
+                if (!converts && askedAlready(part)) {
                     continue;
                 }
-                if (++asked > MOST_ASKED
+                if ((!converts && ++asked > MOST_ASKED)
                         || !(part.volume.forEachLockChainInTheWay(
                                         part, lock -> see(part, lock, Long.MAX_VALUE, request.converting))
                                 && part.volume.forEachBlockingChain(

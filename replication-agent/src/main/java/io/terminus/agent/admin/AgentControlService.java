@@ -1,12 +1,14 @@
 package io.terminus.agent.admin;
 
 import io.grpc.Status;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.volume.AckLevel;
 import io.terminus.agent.volume.CopyProgress;
 import io.terminus.agent.volume.Failover;
 import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.VerifyProgress;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.Volumes;
@@ -17,6 +19,10 @@ import io.terminus.proto.agent.v1.CopyStatus;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaResponse;
+import io.terminus.proto.agent.v1.DeleteVolumeRequest;
+import io.terminus.proto.agent.v1.DeleteVolumeResponse;
+import io.terminus.proto.agent.v1.DemoteRequest;
+import io.terminus.proto.agent.v1.DifferingRange;
 import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
@@ -26,7 +32,11 @@ import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaStatus;
+import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
+import io.terminus.proto.agent.v1.SetVolumeRequest;
+import io.terminus.proto.agent.v1.VerifyRequest;
+import io.terminus.proto.agent.v1.VerifyStatus;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.io.IOException;
 import java.time.Duration;
@@ -38,16 +48,19 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
     private static final Duration DEFAULT_PROMOTE_TIMEOUT = Duration.ofSeconds(60);
     private static final Duration CHANGE_TIMEOUT = Duration.ofSeconds(20);
     private static final Duration MAX_PROMOTE_TIMEOUT = Duration.ofHours(1);
+    private static final Duration VERIFY_PROGRESS = Duration.ofMillis(250);
 
     private final Volumes volumes;
     private final Endpoints endpoints;
     private final VolumeCreation creation;
+    private final VolumeDeletion deletion;
 
     public AgentControlService(Volumes volumes, GrpcPeerNetwork network, Endpoints endpoints) {
         this.volumes = volumes;
         this.endpoints = endpoints;
         this.creation = new VolumeCreation(
                 volumes, network, new Address(volumes.agent(), endpoints.peer(), endpoints.control()));
+        this.deletion = new VolumeDeletion(volumes, network);
     }
 
     @Override
@@ -178,6 +191,104 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         });
     }
 
+    @Override
+    public void demote(DemoteRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.demote();
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void deleteVolume(DeleteVolumeRequest r, StreamObserver<DeleteVolumeResponse> answer) {
+        call(
+                answer,
+                () -> DeleteVolumeResponse.newBuilder()
+                        .addAllUnreached(delete(find(r.getName()), r.getForce()))
+                        .build());
+    }
+
+    @Override
+    public void resizeVolume(ResizeVolumeRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.resize(r.getSizeBytes(), CHANGE_TIMEOUT);
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void setVolume(SetVolumeRequest r, StreamObserver<VolumeStatus> answer) {
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.set(
+                    switch (r.getAckLevel()) {
+                        case ACK_LEVEL_UNSPECIFIED -> null;
+                        case LOCAL -> AckLevel.LOCAL;
+                        case RECEIVED -> AckLevel.RECEIVED;
+                        case DURABLE -> AckLevel.DURABLE;
+                        case UNRECOGNIZED ->
+                            throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
+                    },
+                    r.hasCopies() ? r.getCopies() : null,
+                    r.hasMinCopies() ? r.getMinCopies() : null,
+                    CHANGE_TIMEOUT);
+            return status(volume);
+        });
+    }
+
+    @Override
+    public void verify(VerifyRequest r, StreamObserver<io.terminus.proto.agent.v1.VerifyProgress> answer) {
+        ServerCallStreamObserver<io.terminus.proto.agent.v1.VerifyProgress> call =
+                (ServerCallStreamObserver<io.terminus.proto.agent.v1.VerifyProgress>) answer;
+        call.setOnCancelHandler(() -> {});
+        call(answer, () -> {
+            Volume volume = find(r.getName());
+            volume.verify(r.getAgent(), r.getRepair());
+            while (true) {
+                List<Volume.ReplicaStatus> compared = compared(volume, r.getAgent());
+                io.terminus.proto.agent.v1.VerifyProgress now = progress(compared);
+                if (compared.stream()
+                        .allMatch(c -> c.verify() == null || c.verify().over())) {
+                    return now;
+                }
+                if (call.isCancelled()) {
+                    volume.stopVerifying();
+                    return now;
+                }
+                synchronized (answer) {
+                    answer.onNext(now);
+                }
+                Thread.sleep(VERIFY_PROGRESS);
+            }
+        });
+    }
+
+    private static List<Volume.ReplicaStatus> compared(Volume volume, String agent) throws RefusedException {
+        List<Volume.ReplicaStatus> compared = volume.status().replicas().stream()
+                .filter(c -> c.verify() != null && (agent.isEmpty() || c.agent().equals(agent)))
+                .toList();
+        if (compared.isEmpty()) {
+            throw new RefusedException(
+                    RefusedException.Why.NOT_READY,
+                    "the comparison ended with the term of " + volume.name() + "'s writer: "
+                            + volume.status().detail());
+        }
+        return compared;
+    }
+
+    private static io.terminus.proto.agent.v1.VerifyProgress progress(List<Volume.ReplicaStatus> compared) {
+        var b = io.terminus.proto.agent.v1.VerifyProgress.newBuilder();
+        for (Volume.ReplicaStatus c : compared) {
+            VerifyProgress verify = c.verify();
+            if (verify != null) {
+                b.addReplicasBuilder().setAgent(c.agent()).setVerify(status(verify));
+            }
+        }
+        return b.build();
+    }
+
     private interface Action<T> {
         T run() throws RefusedException, IOException, InterruptedException;
     }
@@ -227,6 +338,10 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         return v;
     }
 
+    List<String> delete(Volume volume, boolean force) throws RefusedException, IOException, InterruptedException {
+        return deletion.delete(volume, force);
+    }
+
     VolumeStatus status(Volume volume) {
         Volume.Status s = volume.status();
         VolumeStatus.Builder b = VolumeStatus.newBuilder()
@@ -242,7 +357,11 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                 .setCommitted(s.committed())
                 .setConfigVersion(s.configVersion())
                 .setLockToken(s.token())
-                .setCopyLimit(volume.copyLimit());
+                .setCopyLimit(volume.copyLimit())
+                .setStanding(io.terminus.proto.agent.v1.Standing.valueOf(
+                        s.config().standing().name()))
+                .setCopies(s.config().copies())
+                .setMinCopies(s.config().minCopies());
         if (volume.serving()) {
             b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
         }
@@ -262,7 +381,38 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
             if (copy != null) {
                 replica.setCopy(status(copy));
             }
+            replica.setDifferingBlocks(r.differingBlocks());
+            VerifyProgress verify = r.verify();
+            if (verify != null) {
+                replica.setVerify(status(verify));
+            }
         }
+        return b.build();
+    }
+
+    private static VerifyStatus status(VerifyProgress verify) {
+        VerifyStatus.Builder b = VerifyStatus.newBuilder()
+                .setPhase(
+                        switch (verify.phase()) {
+                            case WAITING -> VerifyStatus.Phase.WAITING;
+                            case COMPARING -> VerifyStatus.Phase.COMPARING;
+                            case ENDING -> VerifyStatus.Phase.ENDING;
+                            case COMPLETE -> VerifyStatus.Phase.COMPLETE;
+                            case GIVEN_UP -> VerifyStatus.Phase.GIVEN_UP;
+                        })
+                .setComparedBytes(verify.comparedBytes())
+                .setTotalBytes(verify.totalBytes())
+                .setBytesPerSecond(verify.bytesPerSecond())
+                .setRemainingSeconds(verify.remainingSeconds())
+                .setRepairs(verify.repairs())
+                .setDifferingBlocks(verify.differingBlocks())
+                .setMendedBlocks(verify.mendedBlocks())
+                .setDetail(verify.detail());
+        verify.differing()
+                .forEach(d -> b.addDiffering(DifferingRange.newBuilder()
+                        .setOffset(d.offset())
+                        .setLength(d.lengthBytes())
+                        .build()));
         return b.build();
     }
 

@@ -2,23 +2,39 @@ package io.terminus.agent.admin;
 
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.util.JsonFormat;
+import io.terminus.agent.volume.AckLevel;
+import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volumes;
+import io.terminus.proto.agent.v1.DeleteVolumeResponse;
 import io.terminus.proto.agent.v1.ListVolumesResponse;
+import java.io.IOException;
+import java.time.Duration;
+import org.jspecify.annotations.Nullable;
+import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
 import org.springframework.http.ProblemDetail;
 import org.springframework.http.ResponseEntity;
+import org.springframework.web.bind.annotation.DeleteMapping;
+import org.springframework.web.bind.annotation.ExceptionHandler;
 import org.springframework.web.bind.annotation.GetMapping;
+import org.springframework.web.bind.annotation.PatchMapping;
 import org.springframework.web.bind.annotation.PathVariable;
+import org.springframework.web.bind.annotation.PostMapping;
+import org.springframework.web.bind.annotation.RequestBody;
 import org.springframework.web.bind.annotation.RequestMapping;
+import org.springframework.web.bind.annotation.RequestParam;
+import org.springframework.web.bind.annotation.ResponseStatus;
 import org.springframework.web.bind.annotation.RestController;
 
-/** Admin REST: the control service's messages as JSON. */
+/** Admin REST: the control service's messages as JSON. Described in {@code /api/v1/openapi.yaml}. */
 @RestController
 @RequestMapping(path = "/api/v1", produces = MediaType.APPLICATION_JSON_VALUE)
 public class AgentController {
 
     private static final JsonFormat.Printer JSON = JsonFormat.printer().alwaysPrintFieldsWithNoPresence();
+
+    private static final Duration CHANGE_TIMEOUT = Duration.ofSeconds(20);
 
     private final Volumes volumes;
     private final AgentControlService control;
@@ -57,6 +73,97 @@ public class AgentController {
             all.append(all.length() > 1 ? "," : "").append(JSON.print(replica));
         }
         return ResponseEntity.ok(all.append(']').toString());
+    }
+
+    /**
+     * Begins to compare replicas with what is here; {@code verify} of the volume's replicas tells how far it is.
+     *
+     * @param agent whose; empty: all
+     */
+    @PostMapping("/volumes/{name}/verify")
+    @ResponseStatus(HttpStatus.ACCEPTED)
+    public String verify(
+            @PathVariable String name,
+            @RequestParam(defaultValue = "") String agent,
+            @RequestParam(defaultValue = "false") boolean repair)
+            throws InvalidProtocolBufferException, RefusedException {
+        Volume v = find(name);
+        v.verify(agent, repair);
+        return JSON.print(control.status(v));
+    }
+
+    @DeleteMapping("/volumes/{name}/verify")
+    public String stopVerifying(@PathVariable String name) throws InvalidProtocolBufferException, RefusedException {
+        Volume v = find(name);
+        v.stopVerifying();
+        return JSON.print(control.status(v));
+    }
+
+    @PostMapping("/volumes/{name}/demote")
+    public String demote(@PathVariable String name)
+            throws InvalidProtocolBufferException, RefusedException, InterruptedException {
+        Volume v = find(name);
+        v.demote();
+        return JSON.print(control.status(v));
+    }
+
+    /** What is null stays as it is. */
+    record Change(
+            @Nullable Long sizeBytes,
+            @Nullable AckLevel ackLevel,
+            @Nullable Integer copies,
+            @Nullable Integer minCopies) {}
+
+    @PatchMapping(path = "/volumes/{name}", consumes = MediaType.APPLICATION_JSON_VALUE)
+    public String change(@PathVariable String name, @RequestBody Change change)
+            throws InvalidProtocolBufferException, RefusedException, InterruptedException {
+        Volume v = find(name);
+        Long size = change.sizeBytes();
+        if (size != null) {
+            v.resize(size, CHANGE_TIMEOUT);
+        }
+        if (change.ackLevel() != null || change.copies() != null || change.minCopies() != null) {
+            v.set(change.ackLevel(), change.copies(), change.minCopies(), CHANGE_TIMEOUT);
+        }
+        return JSON.print(control.status(v));
+    }
+
+    @DeleteMapping("/volumes/{name}")
+    public String delete(@PathVariable String name, @RequestParam(defaultValue = "false") boolean force)
+            throws InvalidProtocolBufferException, RefusedException, IOException, InterruptedException {
+        return JSON.print(DeleteVolumeResponse.newBuilder()
+                .addAllUnreached(control.delete(find(name), force))
+                .build());
+    }
+
+    @ExceptionHandler
+    ResponseEntity<ProblemDetail> refused(RefusedException e) {
+        ProblemDetail problem = ProblemDetail.forStatus(status(e.why()));
+        problem.setTitle("Refused");
+        problem.setDetail(e.getMessage());
+        problem.setProperty("reason", e.why().name());
+        return ResponseEntity.of(problem).build();
+    }
+
+    /** The one place where reasons become HTTP codes. */
+    static HttpStatus status(RefusedException.Why why) {
+        return switch (why) {
+            case UNKNOWN_VOLUME -> HttpStatus.NOT_FOUND;
+            case OTHER_SHAPE, BAD_MESSAGE -> HttpStatus.BAD_REQUEST;
+            case FENCED, OTHER_CONFIG, NEEDS_COPY, DIVERGED, FAILED -> HttpStatus.CONFLICT;
+            case NO_SPACE -> HttpStatus.INSUFFICIENT_STORAGE;
+            case NOT_READY -> HttpStatus.SERVICE_UNAVAILABLE;
+        };
+    }
+
+    private Volume find(String name) throws RefusedException {
+        Volume v = volumes.byName(name);
+        if (v == null) {
+            throw new RefusedException(
+                    RefusedException.Why.UNKNOWN_VOLUME,
+                    "agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+        }
+        return v;
     }
 
     private ResponseEntity<ProblemDetail> unknown(String name) {

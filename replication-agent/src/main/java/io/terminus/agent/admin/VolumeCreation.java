@@ -7,6 +7,7 @@ import io.terminus.agent.volume.AckLevel;
 import io.terminus.agent.volume.Failover;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
+import io.terminus.agent.volume.Standing;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeAuthority;
 import io.terminus.agent.volume.VolumeConfig;
@@ -57,7 +58,7 @@ final class VolumeCreation {
         check(r);
         VolumeAuthority authority = volumes.authority(r.name());
         VolumeConfig there = await(authority.read(), "reading the value block").config();
-        if (there != null) {
+        if (there != null && there.standing() != Standing.DELETED) {
             return existing(r, there);
         }
         VolumeAuthority.Waiting waiting = authority.lock(false, STEP_TIMEOUT, new VolumeAuthority.HolderEvents() {
@@ -77,6 +78,11 @@ final class VolumeCreation {
 
     private Volume createUnder(VolumeAuthority.Grant grant, Request r)
             throws RefusedException, IOException, InterruptedException {
+        VolumeAuthority.Block before = await(volumes.authority(r.name()).read(), "reading the value block");
+        VolumeConfig there = before.config();
+        if (there != null && there.standing() != Standing.DELETED) {
+            return existing(r, there);
+        }
         List<Address> replicas = new ArrayList<>();
         replicas.add(self);
         replicas.addAll(r.peers());
@@ -96,6 +102,9 @@ final class VolumeCreation {
                 r.failover(),
                 replicas,
                 VolumeConfig.Fork.NONE);
+        if (there != null) {
+            config = config.inThePlaceOf(there);
+        }
         Volume made = volumes.create(config);
         VolumeConfig complete = config.withMember(new Member(self.agent(), made.incarnation()));
         for (Address peer : r.peers()) {
@@ -105,7 +114,7 @@ final class VolumeCreation {
                 complete = complete.withMember(new Member(peer.agent(), incarnation));
             }
         }
-        VolumeAuthority.Put put = await(grant.put(0, complete), "writing the value block");
+        VolumeAuthority.Put put = await(grant.put(before.version(), complete), "writing the value block");
         return switch (put) {
             case VolumeAuthority.Put.Stored stored -> made;
             case VolumeAuthority.Put.Mismatch mismatch ->
@@ -155,12 +164,7 @@ final class VolumeCreation {
                     Why.OTHER_SHAPE,
                     "peers " + r.peers() + ": each is another agent than " + self.agent() + ", and named once");
         }
-        if (r.copies() < 0 || r.copies() > replicas || r.minCopies() < 1 || r.minCopies() > replicas) {
-            throw new RefusedException(
-                    Why.OTHER_SHAPE,
-                    "copies " + r.copies() + " and minCopies " + r.minCopies() + " of " + replicas + " replicas: 0 to "
-                            + replicas + " and 1 to " + replicas + " are allowed");
-        }
+        Volumes.requireAcks(new VolumeConfig.Acks(r.ackLevel(), r.copies(), r.minCopies()), replicas);
         int segment = r.segmentBytes();
         if (segment != 0
                 && (Integer.bitCount(segment) != 1

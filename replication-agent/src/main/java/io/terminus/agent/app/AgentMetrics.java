@@ -13,6 +13,7 @@ import io.prometheus.metrics.model.snapshots.MetricSnapshots;
 import io.terminus.agent.volume.CopyProgress;
 import io.terminus.agent.volume.Durations;
 import io.terminus.agent.volume.Role;
+import io.terminus.agent.volume.VerifyProgress;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeMeasures;
@@ -78,6 +79,11 @@ final class AgentMetrics implements MultiCollector {
         latencies(measures, labels, families);
         bytes(measures, labels, families);
         for (Volume.ReplicaStatus replica : status.replicas()) {
+            families.gauge(
+                    "terminus_replica_differing_blocks",
+                    "Blocks of 4 KiB that the last comparison found to differ from the writer's, and left so",
+                    labels.merge(Labels.of("replica", replica.agent())),
+                    replica.differingBlocks());
             if (!replica.agent().equals(volumes.agent())) {
                 peer(volume, replica, labels.merge(Labels.of("peer", replica.agent())), families);
             }
@@ -252,6 +258,19 @@ final class AgentMetrics implements MultiCollector {
         families.counter("terminus_peer_run_bytes", "Journal sent", labels, measures.runBytes());
         families.counter("terminus_peer_copy_items", "Items of copies sent", labels, measures.copyItems());
         families.counter("terminus_peer_copy_sent_bytes", "Bytes of copies sent", labels, measures.copyBytes());
+        VerifyProgress verify = replica.verify();
+        if (verify != null) {
+            families.gauge(
+                    "terminus_peer_verify_done_bytes",
+                    "Of the last comparison, or the one under way",
+                    labels,
+                    verify.comparedBytes());
+            families.gauge(
+                    "terminus_peer_verify_total_bytes",
+                    "Of the last comparison, or the one under way",
+                    labels,
+                    verify.totalBytes());
+        }
         CopyProgress copy = replica.copy();
         if (copy != null) {
             families.gauge(

@@ -42,11 +42,11 @@ public final class Image implements AutoCloseable {
     private static final ByteBuffer ZEROS = ByteBuffer.allocateDirect(1 << 20).asReadOnlyBuffer();
 
     private final Path path;
-    private final long sizeBytes;
+    private volatile long sizeBytes;
     private final NativeFile file;
 
     /** A bit per block: all its space is allocated. */
-    private final AtomicLongArray secured;
+    private volatile AtomicLongArray secured;
 
     /** Held while bits of {@link #secured} change together with the space they stand for. */
     private final Object securing = new Object();
@@ -69,11 +69,18 @@ public final class Image implements AutoCloseable {
         this.sizeBytes = sizeBytes;
         this.file = file;
         this.channel = channel;
-        long blocks = (sizeBytes + BLOCK_BYTES - 1) >>> BLOCK_SHIFT;
-        this.secured = new AtomicLongArray(Math.toIntExact((blocks + 63) >>> 6));
+        this.secured = new AtomicLongArray(words(sizeBytes));
     }
 
-    /** Opens an image, or makes one that is a single hole; an existing file must have exactly that size. */
+    private static int words(long sizeBytes) {
+        long blocks = (sizeBytes + BLOCK_BYTES - 1) >>> BLOCK_SHIFT;
+        return Math.toIntExact((blocks + 63) >>> 6);
+    }
+
+    /**
+     * Opens an image, or makes one that is a single hole. An existing file that is smaller was to grow, and does now; one that
+     * is larger is not this volume's.
+     */
     public static Image open(Path path, long sizeBytes) throws IOException {
         return open(path, sizeBytes, UnaryOperator.identity());
     }
@@ -84,7 +91,9 @@ public final class Image implements AutoCloseable {
         }
         if (Files.notExists(path)) {
             create(path, sizeBytes);
-        } else if (Files.size(path) != sizeBytes) {
+        } else if (Files.size(path) < sizeBytes) {
+            extend(path, sizeBytes);
+        } else if (Files.size(path) > sizeBytes) {
             throw new IOException(path + " has " + Files.size(path) + " bytes: the volume has " + sizeBytes);
         }
         NativeFile file = around.apply(NativeFile.open(path));
@@ -113,8 +122,49 @@ public final class Image implements AutoCloseable {
         }
     }
 
+    private static void extend(Path path, long sizeBytes) throws IOException {
+        try (RandomAccessFile image = new RandomAccessFile(path.toFile(), "rw")) {
+            image.setLength(sizeBytes);
+            image.getFD().sync();
+        }
+    }
+
     public long sizeBytes() {
         return sizeBytes;
+    }
+
+    /** Grows, by a hole, durably. A failure changes nothing, and is not final: files have a largest size. */
+    public void grow(long newSizeBytes) throws IOException {
+        checkUsable();
+        synchronized (securing) {
+            if (newSizeBytes < sizeBytes) {
+                throw new IllegalArgumentException(
+                        path + " has " + sizeBytes + " bytes and only grows, not to " + newSizeBytes);
+            }
+            if (newSizeBytes == sizeBytes) {
+                return;
+            }
+            extend(path, newSizeBytes);
+            AtomicLongArray more = new AtomicLongArray(words(newSizeBytes));
+            for (int i = 0; i < secured.length(); i++) {
+                more.set(i, secured.get(i));
+            }
+            secured = more;
+            if ((sizeBytes & (BLOCK_BYTES - 1)) != 0) {
+                setSecured(sizeBytes >>> BLOCK_SHIFT, false); // its rest is new, and has no space
+            }
+            sizeBytes = newSizeBytes;
+        }
+    }
+
+    /** Could a file beside this one have that size? A file system may know a largest one. */
+    public void requireRoomFor(long newSizeBytes) throws IOException {
+        Path trial = path.resolveSibling(path.getFileName() + ".trial");
+        try (RandomAccessFile file = new RandomAccessFile(trial.toFile(), "rw")) {
+            file.setLength(newSizeBytes);
+        } finally {
+            Files.deleteIfExists(trial);
+        }
     }
 
     /** Fills what remains of {@code target} from {@code offset}. */

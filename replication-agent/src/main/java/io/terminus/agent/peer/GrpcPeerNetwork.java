@@ -15,6 +15,8 @@ import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.proto.agent.v1.BuryReplicaRequest;
+import io.terminus.proto.agent.v1.BuryReplicaResponse;
 import io.terminus.proto.agent.v1.CreateReplicaRequest;
 import io.terminus.proto.agent.v1.CreateReplicaResponse;
 import io.terminus.proto.agent.v1.PeerControlGrpc;
@@ -116,6 +118,19 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                 .build(),
                         new One<CreateReplicaResponse>(r -> incarnation.complete(r.getIncarnation()), incarnation));
         return incarnation;
+    }
+
+    /** Has the peer look whether that volume is deleted, and then delete its replica. */
+    public CompletableFuture<Void> buryReplica(Address peer, UUID volume, Duration deadline) {
+        Control c = control(peer);
+        CompletableFuture<Void> gone = new CompletableFuture<>();
+        stub(c, deadline)
+                .buryReplica(
+                        BuryReplicaRequest.newBuilder()
+                                .setVolumeUuid(volume.toString())
+                                .build(),
+                        new One<BuryReplicaResponse>(r -> gone.complete(null), gone));
+        return gone;
     }
 
     @Override

@@ -7,6 +7,8 @@ import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.Volumes;
+import io.terminus.proto.agent.v1.BuryReplicaRequest;
+import io.terminus.proto.agent.v1.BuryReplicaResponse;
 import io.terminus.proto.agent.v1.CreateReplicaRequest;
 import io.terminus.proto.agent.v1.CreateReplicaResponse;
 import io.terminus.proto.agent.v1.PeerControlGrpc;
@@ -78,6 +80,29 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
             answer.onError(Status.RESOURCE_EXHAUSTED
                     .withDescription("agent " + volumes.agent() + " cannot make a replica: " + e.getMessage())
                     .asRuntimeException());
+        }
+    }
+
+    @Override
+    public void buryReplica(BuryReplicaRequest request, StreamObserver<BuryReplicaResponse> answer) {
+        try {
+            volumes.bury(UUID.fromString(request.getVolumeUuid()));
+            answer.onNext(BuryReplicaResponse.getDefaultInstance());
+            answer.onCompleted();
+        } catch (RefusedException e) {
+            answer.onError(
+                    Status.FAILED_PRECONDITION.withDescription(e.getMessage()).asRuntimeException());
+        } catch (IllegalArgumentException e) {
+            answer.onError(Status.INVALID_ARGUMENT
+                    .withDescription("volume_uuid \"" + request.getVolumeUuid() + "\" is no UUID")
+                    .asRuntimeException());
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL
+                    .withDescription("agent " + volumes.agent() + " cannot delete its replica: " + e.getMessage())
+                    .asRuntimeException());
+        } catch (InterruptedException e) {
+            answer.onError(
+                    Status.CANCELLED.withDescription("the agent is stopping").asRuntimeException());
         }
     }
 }

@@ -168,6 +168,10 @@ final class PeerStream implements PeerNetwork.Stream {
             if (to <= from) {
                 break; // what was told meanwhile left no room
             }
+            // Behind that choice, so that who has grown the volume is heard before what was written there.
+            if (!tellNews(s)) {
+                break;
+            }
             cursor.beforeSend();
             if (!sendRun(s, journal, from, to)) {
                 return;
@@ -187,14 +191,20 @@ final class PeerStream implements PeerNetwork.Stream {
         }
     }
 
-    private void tellNews(DuplexSocket s) {
+    /** False if something else has to wait for it: it is not told yet, or not gone yet. */
+    private boolean tellNews(DuplexSocket s) {
         PeerCursor.Greeting news = cursor.configNewerThan(toldConfig);
-        if (news != null && s.queuedBytes() == 0) {
+        if (news == null) {
+            return true;
+        }
+        if (s.queuedBytes() == 0) {
             ByteBuffer b = Frame.CONFIG.begin(8 + news.config().length);
             if (send(s, Frame.seal(b.putLong(news.configVersion()).put(news.config())))) {
                 toldConfig = news.configVersion();
+                return s.queuedBytes() == 0;
             }
         }
+        return false;
     }
 
     /** Else only when no record can go out: copies give way. */
@@ -208,7 +218,7 @@ final class PeerStream implements PeerNetwork.Stream {
 
     private boolean sendOneCopy(DuplexSocket s) {
         CopyItem item = s.queuedBytes() == 0 && hasRoom() ? cursor.copyToSend() : null;
-        if (item == null) {
+        if (item == null || !tellNews(s)) {
             return false;
         }
         ByteBuffer bytes = item.bytes() == null ? ByteBuffer.allocate(0) : item.bytes();

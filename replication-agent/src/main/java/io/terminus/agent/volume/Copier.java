@@ -59,7 +59,6 @@ final class Copier {
     private final CopyRate rate;
     private final Runnable pump;
     private final long appliedThere;
-    private final long sizeBytes;
     private final Thread thread;
     private final @Nullable ByteBuffer[] buffers = new ByteBuffer[READY + 2];
 
@@ -112,7 +111,6 @@ final class Copier {
         this.rate = rate;
         this.pump = pump;
         this.appliedThere = appliedThere;
-        this.sizeBytes = replica.image().sizeBytes();
         this.totalBytes = marks.markedBytes();
         this.rateFromMarked = totalBytes;
         this.thread = Thread.ofPlatform().name("copy-" + agent).daemon().unstarted(this::run);
@@ -267,6 +265,7 @@ final class Copier {
     /** Copies the marked blocks of an extent, or, if that begins a large hole, of many; returns the next extent to look at. */
     private long copy(Marked marked) throws IOException {
         long began = System.nanoTime();
+        long sizeBytes = replica.image().sizeBytes(); // it may grow meanwhile
         long start = marked.extent() * ExtentMap.EXTENT_BYTES;
         int length = (int) Math.min(ExtentMap.EXTENT_BYTES, sizeBytes - start);
         if (start >= marks.wholeFrom()) {

@@ -37,9 +37,16 @@ public record CopyItem(
         /** Everything is copied: with this position applied the replica is whole. */
         END(4),
         /** The bytes are {@link BlockDigests} of the range's blocks: the replica says which of its own differ. */
-        DIGESTS(5);
+        DIGESTS(5),
+        /**
+         * A whole replica is compared from now on: it applies nothing behind what it has applied by now, or is told later.
+         * Holds at no position: it is acted on at once.
+         */
+        HOLD(6),
+        /** The comparison is over, and apply goes on freely. Offset 1: all was compared; length: blocks left that differ. */
+        RELEASE(7);
 
-        private static final Kind[] BY_CODE = {null, DATA, ZEROES, HORIZON, END, DIGESTS};
+        private static final Kind[] BY_CODE = {null, DATA, ZEROES, HORIZON, END, DIGESTS, HOLD, RELEASE};
         private final int code;
 
         Kind(int code) {
@@ -61,7 +68,7 @@ public record CopyItem(
         return switch (kind) {
             case DATA -> length;
             case DIGESTS -> BlockDigests.bytesFor(length);
-            case ZEROES, HORIZON, END -> 0;
+            case ZEROES, HORIZON, END, HOLD, RELEASE -> 0;
         };
     }
 

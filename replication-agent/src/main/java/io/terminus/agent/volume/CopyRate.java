@@ -37,7 +37,7 @@ final class CopyRate {
     private double undisturbedNanos;
     private double recentNanos;
     private double rest = 1;
-    private boolean copying;
+    private int copying;
     private volatile long requestAtNanos = System.nanoTime() - QUIET_NANOS;
 
     /** 0: no limit. Takes effect with the next piece. */
@@ -80,15 +80,16 @@ final class CopyRate {
     /** A request took that long from its capture until it was committed. */
     synchronized void requestTook(long nanos, long nowNanos) {
         requestAtNanos = nowNanos;
-        if (copying) {
+        if (copying > 0) {
             recentNanos = recentNanos == 0 ? nanos : recentNanos * 0.8 + nanos * 0.2;
         } else {
             undisturbedNanos = undisturbedNanos == 0 ? nanos : undisturbedNanos * 0.95 + nanos * 0.05;
         }
     }
 
-    synchronized void copying(boolean now) {
-        copying = now;
+    /** One copy or comparison more, or one less. */
+    synchronized void copying(boolean begins) {
+        copying = Math.max(0, copying + (begins ? 1 : -1));
         recentNanos = 0;
         rest = 1;
     }

@@ -31,7 +31,7 @@ final class DirtyMarks implements AutoCloseable {
     private static final String STATE_SUFFIX = ".state";
 
     private final Path dir;
-    private final long sizeBytes;
+    private long sizeBytes;
     private final Journal journal;
     private final Map<String, PeerMarks> marks = new HashMap<>();
     private final Thread thread;
@@ -92,6 +92,11 @@ final class DirtyMarks implements AutoCloseable {
         }
         startThreadIfNeeded();
         LockSupport.unpark(thread);
+    }
+
+    synchronized void grow(long newSizeBytes) {
+        sizeBytes = newSizeBytes;
+        marks.values().forEach(m -> m.grow(newSizeBytes));
     }
 
     synchronized @Nullable PeerMarks of(String agent) {

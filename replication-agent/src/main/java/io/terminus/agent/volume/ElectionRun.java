@@ -139,6 +139,14 @@ final class ElectionRun {
             throw new NotElected("the lock manager's value block went back from version " + volume.configVersion()
                     + " to " + block.version());
         }
+        if (config.standing() == Standing.DELETED
+                || !config.uuid().equals(volume.config().uuid())) {
+            throw new NotElected(
+                    "volume " + config.name() + " " + volume.config().uuid() + " is deleted");
+        }
+        if (config.standing() == Standing.DEMOTED && promotion == null) {
+            throw new NotElected(Volume.DEMOTED);
+        }
         if (config.member(self).isEmpty() && !accepts()) {
             throw new NotElected(self + " is not in sync: the in-sync set is "
                     + config.inSync().stream().map(Member::agent).toList()

@@ -219,12 +219,10 @@ public final class Inbound {
 
     public Progress progress() {
         Journal journal = replica.journal();
-        return new Progress(
-                secured,
-                Math.min(journal.durable(), secured),
-                replica.applied(),
-                replica.copiesWritten(),
-                replica.copiesDurable());
+        // First: who is told that apply stands still is told, too, where.
+        long written = replica.copiesWritten();
+        long copiesDurable = replica.copiesDurable();
+        return new Progress(secured, Math.min(journal.durable(), secured), replica.applied(), written, copiesDurable);
     }
 
     public long term() {
@@ -245,6 +243,7 @@ public final class Inbound {
         if (ended == null) {
             replica.journal().abandonLanding();
             ended = new RefusedException(why, "term " + term + " of " + writer + " ends here: " + message);
+            replica.streamEnds();
         }
         onProgress.run();
     }

@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -26,6 +27,8 @@ import org.jspecify.annotations.Nullable;
  *       everything acknowledged.
  *   <li>A removal is sent only when q members of what remains hold everything acknowledged; the recovered tail and the
  *       TERM record count as acknowledged from the start.
+ *   <li>A change of the ack level or the copies is one like a joining: acks satisfy the old and the new rule from now on, and
+ *       it is sent when everything acknowledged does. Whoever is elected by the new rule relies on that.
  *   <li>A flush acknowledges, too: what it promised, and the recovered tail, which may have been flushed, has to be
  *       durable in q members of what remains, and in the peer that joins. Received there is not enough, or the next
  *       writer could lose power and with it what was flushed.
@@ -56,6 +59,9 @@ final class Membership {
     private boolean sent;
     private @Nullable Address added;
     private @Nullable String leaving;
+    private @Nullable Standing standing;
+    private long growsTo;
+    private VolumeConfig.@Nullable Acks acks;
     private long joinAt;
     private long joinDurableAt;
     private long committed;
@@ -88,8 +94,8 @@ final class Membership {
     /** What a member proves to hold. A new connection may prove less than the one before. */
     void holds(String agent, long received, long durable) {
         positions.put(agent, new Position(received, durable));
-        committed = Math.max(committed, reached(levelPosition()));
-        durablyCommitted = Math.max(durablyCommitted, reached(Position::durable));
+        committed = Math.max(committed, reached(Membership::levelPosition));
+        durablyCommitted = Math.max(durablyCommitted, reached(set -> Position::durable));
     }
 
     /** Everything before this is committed. Never falls. */
@@ -128,6 +134,27 @@ final class Membership {
         }
     }
 
+    /** The volume goes out of use; nobody has to hold anything for that. */
+    void becomes(Standing next) {
+        standing = next;
+    }
+
+    /** Acknowledgements are to ask for that; null: for what they ask now, unless the change is on its way. */
+    void asks(VolumeConfig.@Nullable Acks next) {
+        acks = next;
+    }
+
+    /** Does an acknowledgement need what is on a disk, by the rule in force or by one that may be? */
+    boolean needsDurable() {
+        VolumeConfig next = wanted;
+        return config.ackLevel() == AckLevel.DURABLE || (next != null && next.ackLevel() == AckLevel.DURABLE);
+    }
+
+    /** The volume is to have that size. */
+    void grow(long sizeBytes) {
+        growsTo = Math.max(growsTo, sizeBytes);
+    }
+
     /** Is that agent a member, or will it be one if the change under way is in force? */
     boolean names(String agent) {
         return config.member(agent).isPresent()
@@ -136,6 +163,10 @@ final class Membership {
 
     /** The next change to send, if one is due. Its set is required by acks from now until the outcome is told. */
     Optional<VolumeConfig> propose(Map<String, Peer> peers) {
+        VolumeConfig before = wanted;
+        if (before != null && !sent && changesAcks(before) && (acks == null || someoneIsGone(peers))) {
+            wanted = null; // not sent: nobody else knows of it, and another change is more urgent
+        }
         if (wanted == null) {
             wanted = nextSet(peers);
             joinAt = Math.max(committed, floor);
@@ -155,10 +186,15 @@ final class Membership {
                 wanted = null; // not sent: nobody else knows of it
                 return Optional.empty();
             }
-            if (levelPosition().applyAsLong(position(agent)) < joinAt
+            if (levelPosition(config).applyAsLong(position(agent)) < joinAt
                     || position(agent).durable() < joinDurableAt) {
                 return Optional.empty();
             }
+        }
+        if (changesAcks(wanted)
+                && (quorum(wanted, levelPosition(wanted)) < joinAt
+                        || quorum(wanted, Position::durable) < joinDurableAt)) {
+            return Optional.empty();
         }
         sent = true;
         return Optional.of(wanted);
@@ -183,6 +219,17 @@ final class Membership {
         recount();
     }
 
+    private boolean changesAcks(VolumeConfig next) {
+        return !next.acks().equals(config.acks());
+    }
+
+    private boolean someoneIsGone(Map<String, Peer> peers) {
+        return config.inSync().stream()
+                .filter(m -> !m.agent().equals(self))
+                .map(m -> peers.get(m.agent()))
+                .anyMatch(peer -> peer == null || peer.gone());
+    }
+
     private @Nullable VolumeConfig nextSet(Map<String, Peer> peers) {
         for (Member m : config.inSync()) {
             Peer peer = peers.get(m.agent());
@@ -193,6 +240,19 @@ final class Membership {
                     return next;
                 }
             }
+        }
+        Standing next = standing;
+        if (next != null && config.standing() != next) {
+            return config.with(next).withLineage(lineage);
+        }
+        if (growsTo > config.sizeBytes()) {
+            return config.grownTo(growsTo).withLineage(lineage);
+        }
+        VolumeConfig.Acks asked = acks;
+        if (asked != null && !asked.equals(config.acks()) && !someoneIsGone(peers)) {
+            // At local nobody else is a member.
+            VolumeConfig set = asked.level() == AckLevel.LOCAL ? config.onlyMember(me, committed) : config;
+            return set.with(asked).withLineage(lineage);
         }
         String less = leaving;
         if (less != null
@@ -236,7 +296,7 @@ final class Membership {
     /** Do q members of that set hold everything acknowledged, the recovered tail and the TERM record included? */
     private boolean carries(VolumeConfig next) {
         return next.inSync().stream().anyMatch(m -> m.agent().equals(self))
-                && quorum(next, levelPosition()) >= Math.max(committed, floor)
+                && quorum(next, levelPosition(next)) >= Math.max(committed, floor)
                 && quorum(next, Position::durable) >= Math.max(durablyCommitted, floor);
     }
 
@@ -245,11 +305,11 @@ final class Membership {
         holds(self, own.received(), own.durable());
     }
 
-    private long reached(ToLongFunction<Position> what) {
-        long all = quorum(config, what);
+    private long reached(Function<VolumeConfig, ToLongFunction<Position>> what) {
+        long all = quorum(config, what.apply(config));
         VolumeConfig next = wanted;
         if (next != null) {
-            all = Math.min(all, quorum(next, what));
+            all = Math.min(all, quorum(next, what.apply(next)));
         }
         return all < floor ? -1 : all;
     }
@@ -287,8 +347,8 @@ final class Membership {
         return member.agent().equals(self) ? -1 : what.applyAsLong(position(member.agent()));
     }
 
-    private ToLongFunction<Position> levelPosition() {
-        return config.ackLevel() == AckLevel.DURABLE ? Position::durable : Position::received;
+    private static ToLongFunction<Position> levelPosition(VolumeConfig set) {
+        return set.ackLevel() == AckLevel.DURABLE ? Position::durable : Position::received;
     }
 
     private Position position(String agent) {

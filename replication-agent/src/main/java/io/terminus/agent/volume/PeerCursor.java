@@ -48,6 +48,12 @@ public final class PeerCursor {
     private volatile @Nullable RebuildPlan plan;
     private volatile boolean empty;
     private volatile @Nullable Copier copier;
+    /** The comparison under way, or how the last one ended. */
+    private volatile @Nullable Verification verification;
+
+    /** The highest one sent on this stream. Whoever sends, and before the first: the stream. */
+    private volatile long lastSequence;
+
     private volatile @Nullable PeerMarks marks;
     private volatile Runnable pump = () -> {};
     private volatile long copiesWritten;
@@ -108,6 +114,7 @@ public final class PeerCursor {
         plan = null;
         copiesWritten = 0;
         copiesDurable = 0;
+        lastSequence = 0;
         horizonTold = appliedThere;
         aheadBytes = Math.max(journalBytesThere / 4, writer.config().segmentBytes());
         marks = writer.streamBegins(this, planned, at, durableThere);
@@ -124,12 +131,51 @@ public final class PeerCursor {
         streaming = true;
         PeerMarks m = marks;
         if (planned == null) {
-            joinable = true;
+            becomeWhole();
         } else if (m != null) {
             Copier c = writer.copierFor(this, m, !empty, () -> pump.run(), appliedThere);
             copier = c;
             c.start();
         }
+    }
+
+    private void becomeWhole() {
+        joinable = true;
+        Verification v = verification;
+        if (v != null) {
+            v.streamBegins();
+        }
+    }
+
+    /** Begins to compare the replica; null: that is done already. */
+    synchronized @Nullable Verification verify(boolean repairs) {
+        Verification before = verification;
+        if (before != null && !before.over()) {
+            return null;
+        }
+        Verification v = writer.verificationOf(this, repairs);
+        verification = v;
+        if (joinable) {
+            v.streamBegins(); // if the stream says so, too, that does no harm
+        }
+        if (!joinable) {
+            v.streamEnds(); // it did so between
+        }
+        v.start();
+        return v;
+    }
+
+    @Nullable
+    Verification verification() {
+        return verification;
+    }
+
+    long lastSequence() {
+        return lastSequence;
+    }
+
+    void pump() {
+        pump.run();
     }
 
     /** Cumulative: everything before these positions. */
@@ -192,15 +238,25 @@ public final class PeerCursor {
             copiesWritten = written;
             copiesDurable = durableThere;
             c.acknowledged(written, durableThere);
-            joinable = c.done();
+            if (c.done() && !joinable) {
+                becomeWhole();
+            }
+        }
+        Verification v = verification;
+        if (v != null && joinable) {
+            v.acknowledged(written, durableThere, applied);
         }
     }
 
     /** These blocks of that item's range differ there. Told before {@link #copied} covers the item. */
     public void compared(long sequence, long blocks) throws IOException {
         Copier c = copier;
-        if (c != null) {
+        if (c != null && !c.done()) {
             c.compared(sequence, blocks);
+        }
+        Verification v = verification;
+        if (v != null && joinable) {
+            v.compared(sequence, blocks);
         }
     }
 
@@ -210,7 +266,8 @@ public final class PeerCursor {
      */
     public @Nullable CopyItem copyToSend() {
         Copier c = copier;
-        CopyItem next = c == null ? null : c.peek();
+        Verification v = verification;
+        CopyItem next = c != null && !c.done() ? c.peek() : v == null ? null : v.peek();
         if (next == null || next.position() <= sentTo) {
             return next;
         }
@@ -225,12 +282,17 @@ public final class PeerCursor {
      */
     public long sendLimit() {
         Copier c = copier;
-        return c == null || c.done() ? Long.MAX_VALUE : horizonTold + aheadBytes;
+        if (c != null && !c.done()) {
+            return horizonTold + aheadBytes;
+        }
+        Verification v = verification;
+        return v == null || !v.limits() ? Long.MAX_VALUE : Math.max(horizonTold, applied) + aheadBytes;
     }
 
     /** That item is with the socket. */
     public void copySent(CopyItem item) {
-        horizonTold = item.position();
+        horizonTold = Math.max(horizonTold, item.position());
+        lastSequence = Math.max(lastSequence, item.sequence());
         if (item.kind() != CopyItem.Kind.HORIZON) {
             measures.copySent(item);
         }
@@ -245,8 +307,15 @@ public final class PeerCursor {
             event.commit();
         }
         Copier c = copier;
-        if (c != null && item.equals(c.peek())) {
-            c.sent();
+        if (c != null && !c.done()) {
+            if (item.equals(c.peek())) {
+                c.sent();
+            }
+            return;
+        }
+        Verification v = verification;
+        if (v != null && item.equals(v.peek())) {
+            v.sent();
         }
     }
 
@@ -286,6 +355,10 @@ public final class PeerCursor {
         if (c != null) {
             c.stop();
         }
+        Verification v = verification;
+        if (v != null) {
+            v.streamEnds();
+        }
         PeerMarks m = marks;
         marks = null;
         if (m != null) {
@@ -296,6 +369,10 @@ public final class PeerCursor {
     /** The term is over, and with it whatever it copies. */
     void end() {
         streamEnded();
+        Verification v = verification;
+        if (v != null) {
+            v.stop("the term ended, or the replica was taken away");
+        }
     }
 
     /** The peer cannot be fed from this journal: it needs more than a stream. */

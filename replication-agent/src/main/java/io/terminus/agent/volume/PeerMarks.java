@@ -83,7 +83,7 @@ final class PeerMarks {
 
     private final Path stateFile;
     private final Path mapFile;
-    private final long sizeBytes;
+    private long sizeBytes;
     private @Nullable ExtentMap map;
     private boolean mapThere;
     private long base;
@@ -225,6 +225,22 @@ final class PeerMarks {
             save();
         } catch (IOException e) {
             giveUp(position);
+        }
+    }
+
+    /** The volume has grown. What is new reads as zeros at every replica, and needs no mark. */
+    synchronized void grow(long newSizeBytes) {
+        boolean some = map != null || wholeFrom < sizeBytes;
+        sizeBytes = newSizeBytes;
+        if (closed) {
+            return;
+        }
+        if (some) {
+            giveUp(upTo); // the map has places for as many extents as there were
+        } else {
+            wholeFrom = newSizeBytes;
+            wholeFromSaved = newSizeBytes;
+            trySave();
         }
     }
 

@@ -56,6 +56,9 @@ final class Replica implements AutoCloseable {
         /** These blocks of a copy's item of digests differ here; told before the item counts as written. */
         default void compared(long sequence, long blocks) {}
 
+        /** The image was found to differ from the writer's, or not to any more. */
+        default void doubted() {}
+
         void failed(String why);
     }
 
@@ -131,6 +134,9 @@ final class Replica implements AutoCloseable {
 
     /** While a copy is under way nothing beyond this is applied: a copy of that position may still come. */
     private volatile long applyLimit = Long.MAX_VALUE;
+
+    /** A whole replica is compared: apply stands where the writer said last. Changed under the apply lock. */
+    private volatile boolean held;
 
     private volatile long copiesWritten;
     private volatile long copiesDurable;
@@ -344,6 +350,19 @@ final class Replica implements AutoCloseable {
     /** The image is a mixture of positions, which only copies can make whole. */
     boolean rebuilding() {
         return superblock().rebuild().underWay();
+    }
+
+    /** The volume has grown, by its value block, which the superblock holds already. */
+    void grow(long sizeBytes) throws IOException {
+        if (sizeBytes > image.sizeBytes()) {
+            image.grow(sizeBytes);
+            marks.grow(sizeBytes);
+        }
+    }
+
+    /** Blocks of the image that the last comparison found to differ from the writer's, and left so. */
+    long differingBlocks() {
+        return superblock().doubt().blocks();
     }
 
     /** The image may hold writes of records up to here. */
@@ -593,7 +612,8 @@ final class Replica implements AutoCloseable {
             }
             Lineage begin = there.upTo(at);
             update(s -> s.with(new Superblock.Checkpoint(at, at, begin, at))
-                    .with(new Superblock.Rebuild(copy, since, true)));
+                    .with(new Superblock.Rebuild(copy, since, true))
+                    .with(since < 0 ? Superblock.Doubt.NONE : s.doubt()));
             histories++;
             journal.reset(at, begin);
             checkpoint = at;
@@ -626,6 +646,7 @@ final class Replica implements AutoCloseable {
 
     private void beginCopies() {
         dropCopies();
+        held = false;
         applyLimit = applied;
         copiesWritten = 0;
         copiesDurable = 0;
@@ -650,13 +671,54 @@ final class Replica implements AutoCloseable {
         }
     }
 
+    /** A stream begins at a whole replica: its items are counted anew, and nothing is compared yet. */
+    void streamBegins() {
+        applyLock.lock(); // an item of the stream before may be at work
+        try {
+            letGo();
+            copiesWritten = 0;
+            copiesDurable = 0;
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    /** The stream has ended, and with it a comparison, if there was one: apply goes on. */
+    void streamEnds() {
+        if (!held && nextCopy() == null) {
+            return;
+        }
+        applyLock.lock();
+        try {
+            letGo();
+        } finally {
+            applyLock.unlock();
+        }
+        LockSupport.unpark(applier);
+    }
+
+    private void letGo() {
+        if (!rebuilding()) {
+            dropCopies();
+            held = false;
+            applyLimit = Long.MAX_VALUE;
+        }
+    }
+
     /** A copy came in; it is written at its position. Returns what is wrong with it, or null. */
     @Nullable
     String takeCopy(CopyItem item) {
-        if (!rebuilding()) {
-            return "a copy, but this replica is whole";
+        boolean expected = switch (item.kind()) {
+            case HOLD -> !held && !rebuilding();
+            case RELEASE -> held;
+            case DATA, DIGESTS, HORIZON -> held || rebuilding();
+            case ZEROES, END -> rebuilding();
+        };
+        if (!expected) {
+            return item.kind() + ", but this replica is "
+                    + (rebuilding() ? "a mixture" : held ? "whole, and is compared" : "whole");
         }
-        if (item.position() < applyLimit) {
+        if (item.kind() != CopyItem.Kind.HOLD && item.position() < applyLimit) {
             return "a copy of position " + item.position() + " behind one of " + applyLimit;
         }
         if (item.kind() != CopyItem.Kind.HORIZON) {
@@ -668,7 +730,9 @@ final class Replica implements AutoCloseable {
                 copiesHeldBytes += item.weight();
             }
         }
-        applyLimit = item.position();
+        if (item.kind() != CopyItem.Kind.HOLD) {
+            applyLimit = item.position();
+        }
         if (item.position() > journal.durable()) {
             requestSync(Math.min(item.position(), journal.end()));
         }
@@ -699,10 +763,8 @@ final class Replica implements AutoCloseable {
         boolean any = false;
         applyLock.lock(); // or a stream might begin anew between
         try {
-            for (CopyItem next = nextCopy();
-                    next != null && next.position() <= applied && rebuilding();
-                    next = nextCopy()) {
-                if (next.position() < applied) {
+            for (CopyItem next = nextCopy(); next != null && isDue(next); next = nextCopy()) {
+                if (next.position() < applied && next.kind() != CopyItem.Kind.HOLD) {
                     throw new IllegalStateException("a copy of position " + next.position() + " at " + applied);
                 }
                 write(next);
@@ -713,8 +775,10 @@ final class Replica implements AutoCloseable {
                 }
                 copiesWritten = next.sequence();
                 copyWrittenAtNanos = System.nanoTime();
-                copiesUnsyncedBytes += next.weight();
-                if (next.kind() == CopyItem.Kind.END) {
+                if (rebuilding() || next.kind() == CopyItem.Kind.DATA) {
+                    copiesUnsyncedBytes += next.weight();
+                }
+                if (next.kind() == CopyItem.Kind.END || next.kind() == CopyItem.Kind.RELEASE) {
                     copiesDurable = copiesWritten;
                     copiesUnsyncedBytes = 0;
                 } else if (copiesUnsyncedBytes >= COPY_SYNC_BYTES) {
@@ -728,6 +792,10 @@ final class Replica implements AutoCloseable {
             observer.applied();
         }
         return any;
+    }
+
+    private boolean isDue(CopyItem copy) {
+        return copy.kind() == CopyItem.Kind.HOLD || (copy.position() <= applied && (held || rebuilding()));
     }
 
     private void write(CopyItem copy) throws IOException {
@@ -747,6 +815,29 @@ final class Replica implements AutoCloseable {
                 applyLimit = Long.MAX_VALUE;
             }
             case HORIZON -> {}
+            case HOLD -> {
+                applyLimit = applied;
+                held = true;
+            }
+            case RELEASE -> {
+                if (copiesUnsyncedBytes > 0) {
+                    syncImage(); // what was mended, before anybody says that it is
+                }
+                boolean all = copy.offset() == 1;
+                long left = all
+                        ? copy.length()
+                        : Math.max(copy.length(), superblock().doubt().blocks());
+                doubt(left == 0 ? Superblock.Doubt.NONE : new Superblock.Doubt(left, applied));
+                held = false;
+                applyLimit = Long.MAX_VALUE;
+            }
+        }
+    }
+
+    private void doubt(Superblock.Doubt now) throws IOException {
+        if (!now.equals(superblock().doubt())) {
+            update(s -> s.with(now));
+            observer.doubted();
         }
     }
 
@@ -761,6 +852,9 @@ final class Replica implements AutoCloseable {
             image.read(copy.offset(), here.clear().limit((int) copy.length()));
             long blocks = BlockDigests.differing(digests, BlockDigests.of(here.flip()));
             if (blocks != 0) {
+                if (held && superblock().doubt().blocks() == 0) {
+                    doubt(new Superblock.Doubt(Long.bitCount(blocks), applied)); // whatever becomes of the comparison
+                }
                 observer.compared(copy.sequence(), blocks);
             }
         }
@@ -866,7 +960,7 @@ final class Replica implements AutoCloseable {
     private void waitForProgress() {
         applierIdle = true;
         CopyItem copy = nextCopy();
-        boolean idle = applicable() <= applied && (copy == null || copy.position() > applied);
+        boolean idle = applicable() <= applied && (copy == null || !isDue(copy));
         if (idle && !closing && !(checkpointDue() && !checkpointing)) {
             LockSupport.parkNanos(this, copiesUnsyncedBytes > 0 ? COPY_SYNC_NANOS : Long.MAX_VALUE);
         }

@@ -24,7 +24,7 @@ import java.util.zip.CRC32C;
  *
  * <pre>
  *   0  magic    u64  "TRMSUPER"
- *   8  format   u32  2; 1 is read, too: it ends before the rebuild
+ *   8  format   u32  3; read, too: 1, which ends before the rebuild, and 2, which ends before the doubt
  *  12  length   u32  of the body
  *  16  crc32c   u32  of the body
  *  20  body          fields in the order of this record, big endian, strings as modified UTF-8
@@ -36,8 +36,9 @@ import java.util.zip.CRC32C;
  * @param checkpoint what is in the image and durable there
  * @param life what may have been lost, and whether this replica works at all
  * @param rebuild whether the image is a mixture that only copies can make whole
+ * @param doubt whether the image was found to differ from the writer's
  */
-record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild) {
+record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild, Doubt doubt) {
 
     /** A value block, encoded; version 0 is the one the replica was made with, which no lock manager has confirmed. */
     record Seen(byte[] config, long version) {}
@@ -78,7 +79,18 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
         }
     }
 
-    static final int FORMAT = 2;
+    /**
+     * What the last comparison with a writer's image has left.
+     *
+     * @param blocks that differ; 0: none that anybody knows of
+     * @param position at which that was found; -1: nothing was
+     */
+    record Doubt(long blocks, long position) {
+        static final Doubt NONE = new Doubt(0, -1);
+    }
+
+    static final int FORMAT = 3;
+    private static final int FORMAT_BEFORE_DOUBTS = 2;
     private static final int FORMAT_BEFORE_REBUILDS = 1;
     private static final long MAGIC = 0x54524d5355504552L;
     private static final int HEADER_BYTES = 20;
@@ -91,6 +103,11 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
         }
     }
 
+    /** One that nobody has reason to doubt. */
+    Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild) {
+        this(seen, fence, checkpoint, life, rebuild, Doubt.NONE);
+    }
+
     static Superblock read(Path dir) throws IOException {
         byte[] all = Files.readAllBytes(dir.resolve(FILE));
         ByteBuffer b = ByteBuffer.wrap(all);
@@ -98,9 +115,9 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
             throw new UnreadableException(dir.resolve(FILE) + " is not a superblock");
         }
         int format = b.getInt();
-        if (format != FORMAT && format != FORMAT_BEFORE_REBUILDS) {
+        if (format < FORMAT_BEFORE_REBUILDS || format > FORMAT) {
             throw new UnreadableException(dir.resolve(FILE) + " has format " + format + "; this version reads formats "
-                    + FORMAT_BEFORE_REBUILDS + " and " + FORMAT + " only");
+                    + FORMAT_BEFORE_REBUILDS + " to " + FORMAT + " only");
         }
         int length = b.getInt();
         int crc = b.getInt();
@@ -116,7 +133,12 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
             Rebuild rebuild = format == FORMAT_BEFORE_REBUILDS
                     ? Rebuild.NONE
                     : new Rebuild(in.readUTF(), in.readLong(), in.readBoolean());
-            return new Superblock(seen, fence, checkpoint, life, rebuild);
+            Doubt doubt = format <= FORMAT_BEFORE_DOUBTS ? Doubt.NONE : new Doubt(in.readLong(), in.readLong());
+            if (in.available() > 0) {
+                throw new UnreadableException(dir.resolve(FILE) + " is damaged: it has " + in.available()
+                        + " bytes more than format " + format);
+            }
+            return new Superblock(seen, fence, checkpoint, life, rebuild, doubt);
         }
     }
 
@@ -154,6 +176,8 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
             out.writeUTF(rebuild.copy);
             out.writeLong(rebuild.since);
             out.writeBoolean(rebuild.journalGoes);
+            out.writeLong(doubt.blocks);
+            out.writeLong(doubt.position);
         }
         byte[] body = bytes.toByteArray();
         ByteBuffer all = ByteBuffer.allocate(HEADER_BYTES + body.length);
@@ -174,23 +198,27 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
     }
 
     Superblock with(Seen newer) {
-        return new Superblock(newer, fence, checkpoint, life, rebuild);
+        return new Superblock(newer, fence, checkpoint, life, rebuild, doubt);
     }
 
     Superblock with(Fence higher) {
-        return new Superblock(seen, higher, checkpoint, life, rebuild);
+        return new Superblock(seen, higher, checkpoint, life, rebuild, doubt);
     }
 
     Superblock with(Checkpoint later) {
-        return new Superblock(seen, fence, later, life, rebuild);
+        return new Superblock(seen, fence, later, life, rebuild, doubt);
     }
 
     Superblock with(Life now) {
-        return new Superblock(seen, fence, checkpoint, now, rebuild);
+        return new Superblock(seen, fence, checkpoint, now, rebuild, doubt);
     }
 
     Superblock with(Rebuild now) {
-        return new Superblock(seen, fence, checkpoint, life, now);
+        return new Superblock(seen, fence, checkpoint, life, now, doubt);
+    }
+
+    Superblock with(Doubt now) {
+        return new Superblock(seen, fence, checkpoint, life, rebuild, now);
     }
 
     /** Opened under this boot id. After a loss the in-sync set has to take this replica in anew, under another name. */

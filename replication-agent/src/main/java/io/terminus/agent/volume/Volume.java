@@ -71,6 +71,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
      * One replica, as this agent sees it. Positions are -1 where they are not known.
      *
      * @param copy how far the copy to it is, if one is under way
+     * @param differingBlocks what the last comparison found and left; only the replica itself remembers it for long
+     * @param verify how far its comparison is, or how the last one of this term ended
      */
     public record ReplicaStatus(
             String agent,
@@ -81,7 +83,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             long durable,
             long applied,
             String detail,
-            @Nullable CopyProgress copy) {}
+            @Nullable CopyProgress copy,
+            long differingBlocks,
+            @Nullable VerifyProgress verify) {}
 
     public record Status(
             VolumeConfig config,
@@ -92,6 +96,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             long token,
             List<ReplicaStatus> replicas) {}
 
+    static final String DEMOTED = "demoted: served by nobody until an agent is promoted";
+
     private static final Logger LOG = LoggerFactory.getLogger(Volume.class);
     private static final long TICK_MILLIS = 100;
     private static final long RETRY_MILLIS = 1_000;
@@ -100,6 +106,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private final Replica replica;
     private final VolumeAuthority authority;
     private final PeerNetwork network;
+    private final Consumer<Volume> onDeleted;
     private final ScheduledExecutorService thread;
     private final CopyRate copyRate = new CopyRate();
 
@@ -129,14 +136,27 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     /** An operator's word that this agent is to write. */
     record Promotion(boolean force, boolean acceptDataLoss) {}
 
-    static Volume open(Path dir, VolumeConfig config, Settings settings, VolumeAuthority authority, PeerNetwork network)
+    /** @param onDeleted hears that the value block calls this volume deleted; on a thread of the volume, which it is not to keep */
+    static Volume open(
+            Path dir,
+            VolumeConfig config,
+            Settings settings,
+            VolumeAuthority authority,
+            PeerNetwork network,
+            Consumer<Volume> onDeleted)
             throws IOException {
         Replica replica = Replica.open(dir, config, settings.segments(config), settings.agent(), settings.bootId());
-        return new Volume(config, replica, settings, authority, network);
+        return new Volume(config, replica, settings, authority, network, onDeleted);
     }
 
     private Volume(
-            VolumeConfig config, Replica replica, Settings settings, VolumeAuthority authority, PeerNetwork network) {
+            VolumeConfig config,
+            Replica replica,
+            Settings settings,
+            VolumeAuthority authority,
+            PeerNetwork network,
+            Consumer<Volume> onDeleted) {
+        this.onDeleted = onDeleted;
         this.config = config;
         this.configVersion = replica.superblock().seen().version();
         this.replica = replica;
@@ -166,6 +186,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 if (in != null) {
                     in.compared(sequence, blocks);
                 }
+            }
+
+            @Override
+            public void doubted() {
+                onThread(Volume.this::standNoMoreIfInDoubt);
             }
 
             @Override
@@ -218,6 +243,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             requireWorking();
             requireReadable(hello.config(), hello.configVersion());
             raiseFence(hello.term(), hello.token(), hello.writer());
+            growAsSaid(hello);
             if (hello.segmentBytes() != config.segmentBytes() || hello.sizeBytes() != config.sizeBytes()) {
                 throw new RefusedException(
                         Why.OTHER_SHAPE,
@@ -286,6 +312,17 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
             inbound = in;
             return in;
+        }
+    }
+
+    /** The volume grew while this replica was away. */
+    private void growAsSaid(PeerCursor.Greeting hello) throws RefusedException {
+        if (hello.sizeBytes() > config.sizeBytes() && hello.configVersion() > configVersion) {
+            try {
+                remember(hello.config(), hello.configVersion());
+            } catch (IOException e) {
+                throw cannotStore("the superblock", e);
+            }
         }
     }
 
@@ -361,6 +398,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (inbound != null) {
             inbound.end(Why.NOT_READY, "a new stream took its place");
         }
+        replica.streamBegins();
         Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
         inbound = in;
         detail = "fed by " + hello.writer() + " in term " + hello.term();
@@ -396,7 +434,12 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         } catch (IOException e) {
             throw cannotStore("the superblock", e);
         }
-        thread.execute(this::decide);
+        thread.execute(() -> {
+            if (config.standing() != Standing.IN_USE) {
+                giveUpWaiting();
+            }
+            decide();
+        });
     }
 
     /**
@@ -514,6 +557,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     /** A full disk passes, and is told to whoever asked. Any other failure to write is final. */
     private RefusedException cannotStore(String what, IOException e) {
         String why = what + " cannot be written: " + e.getMessage();
+        if (e instanceof CannotGrowException) {
+            detail = String.valueOf(e.getMessage());
+            return new RefusedException(Why.NO_SPACE, e.getMessage());
+        }
         if (e instanceof NoSpaceException || e instanceof Replica.DiskFullException) {
             detail = why;
             return new RefusedException(Why.NO_SPACE, why);
@@ -551,9 +598,25 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             Superblock next = s.with(new Superblock.Seen(encoded, version));
             return vouched ? next.vouched() : next;
         });
+        // Before anybody acts on the new size, a client or a record: and tried again if it fails.
+        try {
+            replica.grow(newer.sizeBytes());
+        } catch (IOException e) {
+            throw new CannotGrowException(
+                    "the image at " + settings.agent() + " cannot grow to " + newer.sizeBytes() + " bytes: "
+                            + e.getMessage(),
+                    e);
+        }
         config = newer;
         configVersion = version;
         keepMarks();
+    }
+
+    /** Not final: this replica goes without until it can. */
+    private static final class CannotGrowException extends IOException {
+        CannotGrowException(String message, IOException cause) {
+            super(message, cause);
+        }
     }
 
     /** For every replica that is not in sync: whoever is, can bring it back one day. */
@@ -614,6 +677,16 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             later(this::decide);
             return;
         }
+        if (current.saysDeleted(config.uuid())) {
+            detail = "deleted";
+            onDeleted.accept(this);
+            return;
+        }
+        if (!current.uuid().equals(config.uuid()) && !everInUse()) {
+            detail = "being created: the lock manager's volume " + name() + " is still " + current.uuid();
+            later(this::decide);
+            return;
+        }
         if (!current.uuid().equals(config.uuid())) {
             detail = "the lock manager's volume " + name() + " is another one: " + current.uuid() + ", here is "
                     + config.uuid();
@@ -636,12 +709,39 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         if (current.address(settings.agent()).isEmpty()) {
             detail = "no replica of this volume any more";
+        } else if (current.standing() == Standing.DEMOTED) {
+            detail = DEMOTED;
         } else if (current.member(settings.agent()).isEmpty()) {
             detail = "not in sync: waits for " + current.writer();
-        } else if (current.writer().equals(settings.agent()) || current.failover() == Failover.AUTOMATIC) {
+        } else if (current.writer().equals(settings.agent())) {
+            waitForLock(true, Duration.ZERO);
+        } else if (current.failover() == Failover.AUTOMATIC && replica.differingBlocks() > 0) {
+            detail = doubtful();
+        } else if (current.failover() == Failover.AUTOMATIC) {
             waitForLock(true, Duration.ZERO);
         } else {
             detail = "in sync, written by " + current.writer();
+        }
+    }
+
+    private String doubtful() {
+        return "in sync, but " + replica.differingBlocks() + " blocks of the image here were found to differ from the"
+                + " writer's: takes over only when promoted";
+    }
+
+    /** Was it compared meanwhile, with the result that it should not take over by itself, or may again? */
+    private void standNoMoreIfInDoubt() {
+        VolumeAuthority.Waiting w = waiting;
+        if (replica.differingBlocks() == 0) {
+            decide();
+        } else if (role == Role.STANDBY
+                && promotion == null
+                && w != null
+                && !config.writer().equals(settings.agent())) {
+            waiting = null;
+            w.cancel();
+            role = Role.REPLICA;
+            detail = doubtful();
         }
     }
 
@@ -904,7 +1004,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         requireMember(acceptDataLoss);
-        begin(new Promotion(force, acceptDataLoss), timeout);
+        begin(() -> beginPromotion(new Promotion(force, acceptDataLoss), timeout));
         long until = System.nanoTime() + timeout.toNanos();
         boolean revoked = false;
         String last = "";
@@ -963,13 +1063,13 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     }
 
     /** Returns when it has begun: before, the volume looks as if the promotion were over. */
-    private void begin(Promotion asked, Duration timeout) throws RefusedException, InterruptedException {
+    private void begin(Runnable what) throws RefusedException, InterruptedException {
         try {
-            thread.submit(() -> beginPromotion(asked, timeout)).get();
+            thread.submit(what).get();
         } catch (RejectedExecutionException e) {
             throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
         } catch (ExecutionException e) {
-            throw new IllegalStateException("a promotion of " + name() + " cannot begin", e.getCause());
+            throw new IllegalStateException("what was asked of " + name() + " cannot begin", e.getCause());
         }
     }
 
@@ -1048,6 +1148,202 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /**
+     * Ends service everywhere, in good order, until an agent is promoted; returns when the value block says so and the lock
+     * is given up. Asked of the writer; doing it again is no error.
+     */
+    public void demote() throws RefusedException, InterruptedException {
+        if (config.standing() == Standing.DEMOTED) {
+            return;
+        }
+        retire(requireWriter(), Standing.DEMOTED);
+    }
+
+    /**
+     * Marks the volume as deleted in the value block, for good: from then on every agent deletes its replica when it learns
+     * of that. Asked of the writer, or of any agent with a replica when nobody writes.
+     *
+     * @param force also while clients use it, or another agent may be serving it
+     * @return where its replicas are
+     */
+    public List<VolumeConfig.Address> delete(boolean force, Duration timeout)
+            throws RefusedException, InterruptedException {
+        Writer w = writer;
+        if (w != null && w.serving()) {
+            int clients = w.clients();
+            if (clients > 0 && !force) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "volume " + name() + " is used by " + clients
+                                + " clients: it is deleted under them only with --force");
+            }
+            List<VolumeConfig.Address> replicas = w.config().replicas();
+            retire(w, Standing.DELETED);
+            return replicas;
+        }
+        return deleteUnserved(force, timeout);
+    }
+
+    /** What is not in the block when that is over is not done: the next election decides anew. */
+    private void retire(Writer w, Standing standing) throws RefusedException, InterruptedException {
+        detail = standing == Standing.DEMOTED ? "demoting: waiting until everything is committed" : "being deleted";
+        w.drain(settings.drainTimeout());
+        w.becomes(standing);
+        long until = System.nanoTime() + settings.drainTimeout().toNanos();
+        while (w.config().standing() != standing && !w.isStopped() && System.nanoTime() < until) {
+            Thread.sleep(5);
+        }
+        boolean done = w.config().standing() == standing;
+        w.stop(standing == Standing.DEMOTED ? "demoted" : done ? "deleted" : "it was to be deleted");
+        if (!done) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "it is not known whether volume " + name() + " is "
+                            + (standing == Standing.DEMOTED ? "demoted" : "deleted")
+                            + " by its value block: ask again");
+        }
+        while (grant != null && System.nanoTime() < until) {
+            Thread.sleep(5);
+        }
+    }
+
+    private List<VolumeConfig.Address> deleteUnserved(boolean force, Duration timeout)
+            throws RefusedException, InterruptedException {
+        begin(this::giveUpWaiting);
+        // A standby is in nobody's way, and granted at once if nobody writes.
+        VolumeAuthority.Waiting wait = authority.lock(!force, timeout, new VolumeAuthority.HolderEvents() {
+            @Override
+            public void recalled() {}
+
+            @Override
+            public void lost(String why) {}
+        });
+        Grant granted;
+        try {
+            granted = wait.granted().get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            wait.cancel();
+            onThread(this::decide);
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "volume " + name() + " is not served by agent " + settings.agent() + ", and its lock is held by"
+                            + " somebody else, as by its writer " + config.writer()
+                            + ": ask there, or take it away with --force");
+        }
+        try {
+            Block block = authority.read().get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+            VolumeConfig now = block.config();
+            if (now == null || (!now.uuid().equals(config.uuid()) && !now.saysDeleted(config.uuid()))) {
+                throw new RefusedException(
+                        Why.OTHER_CONFIG,
+                        "the value block of " + name() + " is not this volume's: here is " + config.uuid());
+            }
+            if (!now.saysDeleted(config.uuid())
+                    && !(granted.put(block.version(), now.with(Standing.DELETED))
+                                    .get(timeout.toMillis(), TimeUnit.MILLISECONDS)
+                            instanceof VolumeAuthority.Put.Stored)) {
+                throw new RefusedException(
+                        Why.NOT_READY, "it is not known whether volume " + name() + " is deleted: ask again");
+            }
+            return now.replicas();
+        } catch (ExecutionException | TimeoutException e) {
+            throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
+        } finally {
+            granted.release();
+            onThread(this::decide);
+        }
+    }
+
+    private void giveUpWaiting() {
+        VolumeAuthority.Waiting w = waiting;
+        if (role == Role.STANDBY && promotion == null && w != null) {
+            waiting = null;
+            w.cancel();
+            role = Role.REPLICA;
+        }
+    }
+
+    /**
+     * Gives the volume more room; returns when the value block says so and the image here has grown. Clients see it when
+     * they connect anew. Asked of the writer; doing it again is no error.
+     */
+    public void resize(long sizeBytes, Duration timeout) throws RefusedException, InterruptedException {
+        Volumes.requireShape(name(), sizeBytes);
+        long until = System.nanoTime() + timeout.toNanos();
+        boolean tried = false;
+        while (true) {
+            Writer w = requireWriter();
+            if (config.sizeBytes() == sizeBytes) {
+                return;
+            }
+            if (config.sizeBytes() > sizeBytes) {
+                throw new RefusedException(
+                        Why.OTHER_SHAPE,
+                        "volume " + name() + " has " + config.sizeBytes() + " bytes, and " + sizeBytes
+                                + " are less: a volume only grows, for nobody but its clients knows what they keep at"
+                                + " its end");
+            }
+            if (!tried) {
+                requireRoom(sizeBytes);
+                tried = true;
+            }
+            w.grow(sizeBytes);
+            if (System.nanoTime() > until) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "the value block, or the image at " + settings.agent() + ", does not have " + sizeBytes
+                                + " bytes after " + timeout + ": " + detail);
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    /**
+     * Changes what an acknowledgement asks for, while clients go on; returns when the value block says so. Asked of the
+     * writer; doing it again is no error.
+     *
+     * @param level null: as it is; so with the others
+     */
+    public void set(@Nullable AckLevel level, @Nullable Integer copies, @Nullable Integer minCopies, Duration timeout)
+            throws RefusedException, InterruptedException {
+        VolumeConfig.Acks now = requireWriter().config().acks();
+        VolumeConfig.Acks next = new VolumeConfig.Acks(
+                level == null ? now.level() : level,
+                copies == null ? now.copies() : copies,
+                minCopies == null ? now.minCopies() : minCopies);
+        Volumes.requireAcks(next, config.replicas().size());
+        long until = System.nanoTime() + timeout.toNanos();
+        while (true) {
+            Writer w = requireWriter();
+            if (config.acks().equals(next) && w.config().acks().equals(next)) {
+                w.asks(null);
+                return;
+            }
+            w.asks(next);
+            if (System.nanoTime() > until) {
+                w.asks(null);
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "what is acknowledged already does not satisfy " + next + " within " + timeout
+                                + ", or the lock manager did not answer; now it is "
+                                + w.config().acks());
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    /** Asked before the block says it: from then on every replica has to. */
+    private void requireRoom(long sizeBytes) throws RefusedException {
+        try {
+            replica.image().requireRoomFor(sizeBytes);
+        } catch (IOException e) {
+            throw new RefusedException(
+                    Why.NO_SPACE,
+                    "no file of " + sizeBytes + " bytes can be made where agent " + settings.agent()
+                            + " keeps its image: " + e.getMessage());
+        }
+    }
+
     private Writer requireWriter() throws RefusedException {
         Writer w = writer;
         if (w == null || !w.serving()) {
@@ -1057,6 +1353,51 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                             + config.writer());
         }
         return w;
+    }
+
+    /**
+     * Compares replicas with the image here, while clients go on; {@link #status} tells how far that is. Asked of the
+     * writer.
+     *
+     * @param agent whose replica; empty: every replica that the volume has elsewhere
+     * @param repairs what differs there is replaced by what is here
+     */
+    public void verify(String agent, boolean repairs) throws RefusedException {
+        Writer w = requireWriter();
+        List<PeerCursor> meant = w.cursors().stream()
+                .filter(c -> agent.isEmpty() || c.address().agent().equals(agent))
+                .toList();
+        if (meant.isEmpty()) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    agent.isEmpty()
+                            ? "volume " + name() + " has no other replica to compare with"
+                            : "agent " + agent + " has no replica of " + name() + " that agent " + settings.agent()
+                                    + ", which writes it, could compare its own with");
+        }
+        for (PeerCursor c : meant) {
+            Verification v = c.verification();
+            if (v != null && !v.over()) {
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "the replica of " + name() + " at " + c.address().agent() + " is being compared already: "
+                                + v.progress().comparedBytes() + " bytes so far");
+            }
+        }
+        meant.forEach(c -> c.verify(repairs));
+    }
+
+    /** Ends the comparisons under way; what they have found so far stays in {@link #status}. */
+    public void stopVerifying() {
+        Writer w = writer;
+        if (w != null) {
+            for (PeerCursor c : w.cursors()) {
+                Verification v = c.verification();
+                if (v != null) {
+                    v.stop("stopped by an operator");
+                }
+            }
+        }
     }
 
     /** Limits how fast replicas of this volume are copied by this agent, bytes per second; 0: no limit. Takes effect at once. */
@@ -1146,11 +1487,15 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 journal.durable(),
                 replica.applied(),
                 waitsFor != null ? waitsFor : replica.rebuilding() ? "incomplete: its copy has not ended" : "",
+                null,
+                replica.differingBlocks(),
                 null));
         if (w != null) {
             for (PeerCursor p : w.cursors()) {
                 String agent = p.address().agent();
                 String trouble = p.trouble();
+                Verification v = p.verification();
+                VerifyProgress verify = v == null ? null : v.progress();
                 replicas.add(new ReplicaStatus(
                         agent,
                         null,
@@ -1160,7 +1505,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                         p.durable(),
                         p.applied(),
                         trouble == null ? "" : trouble,
-                        p.copyProgress()));
+                        p.copyProgress(),
+                        verify == null ? 0 : verify.differingBlocks() - verify.mendedBlocks(),
+                        verify));
             }
         }
         String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : detail;

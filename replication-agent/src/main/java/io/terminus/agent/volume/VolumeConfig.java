@@ -20,6 +20,7 @@ import java.util.UUID;
  * @param copies copies an acknowledgement needs, writer included; 0 stands for all of the in-sync set
  * @param fork where data was given up last
  * @param minCopies writes wait while the in-sync set is smaller
+ * @param buried earlier volumes of this name that were deleted, newest last, at most {@link #BURIED_KEPT}
  */
 public record VolumeConfig(
         UUID uuid,
@@ -36,10 +37,16 @@ public record VolumeConfig(
         Lineage lineage,
         Failover failover,
         List<Address> replicas,
-        Fork fork) {
+        Fork fork,
+        Standing standing,
+        List<UUID> buried) {
 
-    /** The newest format this version writes and understands. */
     private static final int FORMAT = 1;
+
+    /** Of blocks that older versions had better leave alone, because they would wait for the lock. */
+    private static final int FORMAT_OUT_OF_USE = 2;
+
+    static final int BURIED_KEPT = 8;
 
     /** The lock manager takes values up to 4 KiB; older terms than these fall off the lineage kept there. */
     private static final int LINEAGE_KEPT = 32;
@@ -58,6 +65,9 @@ public record VolumeConfig(
         public static final Fork NONE = new Fork(0, 0);
     }
 
+    /** What an acknowledgement asks for: those fields of the block, which change together. */
+    public record Acks(AckLevel level, int copies, int minCopies) {}
+
     /** Where a replica's agent is reached: {@code host:port} of the peer protocol and of the control service. */
     public record Address(String agent, String peer, String control) {}
 
@@ -68,7 +78,45 @@ public record VolumeConfig(
         }
     }
 
+    /** A volume in use whose name had no other before. */
+    public VolumeConfig(
+            UUID uuid,
+            String name,
+            long sizeBytes,
+            int segmentBytes,
+            long term,
+            String writer,
+            List<Member> inSync,
+            List<Left> absent,
+            AckLevel ackLevel,
+            int copies,
+            int minCopies,
+            Lineage lineage,
+            Failover failover,
+            List<Address> replicas,
+            Fork fork) {
+        this(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                ackLevel,
+                copies,
+                minCopies,
+                lineage,
+                failover,
+                replicas,
+                fork,
+                Standing.IN_USE,
+                List.of());
+    }
+
     public VolumeConfig {
+        buried = List.copyOf(buried);
         inSync = List.copyOf(inSync);
         absent = List.copyOf(absent);
         replicas = List.copyOf(replicas);
@@ -94,9 +142,110 @@ public record VolumeConfig(
         return replicas.stream().filter(r -> r.agent().equals(agent)).findFirst();
     }
 
-    /** The next term, taken by {@code candidate}; the in-sync set stays as it is. */
+    /** The next term, taken by {@code candidate}; the in-sync set stays as it is. The volume is in use with that. */
     public VolumeConfig takenBy(String candidate) {
-        return with(term + 1, candidate, inSync, absent, lineage);
+        return with(term + 1, candidate, inSync, absent, lineage).with(Standing.IN_USE);
+    }
+
+    public VolumeConfig with(Standing now) {
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                ackLevel,
+                copies,
+                minCopies,
+                lineage,
+                failover,
+                replicas,
+                fork,
+                now,
+                buried);
+    }
+
+    public Acks acks() {
+        return new Acks(ackLevel, copies, minCopies);
+    }
+
+    public VolumeConfig with(Acks next) {
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                next.level(),
+                next.copies(),
+                next.minCopies(),
+                lineage,
+                failover,
+                replicas,
+                fork,
+                standing,
+                buried);
+    }
+
+    /** The volume's blocks are those and, behind them, zeros. */
+    public VolumeConfig grownTo(long newSizeBytes) {
+        if (newSizeBytes < sizeBytes) {
+            throw new IllegalArgumentException(
+                    "volume " + name + " has " + sizeBytes + " bytes and cannot become smaller, " + newSizeBytes);
+        }
+        return new VolumeConfig(
+                uuid,
+                name,
+                newSizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                ackLevel,
+                copies,
+                minCopies,
+                lineage,
+                failover,
+                replicas,
+                fork,
+                standing,
+                buried);
+    }
+
+    /** A new volume under the name of one that was deleted: who is a replica of that finds it buried. */
+    public VolumeConfig inThePlaceOf(VolumeConfig deleted) {
+        List<UUID> all = new ArrayList<>(deleted.buried);
+        all.add(deleted.uuid);
+        return new VolumeConfig(
+                uuid,
+                name,
+                sizeBytes,
+                segmentBytes,
+                term,
+                writer,
+                inSync,
+                absent,
+                ackLevel,
+                copies,
+                minCopies,
+                lineage,
+                failover,
+                replicas,
+                fork,
+                standing,
+                all.subList(Math.max(0, all.size() - BURIED_KEPT), all.size()));
+    }
+
+    /** Does this block say that the volume of that name and uuid was deleted? */
+    public boolean saysDeleted(UUID volume) {
+        return buried.contains(volume) || (uuid.equals(volume) && standing == Standing.DELETED);
     }
 
     public VolumeConfig withLineage(Lineage newer) {
@@ -144,7 +293,9 @@ public record VolumeConfig(
                 lineage,
                 failover,
                 more,
-                fork);
+                fork,
+                standing,
+                buried);
     }
 
     /** One replica less; it is not in sync any more. */
@@ -164,7 +315,9 @@ public record VolumeConfig(
                 lineage,
                 failover,
                 replicas.stream().filter(r -> !r.agent().equals(agent)).toList(),
-                fork);
+                fork,
+                standing,
+                buried);
     }
 
     /** Are there enough replicas for acknowledgements, by the volume's own rules, with one less? */
@@ -215,7 +368,9 @@ public record VolumeConfig(
                 newLineage,
                 failover,
                 replicas,
-                newFork);
+                newFork,
+                standing,
+                buried);
     }
 
     public byte[] encode() {
@@ -224,7 +379,13 @@ public record VolumeConfig(
 
     public io.terminus.proto.agent.v1.VolumeConfig toProto() {
         var b = io.terminus.proto.agent.v1.VolumeConfig.newBuilder()
-                .setFormat(FORMAT)
+                .setFormat(standing == Standing.IN_USE ? FORMAT : FORMAT_OUT_OF_USE)
+                .setStanding(
+                        switch (standing) {
+                            case IN_USE -> io.terminus.proto.agent.v1.Standing.IN_USE;
+                            case DEMOTED -> io.terminus.proto.agent.v1.Standing.DEMOTED;
+                            case DELETED -> io.terminus.proto.agent.v1.Standing.DELETED;
+                        })
                 .setUuid(uuid.toString())
                 .setName(name)
                 .setSizeBytes(sizeBytes)
@@ -246,6 +407,7 @@ public record VolumeConfig(
                             case MANUAL -> io.terminus.proto.agent.v1.Failover.MANUAL;
                             case AUTOMATIC -> io.terminus.proto.agent.v1.Failover.AUTOMATIC;
                         });
+        buried.forEach(volume -> b.addBuried(volume.toString()));
         inSync.forEach(m -> b.addInSyncBuilder().setAgent(m.agent()).setIncarnation(m.incarnation()));
         absent.forEach(l -> b.addAbsentBuilder().setAgent(l.agent()).setLeftAtPosition(l.position()));
         replicas.forEach(r ->
@@ -268,9 +430,9 @@ public record VolumeConfig(
     }
 
     public static VolumeConfig fromProto(io.terminus.proto.agent.v1.VolumeConfig p) throws UnreadableConfigException {
-        if (p.getFormat() != FORMAT) {
+        if (p.getFormat() != FORMAT && p.getFormat() != FORMAT_OUT_OF_USE) {
             throw new UnreadableConfigException("volume configuration of format " + p.getFormat()
-                    + "; this version reads format " + FORMAT + " only");
+                    + "; this version reads formats " + FORMAT + " and " + FORMAT_OUT_OF_USE + " only");
         }
         return new VolumeConfig(
                 UUID.fromString(p.getUuid()),
@@ -304,7 +466,15 @@ public record VolumeConfig(
                 p.getReplicasList().stream()
                         .map(r -> new Address(r.getAgent(), r.getPeer(), r.getControl()))
                         .toList(),
-                new Fork(p.getForkTerm(), p.getForkPosition()));
+                new Fork(p.getForkTerm(), p.getForkPosition()),
+                switch (p.getStanding()) {
+                    case STANDING_UNSPECIFIED, IN_USE -> Standing.IN_USE;
+                    case DEMOTED -> Standing.DEMOTED;
+                    case DELETED -> Standing.DELETED;
+                    case UNRECOGNIZED ->
+                        throw new UnreadableConfigException("unknown standing " + p.getStandingValue());
+                },
+                p.getBuriedList().stream().map(UUID::fromString).toList());
     }
 
     private static Left left(Absent a) {

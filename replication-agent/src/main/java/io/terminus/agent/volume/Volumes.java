@@ -2,9 +2,12 @@ package io.terminus.agent.volume;
 
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.Collection;
 import java.util.Map;
 import java.util.UUID;
@@ -29,6 +32,9 @@ public final class Volumes implements AutoCloseable {
 
     private static final long AUTHORITY_TIMEOUT_SECONDS = 10;
 
+    /** No volume's name begins so. What does is no replica any more, and deleted at the next start if not before. */
+    private static final String DELETED_PREFIX = ".deleted-";
+
     private final Path dir;
     private final Volume.Settings settings;
     private final Function<String, VolumeAuthority> authorities;
@@ -52,6 +58,10 @@ public final class Volumes implements AutoCloseable {
         Files.createDirectories(dir);
         try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
             for (Path d : dirs) {
+                if (d.getFileName().toString().startsWith(DELETED_PREFIX)) {
+                    deleteTree(d); // a deletion that did not get to its end
+                    continue;
+                }
                 try {
                     VolumeConfig config =
                             VolumeConfig.decode(Superblock.read(d).seen().config());
@@ -71,21 +81,23 @@ public final class Volumes implements AutoCloseable {
             if (there.config().uuid().equals(config.uuid())) {
                 return there;
             }
-            if (there.everInUse()) {
+            if (config.saysDeleted(there.config().uuid())) {
+                drop(there);
+            } else if (there.everInUse()) {
                 throw new RefusedException(
                         Why.OTHER_SHAPE,
                         "agent " + settings.agent() + " has a replica of another volume " + config.name() + ", "
                                 + there.config().uuid());
             }
-            byName.remove(config.name());
-            there.close();
-            deleteUnused(dir.resolve(config.name()));
+            if (byName.containsKey(config.name())) {
+                drop(there);
+            }
         }
         if (closed) {
             throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
         }
         Path d = dir.resolve(config.name());
-        deleteUnused(d);
+        deleteTree(d); // what is left of a creation that did not get as far as the value block
         if (config.term() == 0) {
             Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
         } else {
@@ -108,10 +120,8 @@ public final class Volumes implements AutoCloseable {
                     "the in-sync set of " + name + " counts on the replica at " + settings.agent()
                             + ": it can be made anew when it has left");
         }
-        byName.remove(name);
-        there.close();
+        drop(there);
         Path d = dir.resolve(name);
-        deleteUnused(d);
         Replica.createAnew(d, current, settings.segments(current), settings.agent(), settings.bootId());
         LOG.info("volume {}: the replica here was thrown away, and is empty", name);
         return start(d, current);
@@ -126,10 +136,52 @@ public final class Volumes implements AutoCloseable {
                     "the replica of " + name + " at " + settings.agent() + " is one of the volume's: it can be deleted"
                             + " when it has been removed");
         }
-        byName.remove(name);
-        there.close();
-        deleteUnused(dir.resolve(name));
+        drop(there);
         LOG.info("volume {}: the replica here is deleted", name);
+    }
+
+    /**
+     * Deletes the replica of a volume that was deleted as a whole. That is believed of the value block only; who asks has no
+     * say in it. No error if it is gone already.
+     */
+    public synchronized void bury(UUID uuid) throws RefusedException, IOException, InterruptedException {
+        Volume there = byUuid(uuid);
+        if (there == null || closed) {
+            return;
+        }
+        VolumeConfig now = read(there.name());
+        if (now == null || !now.saysDeleted(uuid)) {
+            throw new RefusedException(
+                    Why.OTHER_CONFIG,
+                    "the value block of " + there.name() + " does not say that volume " + uuid + " is deleted");
+        }
+        drop(there);
+        LOG.info("volume {}, {}: deleted, and so is the replica here", there.name(), uuid);
+    }
+
+    /** From the volume's own thread, which ends with it. */
+    private void buryLater(Volume deleted) {
+        Thread.ofVirtual().name("bury-" + deleted.name()).start(() -> {
+            try {
+                bury(deleted.config().uuid());
+            } catch (RefusedException | IOException e) {
+                LOG.warn("the replica of the deleted volume {} is not deleted: {}", deleted.name(), e.getMessage());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+    }
+
+    /** Under another name first, and durably: a deletion that stops half-way leaves nothing that looks like a replica. */
+    private void drop(Volume there) throws IOException {
+        byName.remove(there.name());
+        there.close();
+        Path gone = dir.resolve(DELETED_PREFIX + there.name() + "-" + UUID.randomUUID());
+        Files.move(dir.resolve(there.name()), gone, StandardCopyOption.ATOMIC_MOVE);
+        try (FileChannel directory = FileChannel.open(dir, StandardOpenOption.READ)) {
+            directory.force(true);
+        }
+        deleteTree(gone);
     }
 
     private Volume existing(String name) throws RefusedException {
@@ -142,16 +194,19 @@ public final class Volumes implements AutoCloseable {
     }
 
     /** What the lock manager says now. */
-    private VolumeConfig current(Volume there) throws RefusedException, InterruptedException {
-        VolumeConfig current;
+    private @Nullable VolumeConfig read(String name) throws RefusedException, InterruptedException {
         try {
-            current = authority(there.name())
+            return authority(name)
                     .read()
                     .get(AUTHORITY_TIMEOUT_SECONDS, TimeUnit.SECONDS)
                     .config();
         } catch (ExecutionException | TimeoutException e) {
             throw new RefusedException(Why.NOT_READY, "the lock manager does not answer: " + e.getMessage());
         }
+    }
+
+    private VolumeConfig current(Volume there) throws RefusedException, InterruptedException {
+        VolumeConfig current = read(there.name());
         if (current == null || !current.uuid().equals(there.config().uuid())) {
             throw new RefusedException(Why.OTHER_CONFIG, "the lock manager does not know this volume " + there.name());
         }
@@ -171,6 +226,22 @@ public final class Volumes implements AutoCloseable {
                     Why.OTHER_SHAPE,
                     "a volume of " + sizeBytes + " bytes: a multiple of " + MIN_SIZE_BYTES + " from " + MIN_SIZE_BYTES
                             + " to " + MAX_SIZE_BYTES + " is allowed");
+        }
+    }
+
+    /** Refuses what no volume of so many replicas can ask of an acknowledgement. */
+    public static void requireAcks(VolumeConfig.Acks acks, int replicas) throws RefusedException {
+        if (acks.copies() < 0 || acks.copies() > replicas || acks.minCopies() < 1 || acks.minCopies() > replicas) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "copies " + acks.copies() + " and minCopies " + acks.minCopies() + " of " + replicas
+                            + " replicas: 0 to " + replicas + " and 1 to " + replicas + " are allowed");
+        }
+        if (acks.level() == AckLevel.LOCAL && (acks.copies() > 1 || acks.minCopies() > 1)) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "copies " + acks.copies() + " and minCopies " + acks.minCopies()
+                            + " at ack level local: there only the writer's copy counts, so 1 is the most");
         }
     }
 
@@ -208,14 +279,13 @@ public final class Volumes implements AutoCloseable {
     }
 
     private Volume start(Path d, VolumeConfig config) throws IOException {
-        Volume v = Volume.open(d, config, settings, authorities.apply(config.name()), network);
+        Volume v = Volume.open(d, config, settings, authorities.apply(config.name()), network, this::buryLater);
         byName.put(config.name(), v);
         v.start();
         return v;
     }
 
-    /** What is left of a creation that did not get as far as the value block. */
-    private static void deleteUnused(Path d) throws IOException {
+    private static void deleteTree(Path d) throws IOException {
         if (!Files.exists(d)) {
             return;
         }

@@ -62,7 +62,6 @@ final class Writer {
     private final long peerTimeoutNanos;
     private final long term;
     private final long floor;
-    private final AckLevel ackLevel;
     private final CopyRate copyRate;
     private final List<PeerCursor> cursors = new CopyOnWriteArrayList<>();
     private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
@@ -77,6 +76,7 @@ final class Writer {
     private volatile boolean open;
     private volatile boolean draining;
     private volatile boolean enoughMembers;
+    private volatile boolean allDurable;
     private volatile boolean alone;
     private volatile boolean putInFlight;
     private volatile long durablyCommitted;
@@ -110,7 +110,6 @@ final class Writer {
         this.owner = owner;
         this.peerTimeoutNanos = peerTimeout.toNanos();
         this.term = config.term();
-        this.ackLevel = config.ackLevel();
         Journal journal = replica.journal();
         this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
         this.membership = new Membership(
@@ -119,6 +118,7 @@ final class Writer {
                 replica.committed(),
                 floor,
                 journal.lineage());
+        this.allDurable = membership.needsDurable();
         this.retainFrom = journal.oldest(); // until it is known what the others have
         replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
         // shown
@@ -196,7 +196,7 @@ final class Writer {
     }
 
     boolean allDurable() {
-        return ackLevel == AckLevel.DURABLE;
+        return allDurable;
     }
 
     void secure(long offset, long length) throws IOException {
@@ -313,6 +313,7 @@ final class Writer {
             durablyCommitted = membership.durablyCommitted();
             boolean enough = membership.enoughMembers();
             moved |= enough != enoughMembers;
+            allDurable = membership.needsDurable();
             enoughMembers = enough;
             alone = membership.config().copiesNeeded() == 1
                     || membership.inFlight().isPresent();
@@ -348,6 +349,7 @@ final class Writer {
         if (!putInFlight) {
             synchronized (this) {
                 change = membership.propose(peersNow());
+                allDurable = membership.needsDurable();
                 if (change.isEmpty()) {
                     change = membership.inFlight(); // asked before, and its outcome is still unknown
                 }
@@ -370,7 +372,7 @@ final class Writer {
     }
 
     private void put(VolumeConfig change) {
-        LOG.info("volume {}: in-sync set to become {}", config.name(), agents(change));
+        LOG.info("volume {}: value block to change, in-sync set {}", config.name(), agents(change));
         putInFlight = true;
         grant.put(configVersion, change).whenComplete((outcome, failure) -> {
             try {
@@ -470,6 +472,31 @@ final class Writer {
         }
     }
 
+    /** The volume is to be out of use; what becomes of that is in {@link #config}. */
+    void becomes(Standing standing) {
+        synchronized (this) {
+            membership.becomes(standing);
+        }
+    }
+
+    /** Acknowledgements are to ask for that; null: it was thought better of, as far as that is possible. */
+    void asks(VolumeConfig.@Nullable Acks acks) {
+        synchronized (this) {
+            membership.asks(acks);
+        }
+    }
+
+    /** The volume is to have that size; when the block says so, every replica hears it before what is written there. */
+    void grow(long sizeBytes) {
+        synchronized (this) {
+            membership.grow(sizeBytes);
+        }
+    }
+
+    int clients() {
+        return clients.size();
+    }
+
     // ---- replicas that cannot just follow
 
     /** What a replica that cannot follow is to do, or null: why not now is said at the cursor. */
@@ -539,6 +566,10 @@ final class Writer {
 
     Copier copierFor(PeerCursor cursor, PeerMarks marks, boolean compares, Runnable pump, long appliedThere) {
         return new Copier(this, replica, cursor.address().agent(), marks, compares, copyRate, pump, appliedThere);
+    }
+
+    Verification verificationOf(PeerCursor cursor, boolean repairs) {
+        return new Verification(this, replica, cursor, repairs, copyRate);
     }
 
     // ---- the end

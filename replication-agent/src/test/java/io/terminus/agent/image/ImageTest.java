@@ -245,8 +245,40 @@ class ImageTest {
             assertThatIllegalArgumentException().isThrownBy(() -> image.secure(0, Long.MAX_VALUE));
         }
         assertThatExceptionOfType(IOException.class)
-                .isThrownBy(() -> Image.open(path(), 2L * MIB).close())
-                .withMessageContaining("the volume has 2097152");
+                .isThrownBy(() -> Image.open(path(), MIB / 2).close())
+                .withMessageContaining("the volume has 524288");
+    }
+
+    @Test
+    void anImageGrowsByAHoleAndKeepsWhatItHasAlsoIfThatWasInterrupted() throws IOException {
+        byte[] bytes = {1, 2, 3};
+        try (Image image = Image.open(path(), MIB + 4096)) {
+            image.secure(MIB, 4096);
+            image.write(ByteBuffer.wrap(bytes), MIB + 4000);
+
+            image.grow(3L * MIB);
+
+            assertThat(image.sizeBytes()).isEqualTo(3L * MIB);
+            ByteBuffer read = ByteBuffer.allocate(8192);
+            image.read(MIB, read);
+            assertThat(java.util.Arrays.copyOfRange(read.array(), 4000, 4003)).isEqualTo(bytes);
+            assertThat(read.array()[8191]).isZero();
+            image.secure(MIB, 2L * MIB);
+            image.write(ByteBuffer.wrap(bytes), 3L * MIB - 3);
+            assertThatIllegalArgumentException().isThrownBy(() -> image.grow(MIB));
+        }
+        try (Image image = Image.open(path(), 4L * MIB)) { // the superblock said so before a crash
+            assertThat(image.sizeBytes()).isEqualTo(4L * MIB);
+        }
+    }
+
+    @Test
+    void anImageThatCannotBeThatLargeStaysAsItIs() throws IOException {
+        try (Image image = Image.open(path(), MIB)) {
+            assertThatExceptionOfType(IOException.class).isThrownBy(() -> image.requireRoomFor(Long.MAX_VALUE));
+            assertThat(path().resolveSibling(path().getFileName() + ".trial")).doesNotExist();
+            image.write(ByteBuffer.allocate(1), 0);
+        }
     }
 
     @Test

@@ -42,6 +42,10 @@ public final class Agents implements AutoCloseable {
     static final Duration LONG = Duration.ofSeconds(60);
 
     final FakeLockManager lockManager = new FakeLockManager();
+
+    /** Of the volume that {@link #start} makes. */
+    Failover failover = Failover.MANUAL;
+
     private final Path temp;
     private final int volumeBytes;
     private final long budgetBytes;
@@ -100,7 +104,7 @@ public final class Agents implements AutoCloseable {
                 0,
                 1,
                 Lineage.EMPTY,
-                Failover.MANUAL,
+                failover,
                 addresses,
                 VolumeConfig.Fork.NONE);
         its.store(config);
@@ -364,6 +368,10 @@ public final class Agents implements AutoCloseable {
                     throw new AssertionError(e);
                 }
             }
+        }
+
+        void leave() {
+            requests.close();
         }
 
         void zeroAndAwait(long offset, long length) {

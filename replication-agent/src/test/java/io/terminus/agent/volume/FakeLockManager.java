@@ -81,6 +81,12 @@ final class FakeLockManager {
         value = first.encode();
     }
 
+    /** Somebody who had the lock for a moment wrote that. */
+    synchronized void overwrite(VolumeConfig next) {
+        version++;
+        value = next.encode();
+    }
+
     /** The next puts are answered with "unknown": stored before that, or not. */
     synchronized void loseAnswers(int count, boolean stored) {
         answersToLose = count;

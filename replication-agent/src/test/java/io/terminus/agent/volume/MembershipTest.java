@@ -474,6 +474,110 @@ class MembershipTest {
         assertThatThrownBy(m::changed).isInstanceOf(IllegalStateException.class);
     }
 
+    // ---- what an acknowledgement asks for
+
+    @Test
+    void moreCopiesAreNeededAtOnceAndWrittenDownWhenAllThatWasAcknowledgedHasThem() {
+        Membership m = membership(AckLevel.RECEIVED, 2, "abc");
+        served(m, "a", "b", "c");
+        received(m, "a", 3_000);
+        received(m, "b", 3_000);
+
+        m.asks(new VolumeConfig.Acks(AckLevel.RECEIVED, 3, 2));
+
+        assertThat(m.propose(peers)).isEmpty();
+        received(m, "a", 4_000);
+        received(m, "b", 4_000);
+        assertThat(m.committed()).isEqualTo(3_000);
+        received(m, "c", 2_999);
+        assertThat(m.propose(peers)).isEmpty();
+        received(m, "c", 3_000);
+        assertThat(m.propose(peers).orElseThrow().acks()).isEqualTo(new VolumeConfig.Acks(AckLevel.RECEIVED, 3, 2));
+    }
+
+    @Test
+    void fewerCopiesAreEnoughOnlyWhenTheBlockSaysSo() {
+        Membership m = membership(AckLevel.RECEIVED, 0, "ab");
+        served(m, "a", "b");
+        m.asks(new VolumeConfig.Acks(AckLevel.RECEIVED, 1, 1));
+
+        assertThat(m.propose(peers)).isPresent();
+        received(m, "a", 2_000);
+        assertThat(m.committed()).isEqualTo(FLOOR);
+        m.changed();
+
+        assertThat(m.committed()).isEqualTo(2_000);
+    }
+
+    @Test
+    void atDurableWhatWasAcknowledgedBeforeIsSyncedFirst() {
+        Membership m = membership(AckLevel.RECEIVED, 0, "ab");
+        served(m, "a", "b");
+        m.holds("a", 3_000, 3_000);
+        m.holds("b", 3_000, 2_000);
+        m.asks(new VolumeConfig.Acks(AckLevel.DURABLE, 0, 1));
+
+        assertThat(m.propose(peers)).isEmpty();
+        assertThat(m.needsDurable()).isTrue();
+        m.holds("a", 4_000, 4_000);
+        m.holds("b", 4_000, 2_999);
+        assertThat(m.committed()).isEqualTo(3_000);
+        assertThat(m.propose(peers)).isEmpty();
+        m.holds("b", 4_000, 3_000);
+
+        assertThat(m.propose(peers).orElseThrow().ackLevel()).isEqualTo(AckLevel.DURABLE);
+        m.changed();
+        m.holds("b", 4_000, 3_500);
+        assertThat(m.committed()).isEqualTo(3_500);
+    }
+
+    @Test
+    void atLocalOnlyTheWriterIsLeftInTheSet() {
+        Membership m = membership(AckLevel.RECEIVED, 0, "ab");
+        served(m, "a", "b");
+        m.asks(new VolumeConfig.Acks(AckLevel.LOCAL, 0, 1));
+
+        VolumeConfig next = m.propose(peers).orElseThrow();
+
+        assertThat(next.inSync()).extracting(Member::agent).containsExactly("a");
+        assertThat(next.absent()).extracting(Left::agent).containsExactly("b");
+    }
+
+    @Test
+    void aMemberThatDiesIsRemovedBeforeMoreIsAskedForAndNobodyWaitsForIt() {
+        Membership m = membership(AckLevel.RECEIVED, 2, "abc");
+        served(m, "a", "b", "c");
+        received(m, "a", 3_000);
+        received(m, "b", 3_000);
+        m.asks(new VolumeConfig.Acks(AckLevel.RECEIVED, 3, 1));
+        assertThat(m.propose(peers)).isEmpty();
+
+        gone("c");
+
+        VolumeConfig without = m.propose(peers).orElseThrow();
+        assertThat(without.inSync()).extracting(Member::agent).containsExactly("a", "b");
+        assertThat(without.copies()).isEqualTo(2);
+        m.changed();
+        assertThat(m.propose(peers).orElseThrow().copies()).isEqualTo(3);
+    }
+
+    @Test
+    void whatIsThoughtBetterOfBeforeItWasSentBindsNobody() {
+        Membership m = membership(AckLevel.RECEIVED, 2, "abc");
+        served(m, "a", "b", "c");
+        received(m, "a", 3_000);
+        received(m, "b", 3_000);
+        m.asks(new VolumeConfig.Acks(AckLevel.RECEIVED, 3, 1));
+        assertThat(m.propose(peers)).isEmpty();
+
+        m.asks(null);
+
+        assertThat(m.propose(peers)).isEmpty();
+        received(m, "a", 4_000);
+        received(m, "b", 4_000);
+        assertThat(m.committed()).isEqualTo(4_000);
+    }
+
     // ---- the rule itself
 
     static Stream<Integer> runs() {
@@ -484,7 +588,7 @@ class MembershipTest {
      * Any set the lock manager may hold, elected at this instant, has everything acknowledged: among any n - q + 1 of its
      * members that can vouch there is one that holds it. The model: what every agent really holds and has synced, under
      * which boot id; power loss takes what was not synced; a connection that broke reports nothing; the lock manager
-     * stores a change at any time after it was sent, and says so at any time after that.
+     * stores a change at any time after it was sent, and says so at any time after that. Level and copies change meanwhile.
      */
     @ParameterizedTest
     @MethodSource("runs")
@@ -574,7 +678,7 @@ class MembershipTest {
             Agent writer = agent("a");
             String name = AGENTS.get(1 + random.nextInt(3));
             Agent peer = agent(name);
-            switch (random.nextInt(13)) {
+            switch (random.nextInt(14)) {
                 case 0, 1 -> {
                     writer.held += 1 + random.nextInt(20);
                     report("a");
@@ -627,7 +731,16 @@ class MembershipTest {
                         tell(name + " is given back");
                     }
                 }
-                case 11 ->
+                case 11 -> {
+                    if (random.nextInt(3) == 0) {
+                        AckLevel level = AckLevel.values()[random.nextInt(AckLevel.values().length)];
+                        VolumeConfig.Acks acks =
+                                new VolumeConfig.Acks(level, level == AckLevel.LOCAL ? 0 : random.nextInt(4), 1);
+                        membership.asks(random.nextInt(4) == 0 ? null : acks);
+                        tell("to become " + acks);
+                    }
+                }
+                case 12 ->
                     membership.propose(peers()).ifPresent(change -> {
                         inFlight = change;
                         tell("sent " + change.inSync());

@@ -94,12 +94,12 @@ class SuperblockTest {
         superblock().write(dir);
         Path file = dir.resolve("superblock");
         byte[] bytes = Files.readAllBytes(file);
-        ByteBuffer.wrap(bytes).putInt(8, 3);
+        ByteBuffer.wrap(bytes).putInt(8, 4);
         Files.write(file, bytes);
 
         assertThatThrownBy(() -> Superblock.read(dir))
                 .isInstanceOf(Superblock.UnreadableException.class)
-                .hasMessageContaining("has format 3; this version reads formats 1 and 2 only");
+                .hasMessageContaining("has format 4; this version reads formats 1 to 3 only");
     }
 
     @Test

@@ -36,6 +36,9 @@ class VolumeConfigTest {
     @Test
     void theLargestConfigurationFitsIntoAValueBlock() {
         VolumeConfig config = config(AckLevel.RECEIVED, Failover.AUTOMATIC, 64);
+        for (int i = 0; i < 10; i++) {
+            config = config.inThePlaceOf(config);
+        }
 
         byte[] value = config.encode();
 
@@ -55,14 +58,14 @@ class VolumeConfigTest {
     @Test
     void anotherFormatIsRefusedByItsNumber() {
         byte[] value = config(AckLevel.RECEIVED, Failover.MANUAL, 1).toProto().toBuilder()
-                .setFormat(2)
+                .setFormat(3)
                 .build()
                 .toByteArray();
 
         assertThatThrownBy(() -> VolumeConfig.decode(value))
                 .isInstanceOf(UnreadableConfigException.class)
-                .hasMessageContaining("format 2")
-                .hasMessageContaining("format 1");
+                .hasMessageContaining("format 3")
+                .hasMessageContaining("formats 1 and 2");
     }
 
     @Test
@@ -142,7 +145,7 @@ class VolumeConfigTest {
         assertThat(forced.absent()).hasSize(4).allMatch(l -> l.position() == 768);
     }
 
-    private static VolumeConfig config(AckLevel level, Failover failover, int terms) {
+    static VolumeConfig config(AckLevel level, Failover failover, int terms) {
         List<Member> members = new ArrayList<>();
         List<Address> addresses = new ArrayList<>();
         for (int i = 1; i <= 5; i++) {
