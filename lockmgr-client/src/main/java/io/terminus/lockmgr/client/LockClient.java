@@ -36,7 +36,7 @@ import org.slf4j.LoggerFactory;
  * <p>Blocking:
  *
  * <pre>{@code
- * LockClient locks = LockClient.connect(LockClient.Config.of("localhost:7400", "agent-a"));
+ * LockClient locks = LockClient.connect(LockClient.Config.of("localhost:10811", "agent-a"));
  * AcquireRequest wanted = AcquireRequest.of("vol1", LockRange.of(0, 4096), LockMode.EXCLUSIVE, Duration.ofSeconds(10));
  * try (Grant grant = locks.lock(wanted)) {
  *     while (grant.believed()) writeOneBlock(grant.token()); // the guard: ask it last, before every reply

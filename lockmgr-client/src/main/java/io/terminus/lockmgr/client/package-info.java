@@ -13,8 +13,8 @@
  * <p>Lock some bytes, do something that only their holder may do, and give them back:
  *
  * <pre>{@code
- * LockClient locks = LockClient.connect(LockClient.Config.of("localhost:7400", "agent-a"));
- * try (Grant grant = locks.lock(AcquireRequest.of("vol1", LockRange.of(0, 4096), LockMode.EXCLUSIVE, wait))) {
+ * LockClient locks = LockClient.connect(LockClient.Config.of("localhost:10811", "agent-a"));
+ * try (Grant grant = locks.lock(AcquireRequest.of("vol1", LockRange.of(0, 4096), LockMode.EXCLUSIVE, Duration.ofSeconds(10)))) {
  *     write(grant.token());
  *     if (grant.believed()) reply(); // ask last; no belief, no reply
  * }

@@ -234,7 +234,7 @@ class DecisionStoreTest {
 
     /** A lock that is in the map alone: the log of its grant was rolled up. */
     @Test
-    void noDamagedByteOfTheMapLosesALockInSilence() throws IOException {
+    void noDamagedByteOfTheMapLosesALockInSilence(@TempDir Path elsewhere) throws IOException {
         DecisionStore store = open("boot-1");
         decide(store, SESSION);
         decide(store, VOLUME, LOCK);
@@ -249,7 +249,7 @@ class DecisionStoreTest {
         }
 
         for (int at = entry - 60; at < entry + 60; at++) {
-            Path damaged = Files.createDirectory(directory.resolveSibling("damaged-" + at));
+            Path damaged = Files.createDirectory(elsewhere.resolve("byte-" + at));
             try (Stream<Path> files = Files.list(directory)) {
                 for (Path file : files.toList()) {
                     Files.copy(file, damaged.resolve(file.getFileName()));

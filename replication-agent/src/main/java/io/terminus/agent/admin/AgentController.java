@@ -150,7 +150,7 @@ public class AgentController {
         return switch (why) {
             case UNKNOWN_VOLUME -> HttpStatus.NOT_FOUND;
             case OTHER_SHAPE, BAD_MESSAGE -> HttpStatus.BAD_REQUEST;
-            case FENCED, OTHER_CONFIG, NEEDS_COPY, DIVERGED, FAILED -> HttpStatus.CONFLICT;
+            case FENCED, OTHER_CONFIG, OTHER_VERSION, NEEDS_COPY, DIVERGED, FAILED -> HttpStatus.CONFLICT;
             case NO_SPACE -> HttpStatus.INSUFFICIENT_STORAGE;
             case NOT_READY -> HttpStatus.SERVICE_UNAVAILABLE;
         };

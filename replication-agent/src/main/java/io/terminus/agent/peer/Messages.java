@@ -131,7 +131,8 @@ final class Messages {
         boolean lengthFits = switch (kind) {
             case DATA, DIGESTS -> length >= 1 && length <= CopyItem.MAX_DATA_BYTES;
             case ZEROES -> length >= 1 && length <= Volumes.MAX_SIZE_BYTES;
-            case HORIZON, END -> length == 0;
+            case HORIZON, END, HOLD -> length == 0;
+            case RELEASE -> length >= 0 && length <= Volumes.MAX_SIZE_BYTES;
             case null -> false;
         };
         if (kind == null || !lengthFits || body.remaining() != CopyItem.bytesOf(kind, length)) {

@@ -92,10 +92,15 @@ class FrameTest {
         assertThat(Messages.copy(copy(2, 1L << 40, 0)).bytes()).isNull();
         assertThat(Messages.copy(copy(4, 0, 0)).kind()).isEqualTo(CopyItem.Kind.END);
         assertThat(Messages.copy(copy(5, 5_000, 32)).kind()).isEqualTo(CopyItem.Kind.DIGESTS);
+        assertThat(Messages.copy(copy(6, 0, 0)).kind()).isEqualTo(CopyItem.Kind.HOLD);
+        assertThat(Messages.copy(copy(7, 12, 0)).kind()).isEqualTo(CopyItem.Kind.RELEASE);
 
         for (ByteBuffer wrong : List.of(
                 copy(0, 0, 0),
-                copy(6, 0, 0),
+                copy(6, 1, 0),
+                copy(7, -1, 0),
+                copy(7, 3, 3),
+                copy(8, 0, 0),
                 copy(1, 5_000, 4_999),
                 copy(1, -1, 0),
                 copy(2, 8, 8),
