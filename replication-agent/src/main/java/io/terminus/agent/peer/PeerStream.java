@@ -87,6 +87,9 @@ final class PeerStream implements PeerNetwork.Stream {
     private volatile boolean closed;
     private volatile boolean refusedForLong;
 
+    /** What the peer had when it last refused a message as bad. Of the connection's thread. */
+    private long badBehind = -1;
+
     /** Of the bytes sent on this connection, as many have come, as the peer said last. */
     private volatile long countedThere;
 
@@ -617,7 +620,13 @@ final class PeerStream implements PeerNetwork.Stream {
                     refusedForLong = true;
                     cursor.cannotFollow(words);
                 }
-                case UNKNOWN_VOLUME, NO_SPACE, NOT_READY, OTHER_CONFIG, BAD_MESSAGE -> cursor.lost(words);
+                case BAD_MESSAGE -> {
+                    // Once, it may have been the wire. At the same place again it is what this journal holds.
+                    refusedForLong = cursor.received() == badBehind;
+                    badBehind = cursor.received();
+                    cursor.lost(words);
+                }
+                case UNKNOWN_VOLUME, NO_SPACE, NOT_READY, OTHER_CONFIG -> cursor.lost(words);
             }
             s.close("refused: " + words);
         }
