@@ -318,7 +318,7 @@ public final class Journal implements AutoCloseable {
             this.origin = originHash(origin);
             termOpening = true;
             // Its length does not depend on where the term starts, and that is known only when the place is.
-            capture = reserve(opening(term, origin, end), 0, token, committed);
+            capture = reserve(opening(term, origin, end), 0, true, term, token, committed);
             capture.opens = lineage.plus(new TermStart(term, origin, capture.start));
             capture.batch = opening(term, origin, capture.start);
         } finally {
@@ -350,16 +350,18 @@ public final class Journal implements AutoCloseable {
      * Captures all records of a batch. Waits while no segment is ready. The bytes are copied once, here, and not kept. Nothing else
      * comes between records of a batch, unless they cross a segment or are more than {@link #TOGETHER_BYTES}.
      *
+     * @param ofTerm the term that the records belong to: they are in no later one, however long they wait
      * @param committed what is known to be committed; stored in the records
+     * @throws TermClosedException that term is not open (any more)
      * @throws JournalException the first {@link RecordBatch#captured} records are published, the others never will be
      */
-    public void capture(RecordBatch batch, long token, long committed) throws JournalException {
+    public void capture(RecordBatch batch, long ofTerm, long token, long committed) throws JournalException {
         requireFittingPayloads(batch);
         while (batch.captured() < batch.count()) {
             Capture capture;
             lock.lock();
             try {
-                capture = reserve(batch, batch.captured(), token, committed);
+                capture = reserve(batch, batch.captured(), false, ofTerm, token, committed);
             } finally {
                 lock.unlock();
             }
@@ -374,7 +376,7 @@ public final class Journal implements AutoCloseable {
     public long write(long offset, ByteBuffer payload, int flags, long token, long committed) throws JournalException {
         RecordBatch batch = new RecordBatch();
         batch.write(offset, payload, flags);
-        capture(batch, token, committed);
+        capture(batch, currentTerm(), token, committed);
         return batch.end(0);
     }
 
@@ -382,8 +384,17 @@ public final class Journal implements AutoCloseable {
     public long zeroes(long offset, long length, int flags, long token, long committed) throws JournalException {
         RecordBatch batch = new RecordBatch();
         batch.zeroes(offset, length, flags);
-        capture(batch, token, committed);
+        capture(batch, currentTerm(), token, committed);
         return batch.end(0);
+    }
+
+    private long currentTerm() {
+        lock.lock();
+        try {
+            return term;
+        } finally {
+            lock.unlock();
+        }
     }
 
     private void requireFittingPayloads(RecordBatch batch) {
@@ -401,14 +412,16 @@ public final class Journal implements AutoCloseable {
      * fits into the segment; waits for segments and for a free capture. The caller holds the lock, which is given up while waiting,
      * and must fill what it gets.
      */
-    private Capture reserve(RecordBatch batch, int first, long token, long committed) throws JournalException {
+    private Capture reserve(RecordBatch batch, int first, boolean opens, long ofTerm, long token, long committed)
+            throws JournalException {
         int least = batch.draft(first).recordBytes();
-        long reservingTerm = term;
         long deadline = System.nanoTime() + maxWaitNanos;
         while (true) {
             checkUsable();
-            // Asked again after each wait: meanwhile the term may have been closed, and bytes received in this place.
-            if (!termOpening && (!termOpen || term != reservingTerm)) {
+            // Asked again after each wait: meanwhile the term may have been closed, and bytes received in this place,
+            // or the
+            // next one opened.
+            if (term != ofTerm || !(opens ? termOpening : termOpen)) {
                 throw new TermClosedException();
             }
             long start = reservedEnd;
@@ -432,7 +445,7 @@ public final class Journal implements AutoCloseable {
                 capture.first = first;
                 capture.behind = batch.within(first, room);
                 capture.end = position + batch.bytes(first, capture.behind);
-                capture.term = reservingTerm;
+                capture.term = ofTerm;
                 capture.origin = origin;
                 capture.token = token;
                 capture.committed = committed;

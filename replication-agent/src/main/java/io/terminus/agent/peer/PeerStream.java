@@ -582,7 +582,7 @@ final class PeerStream implements PeerNetwork.Stream {
             if (body.hasRemaining()) {
                 long written = body.getLong();
                 long writtenDurably = body.getLong();
-                if (plan != null) { // else they are of a copy on a connection before
+                if (plan != null || copySequence > 0) { // else they are of a copy on a connection before
                     copiesWritten = copyItem("written", written);
                     copiesDurable = copyItem("durable", writtenDurably);
                 }
@@ -602,11 +602,10 @@ final class PeerStream implements PeerNetwork.Stream {
         }
 
         private long copyItem(String what, long sequence) throws RefusedException {
-            if (plan == null || sequence < 0 || sequence > copySequence) {
+            if (sequence < 0 || sequence > copySequence) {
                 throw new RefusedException(
                         Why.BAD_MESSAGE,
-                        "item " + sequence + " of a copy is said to be " + what + "; sent were "
-                                + (plan == null ? 0 : copySequence));
+                        "item " + sequence + " of a copy is said to be " + what + "; sent were " + copySequence);
             }
             return sequence;
         }

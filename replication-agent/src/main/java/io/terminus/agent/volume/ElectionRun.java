@@ -124,7 +124,7 @@ final class ElectionRun {
             return lossy ? alone.forkedAt(replica.imageReach() > end ? 0 : end) : alone;
         }
         if (taken.member(self).isEmpty()) {
-            volume.replica().journal().sync();
+            volume.replica().syncNow();
             return taken.withMember(me);
         }
         return taken;

@@ -54,27 +54,33 @@ final class Overlay {
     /** Records before it are here, or in the image. Written under the lock. */
     private volatile long shownTo = Long.MAX_VALUE;
 
+    /** How often it was begun to read; under the lock. */
+    private long begun;
+
     Overlay(Records records) {
         this.records = records;
     }
 
-    /** From now on it is read from; the image has everything before {@code position}. */
-    void begin(long position) {
+    /** From now on it is read from; the image has everything before {@code position}. Returns what {@link #end} is told. */
+    long begin(long position) {
         lock.writeLock().lock();
         try {
             forget();
             shownTo = position;
+            return ++begun;
         } finally {
             lock.writeLock().unlock();
         }
     }
 
-    /** It is not read from any more. */
-    void end() {
+    /** It is not read from any more, by whoever began then; if others have begun since, they go on. */
+    void end(long begunThen) {
         lock.writeLock().lock();
         try {
-            forget();
-            shownTo = Long.MAX_VALUE;
+            if (begunThen == begun) {
+                forget();
+                shownTo = Long.MAX_VALUE;
+            }
         } finally {
             lock.writeLock().unlock();
         }

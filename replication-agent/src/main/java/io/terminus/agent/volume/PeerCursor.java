@@ -60,6 +60,7 @@ public final class PeerCursor {
     private volatile long copiesDurable;
     private volatile long horizonTold;
     private volatile long aheadBytes;
+    private volatile long journalBytes;
 
     private final VolumeMeasures.Peer measures;
     private final SendStamps stamps = new SendStamps();
@@ -117,6 +118,7 @@ public final class PeerCursor {
         lastSequence = 0;
         horizonTold = appliedThere;
         aheadBytes = Math.max(journalBytesThere / 4, writer.config().segmentBytes());
+        journalBytes = journalBytesThere;
         marks = writer.streamBegins(this, planned, at, durableThere);
         incarnation = peerIncarnation;
         stamps.startOver();
@@ -497,6 +499,11 @@ public final class PeerCursor {
             return plan == null ? null : new CopyProgress(CopyProgress.Phase.PREPARING, 0, 0, 0);
         }
         return c.done() ? null : c.progress();
+    }
+
+    /** What its journal may hold, as it said; 0: it did not. */
+    long journalBytes() {
+        return journalBytes;
     }
 
     /** Journal bytes before this are of no use to the peer. */

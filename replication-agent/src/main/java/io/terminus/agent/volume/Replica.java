@@ -186,6 +186,7 @@ final class Replica implements AutoCloseable {
     private volatile boolean syncerIdle;
     private volatile boolean applierIdle;
     private volatile boolean closing;
+    private volatile boolean failed;
     private volatile @Nullable String waitingFor;
 
     /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
@@ -277,7 +278,7 @@ final class Replica implements AutoCloseable {
         this.journal = journal;
         this.volume = config.name();
         this.segmentBytes = config.segmentBytes();
-        this.budgetBytes = (long) journalSegments * config.segmentBytes();
+        this.budgetBytes = (long) journalSegments * segmentBytes;
         this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
         this.imageReach = Math.max(
@@ -449,6 +450,12 @@ final class Replica implements AutoCloseable {
         }
     }
 
+    /** Returns when everything published is durable. */
+    void syncNow() throws JournalException {
+        journal.sync();
+        LockSupport.unpark(applier); // it hears of syncs from the syncer only, which may find nothing left to do
+    }
+
     /** Somebody waits until this position is durable. */
     void requestSync(long position) {
         if (position > syncDemand) {
@@ -472,17 +479,18 @@ final class Replica implements AutoCloseable {
     }
 
     /** From now on {@link #read} is asked: what is committed and not applied is shown. */
-    void serveReads() {
+    long serveReads() {
         applyLock.lock();
         try {
-            overlay.begin(applied);
+            return overlay.begin(applied);
         } finally {
             applyLock.unlock();
         }
     }
 
-    void stopReads() {
-        overlay.end();
+    /** @param reads what {@link #serveReads} said: if others began since, they go on */
+    void stopReads(long reads) {
+        overlay.end(reads);
     }
 
     /** The committed state at {@code offset}. */
@@ -537,6 +545,10 @@ final class Replica implements AutoCloseable {
     /** Segments from this position on are kept for peers. */
     void retain(long from) {
         retainFrom = from;
+        // Not only with the next checkpoint: a journal without room gets no records, and without those there is none.
+        if (Math.min(checkpoint, from) - journal.oldest() >= segmentBytes) {
+            releaseSegments();
+        }
     }
 
     private void addToOverlay(long from, long to) throws IOException {
@@ -919,7 +931,7 @@ final class Replica implements AutoCloseable {
     }
 
     private void applyLoop() {
-        while (!closing) {
+        while (!closing && !failed) {
             try {
                 boolean copied = writeCopies();
                 long target = applicable();
@@ -1196,6 +1208,7 @@ final class Replica implements AutoCloseable {
     }
 
     void fail(String why) {
+        failed = true;
         LOG.error("replica in {} stops for good: {}", dir, why);
         try {
             update(s -> s.failedBecause(why));

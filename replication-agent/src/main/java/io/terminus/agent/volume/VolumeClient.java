@@ -129,6 +129,7 @@ public final class VolumeClient implements AutoCloseable {
 
     /** The committed state. The guard is asked after the data was taken. */
     public void read(long offset, ByteBuffer into) throws IOException, LostGrantException {
+        forwardDrafts();
         batched();
         batchReads++;
         batchReadBytes += into.remaining();
@@ -144,6 +145,7 @@ public final class VolumeClient implements AutoCloseable {
 
     /** What the committed state of a range holds, as far as the visitor wants, at least an extent. The guard is asked last. */
     public void allocation(long offset, long length, AllocationVisitor visitor) throws IOException, LostGrantException {
+        forwardDrafts();
         writer.allocation(offset, length, visitor);
         requireBelieved();
     }
@@ -171,6 +173,16 @@ public final class VolumeClient implements AutoCloseable {
             measured(now);
         }
         complete(now);
+    }
+
+    /** Before the disk is waited for: what came before need not. */
+    private void forwardDrafts() {
+        if (!requests.isEmpty()) {
+            captureDrafts();
+            long sync = durableWanted;
+            durableWanted = 0;
+            writer.forward(sync);
+        }
     }
 
     /** The one reading of the clock that a batch costs. */
@@ -257,7 +269,7 @@ public final class VolumeClient implements AutoCloseable {
         @Nullable Failure failed = null;
         try {
             if (!requests.isEmpty()) {
-                writer.journal().capture(drafts, writer.token(), writer.committed());
+                writer.journal().capture(drafts, writer.term(), writer.token(), writer.committed());
             }
         } catch (JournalNoSpaceException e) {
             failed = Failure.NO_SPACE;

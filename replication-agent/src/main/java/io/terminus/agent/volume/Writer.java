@@ -63,6 +63,7 @@ final class Writer {
     private final long term;
     private final long floor;
     private final CopyRate copyRate;
+    private final long reads;
     private final List<PeerCursor> cursors = new CopyOnWriteArrayList<>();
     private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
     private final List<VolumeClient> clients = new CopyOnWriteArrayList<>();
@@ -120,7 +121,8 @@ final class Writer {
                 journal.lineage());
         this.allDurable = membership.needsDurable();
         this.retainFrom = journal.oldest(); // until it is known what the others have
-        replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile would not be
+        this.reads = replica.serveReads(); // before anybody knows this writer and commits: what is committed meanwhile
+        // would not be
         // shown
     }
 
@@ -356,8 +358,20 @@ final class Writer {
             }
         }
         change.ifPresent(this::put);
+        sparePeers();
         keepSegments();
         streams.forEach(PeerNetwork.Stream::pump);
+    }
+
+    /** Peers keep what lies behind this replica's checkpoint: none is to run full because its journal is smaller than this one. */
+    private void sparePeers() {
+        long behind = replica.journal().end() - replica.checkpoint();
+        for (PeerCursor c : cursors) {
+            if (c.streaming() && c.journalBytes() > 0 && behind > c.journalBytes() / 4) {
+                replica.wantCheckpoint();
+                return;
+            }
+        }
     }
 
     private Map<String, Membership.Peer> peersNow() {
@@ -593,7 +607,7 @@ final class Writer {
             streams.forEach(PeerNetwork.Stream::close);
             cursors.forEach(PeerCursor::end);
         }
-        replica.stopReads();
+        replica.stopReads(reads);
         owner.writerStopped(this, why);
     }
 

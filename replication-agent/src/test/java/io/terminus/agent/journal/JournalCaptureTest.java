@@ -251,7 +251,7 @@ class JournalCaptureTest {
             batch.zeroes(1L << 40, 4096, Journal.MAY_PUNCH);
             batch.write(8192, Given.payload(2, 1), 0);
 
-            journal.capture(batch, 41, began);
+            journal.capture(batch, 7, 41, began);
 
             assertThat(batch.captured()).isEqualTo(3);
             assertThat(batch.end(0)).isEqualTo(began + 128 + 1024);
@@ -287,7 +287,7 @@ class JournalCaptureTest {
                 for (int i = 0; i < 7; i++) {
                     batch.write(lap * 10L + i, Given.payload(lap * 10 + i, length), 0);
                 }
-                journal.capture(batch, 1, 0);
+                journal.capture(batch, 1, 1, 0);
                 for (int i = 0; i < 7; i++) {
                     ends.add(batch.end(i));
                 }
@@ -327,11 +327,27 @@ class JournalCaptureTest {
                 batch.write(i, payload, 0);
             }
 
-            assertThatExceptionOfType(JournalNoSpaceException.class).isThrownBy(() -> journal.capture(batch, 1, 0));
+            assertThatExceptionOfType(JournalNoSpaceException.class).isThrownBy(() -> journal.capture(batch, 1, 1, 0));
 
             assertThat(batch.captured()).isEqualTo(12);
             assertThat(batch.end(batch.captured() - 1)).isEqualTo(journal.end());
             assertThatIllegalArgumentException().isThrownBy(() -> batch.end(batch.captured()));
+        }
+    }
+
+    @Test
+    void aBatchOfAnEarlierTermIsNotCapturedInALaterOne() throws IOException {
+        try (Journal journal = Given.journal(directory)) {
+            journal.openTerm(1, "a", 1, 0);
+            RecordBatch late = new RecordBatch();
+            late.write(0, Given.payload(1, 512), 0);
+            journal.closeTerm();
+            long began = journal.openTerm(2, "a", 2, 0);
+
+            assertThatExceptionOfType(TermClosedException.class).isThrownBy(() -> journal.capture(late, 1, 1, 0));
+
+            assertThat(late.captured()).isZero();
+            assertThat(journal.end()).isEqualTo(began);
         }
     }
 

@@ -10,7 +10,6 @@ import java.util.NavigableMap;
 import java.util.Random;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -39,10 +38,7 @@ class OverlayTest {
         }
     });
 
-    @BeforeEach
-    void whatIsCommittedIsShown() {
-        overlay.begin(0);
-    }
+    private final long begun = overlay.begin(0);
 
     @Test
     void readsTheImageWhereNothingIsShown() throws IOException {
@@ -96,10 +92,20 @@ class OverlayTest {
     void nothingIsShownOnceTheTermIsOver() throws IOException {
         add(0, 100, 0, 1);
 
-        overlay.end();
+        overlay.end(begun);
         overlay.showTo(128);
 
         assertThat(read(0, 100)).containsOnly(0);
+    }
+
+    @Test
+    void whoEndsLateEndsNothingOfThoseWhoBeganSince() throws IOException {
+        overlay.begin(0);
+
+        overlay.end(begun);
+        add(0, 100, 0, 1);
+
+        assertThat(read(0, 100)).containsOnly(1);
     }
 
     @Test
