@@ -68,11 +68,11 @@ final class Replica implements AutoCloseable {
     private static final long SYNC_PACE_NANOS = 50_000_000;
 
     /**
-     * Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. To
-     * sync many scattered pages at once costs a fraction of what it costs a few at a time, and many will have been written
-     * twice by then; what it costs is journal, and a second or so of replay at a start after a crash.
+     * Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. More
+     * would cost less, because scattered pages are synced more cheaply the more there are; but so much more journal stays on
+     * the disk, which on a small one is the volume's space.
      */
-    private static final long CHECKPOINT_BYTES = 1L << 30;
+    private static final long CHECKPOINT_BYTES = 64L << 20;
 
     private static final long OLD_CHECKPOINT_BYTES = 64L << 20;
     private static final long OLD_CHECKPOINT_NANOS = 5_000_000_000L;
