@@ -13,7 +13,7 @@ class DeadlinesTest {
 
     @Test
     void theFirstIsAlwaysTheEarliestOfThoseThatAreLeft() {
-        long seed = Long.getLong("terminus.seed", new Random().nextLong());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         Deadlines deadlines = new Deadlines();
         List<Pending.Waiting> there = new ArrayList<>();

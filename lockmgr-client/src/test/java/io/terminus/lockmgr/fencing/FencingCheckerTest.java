@@ -74,7 +74,7 @@ class FencingCheckerTest {
 
     @Test
     void itIsWhatAnArrayOfBytesSays() {
-        long seed = Long.getLong("terminus.seed", new Random().nextLong());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
 
         for (int run = 0; run < 200; run++) {
@@ -106,7 +106,7 @@ class FencingCheckerTest {
 
     @Test
     void withLittleRoomItRefusesAtLeastWhatAnArrayOfBytesRefuses() {
-        long seed = Long.getLong("terminus.seed", new Random().nextLong());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         FencingChecker fences = new FencingChecker(4);
         long[] highest = new long[BYTES];

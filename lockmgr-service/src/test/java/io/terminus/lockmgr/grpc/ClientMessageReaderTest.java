@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 /** What the reader reads is what protobuf's own parser would, also of what nobody should send. */
 class ClientMessageReaderTest {
 
-    private static final long SEED = Long.getLong("seed", System.nanoTime());
+    private static final long SEED = Long.getLong("terminus.seed", 1);
 
     @Test
     void readsWhatTheParserReads() throws InvalidProtocolBufferException {

@@ -31,7 +31,7 @@ class LockHistoryIT {
     private static final Duration TTL = Duration.ofSeconds(3);
     private static final int CLIENTS = 5;
     private static final int WORKERS_OF_CLIENT = 3;
-    private static final int KILLS = 3;
+    private static final int KILLS = Integer.getInteger("terminus.rounds", 2);
     private static final long HOLDS_BETWEEN_KILLS = 400;
     private static final int BYTES = 64;
     /** Long after this a lock that was given up, or whose holder is gone, is in nobody's way. */
@@ -47,7 +47,7 @@ class LockHistoryIT {
     @Test
     @Timeout(300)
     void whatClientsSawIsLinearizableByteByByteOverKillsOfTheLockManager() throws Exception {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         List<LockClient> clients = new ArrayList<>();
         List<Thread> workers = new ArrayList<>();
         try (RunningLockManager lockManager = RunningLockManager.start(directory)) {

@@ -26,7 +26,7 @@ class LockTableModelTest {
     @Test
     void theTableAgreesWithAListInEveryStep() {
         long firstSeed = Long.getLong("terminus.seed", 1);
-        int seeds = Integer.getInteger("terminus.seeds", 200);
+        int seeds = Integer.getInteger("terminus.seeds", 80);
         int steps = Integer.getInteger("terminus.steps", 5_000);
         Map<String, Integer> seen = new LinkedHashMap<>();
         for (long seed = firstSeed; seed < firstSeed + seeds; seed++) {

@@ -15,8 +15,8 @@ import org.junit.jupiter.api.Test;
 class ManyHoldersTest {
 
     private static final int RESTORED = 1 << 20;
-    private static final int READERS = 100_000;
-    private static final int CONVERTERS = 2_000;
+    private static final int READERS = 50_000;
+    private static final int CONVERTERS = 1_000;
 
     private Story story = new Story();
 

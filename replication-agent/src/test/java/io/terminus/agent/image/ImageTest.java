@@ -42,7 +42,7 @@ class ImageTest {
     @ParameterizedTest
     @EnumSource
     void anImageIsAnArrayOfBytes(FileSystem fileSystem) throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         int size = 3 * MIB + 4096 + 512;
         byte[] model = new byte[size];

@@ -317,7 +317,7 @@ class CrashScanTest {
      */
     @Test
     void aRecycledSegmentFullOfAnotherLifeIsNoPartOfTheJournalAtAnyAlignment() throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         long end = 3 * PAGE + 1024;
         Lineage lineage = new Lineage(List.of(new TermStart(4, "z", 0), new TermStart(5, "a", 2 * PAGE)));
@@ -353,7 +353,7 @@ class CrashScanTest {
     /** Moved by anything that is not nothing, even this journal's own records are strangers. */
     @Test
     void theJournalsOwnRecordsAreStrangersInEveryOtherPlace() throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         byte[] own = life(new Random(seed), Given.VOLUME, "a", 5, 0);
         Lineage lineage = new Lineage(List.of(new TermStart(5, "a", 0)));
         int payload = ByteBuffer.wrap(own).order(ByteOrder.LITTLE_ENDIAN).getInt(RecordFormat.PAYLOAD_LENGTH_AT);

@@ -57,7 +57,7 @@ class JournalReceiveTest {
 
     @Test
     void aRunInAnyPiecesIsTheSameJournal() throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         byte[] run = run();
         for (int round = 0; round < 200; round++) {

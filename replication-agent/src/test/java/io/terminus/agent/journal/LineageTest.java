@@ -59,7 +59,7 @@ class LineageTest {
 
     @Test
     void commonEndIsWhatTwoJournalsOfOneTreeOfTermsReallyShare() {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         for (int round = 0; round < 2000; round++) {
             Journalling one = new Journalling();
@@ -98,7 +98,7 @@ class LineageTest {
 
     @Test
     void damagedEncodingsAreRefusedOrWellFormed() {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         ByteBuffer good = ALL.encode();
         for (int cut = 0; cut < good.remaining(); cut++) {

@@ -219,7 +219,7 @@ class RecoveryTest {
     /** Genuine records, checksums and all, that belong elsewhere: at every aligned place behind the end of a journal. */
     @Test
     void noGenuineRecordOfAnotherLapTermVolumeOrPlaceIsEverAccepted() throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         long end;
         Lineage lineage;

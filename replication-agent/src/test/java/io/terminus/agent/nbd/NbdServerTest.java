@@ -108,7 +108,7 @@ class NbdServerTest {
 
     @Test
     void pipelinedRequestsOfMixedSizesDoNotStick() throws Exception {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         SocketAddress at = serve(Limits.defaults(), disk);
         NbdTestClient client = tracked(NbdTestClient.open(at, "disk"));

@@ -48,7 +48,7 @@ class DuplexSocketTlsTest {
     @ParameterizedTest
     @ValueSource(strings = {"TLSv1.3", "TLSv1.2"})
     void everythingComesBackInOrder(String protocol) throws Exception {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         byte[] sent = new byte[5 << 20];
         random.nextBytes(sent);

@@ -112,7 +112,7 @@ class FrameHandlerTest {
 
     @Test
     void framesAndRunsLargerThanTheStagingBufferComeWhole() throws IOException {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         byte[] stream = stream(2, 300_000);
         List<String> expected = told(stream, n -> stream.length, Integer.MAX_VALUE).calls;
@@ -127,7 +127,7 @@ class FrameHandlerTest {
 
     @Test
     void randomBytesAreRefusedNeverWorse() throws IOException {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
 
         for (int i = 0; i < 2_000; i++) {
@@ -142,7 +142,7 @@ class FrameHandlerTest {
 
     @Test
     void mutatedStreamsAreRefusedOrCarryOtherRunBytes() throws IOException {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         byte[] stream = stream(3, 300);
         List<String> good = told(stream, n -> stream.length, Integer.MAX_VALUE).calls;
@@ -232,7 +232,7 @@ class FrameHandlerTest {
 
     @Test
     void noiseInPlaceOfAPackedRunIsRefused() throws IOException {
-        long seed = Long.getLong("seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
 
         for (int i = 0; i < 2_000; i++) {

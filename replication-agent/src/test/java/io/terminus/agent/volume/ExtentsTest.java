@@ -114,7 +114,7 @@ class ExtentsTest {
     /** Reads, questions and the applying thread at once: where the volume holds data, no answer calls it zeros. */
     @Test
     void dataIsNeverCalledAHole() throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         Replica replica = served();
         replica.start(NOBODY);
@@ -185,7 +185,7 @@ class ExtentsTest {
 
     @Test
     void everyExtentIsAsABlockByBlockModelSays() throws IOException {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         for (int round = 0; round < 30; round++) {
             Journal journal = journal();

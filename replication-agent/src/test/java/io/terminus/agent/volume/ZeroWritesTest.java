@@ -73,7 +73,7 @@ class ZeroWritesTest {
     /** Off every boundary, and with data to its left and right in the same blocks. */
     @Test
     void zerosAtAnyOffsetAndOfAnyLengthLeaveTheirNeighboursAlone() throws Exception {
-        long seed = Long.getLong("terminus.seed", System.nanoTime());
+        long seed = Long.getLong("terminus.seed", 1);
         Random random = new Random(seed);
         Agents.Client client = agents.client("a");
         byte[] expected = data(VOLUME_BYTES);
