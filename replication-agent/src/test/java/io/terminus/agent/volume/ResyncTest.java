@@ -16,11 +16,14 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Replicas that were away longer than the journal reaches, or hold what the volume has given up, and come back. */
 @Timeout(value = 180, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@Execution(ExecutionMode.CONCURRENT)
 class ResyncTest {
 
     private static final int VOLUME_BYTES = 16 << 20;
@@ -64,7 +67,7 @@ class ResyncTest {
     void onlyWhatItMissedIsCopied() throws Exception {
         agents.start("a", "b");
         Client client = agents.client("a");
-        write(client, 2 << 20, 0, VOLUME_BYTES);
+        write(client, 4 << 20, 0, VOLUME_BYTES);
         agents.agent("b").stop();
         for (int i = 0; i < 150; i++) {
             writeAt(client, 5 << 20, 65_536); // one hot place, more than the budget
@@ -75,7 +78,8 @@ class ResyncTest {
 
         agents.awaitInSync("a", "b");
         assertImagesEqual("a", "b");
-        assertThat(agents.agent("b").wire.carried() - carried).isLessThan(1 << 20);
+        // What the journal still holds from its last checkpoint may be 1 MiB by itself.
+        assertThat(agents.agent("b").wire.carried() - carried).isLessThan(2 << 20);
     }
 
     @Test

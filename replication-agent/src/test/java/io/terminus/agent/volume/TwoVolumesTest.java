@@ -35,6 +35,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -42,6 +44,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * Two agents' volumes in one JVM: real replicas, journals, streams and peer servers; a fake lock manager and fake wires.
  * Seals are called directly, and fail towards an agent whose wire is cut.
  */
+@Execution(ExecutionMode.CONCURRENT)
 class TwoVolumesTest {
 
     private static final UUID VOLUME = new UUID(1, 2);
