@@ -13,7 +13,10 @@ import com.squareup.wire.schema.internal.parser.ServiceElement;
 import com.squareup.wire.schema.internal.parser.TypeElement;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
 
 /** {@code docs/api.md}, out of the contracts: the .proto files of gRPC and the openapi.yaml files of REST. */
 final class ApiReference {
@@ -22,6 +25,8 @@ final class ApiReference {
             List.of("lock/v1/lock.proto", "agent/v1/agent.proto", "agent/v1/volume_config.proto");
 
     private static final List<String> SERVICES = List.of("lockmgr-service", "replication-agent");
+
+    private static final Set<String> METHODS = Set.of("get", "put", "post", "patch", "delete");
 
     private ApiReference() {}
 
@@ -34,8 +39,8 @@ final class ApiReference {
                      ./mvnw -pl deploy-tests test -Dtest=ReferencesTest -Dterminus.docs=write -->
 
                 What each call means for a lock or a volume: [lock rules](lock-rules.md), [operations](operations.md). NBD has
-                [a page of its own](nbd.md), and so has [the protocol between agents](peer-protocol.md). gRPC answers server reflection
-                nowhere; generic clients need the .proto files.
+                [a page of its own](nbd.md), and so has [the protocol between agents](peer-protocol.md). Both services answer gRPC's
+                server reflection, so generic clients need no .proto files.
                 """);
         for (String service : SERVICES) {
             rest(page, service);
@@ -56,17 +61,18 @@ final class ApiReference {
         page.append("| | | Parameters | Answers |\n|---|---|---|---|\n");
         api.at("paths").map().keySet().forEach(path -> {
             Tree operations = api.at("paths", path);
-            operations.map().keySet().forEach(method -> {
+            operations.map().keySet().stream().filter(METHODS::contains).forEach(method -> {
                 Tree operation = operations.at(method);
                 page.append("| `%s %s` | %s | %s | %s |\n"
                         .formatted(
-                                method.toUpperCase(java.util.Locale.ROOT),
+                                method.toUpperCase(Locale.ROOT),
                                 path,
                                 operation.value("summary") == null ? "" : cell(operation.text("summary")),
                                 String.join(
                                         ", ",
-                                        operation.list("parameters").stream()
-                                                .map(ApiReference::parameter)
+                                        Stream.of(operations, operation)
+                                                .flatMap(place -> place.list("parameters").stream())
+                                                .map(parameter -> parameter(api, parameter))
                                                 .toList()),
                                 String.join(
                                         ", ", operation.at("responses").map().keySet())));
@@ -74,7 +80,9 @@ final class ApiReference {
         });
     }
 
-    private static String parameter(Tree parameter) {
+    private static String parameter(Tree api, Tree named) {
+        String[] reference = named.text("$ref").split("/");
+        Tree parameter = reference.length > 1 ? api.at("components", "parameters", reference[3]) : named;
         Tree schema = parameter.at("schema");
         Object standard = schema.value("default");
         return "`" + parameter.text("name") + "`"

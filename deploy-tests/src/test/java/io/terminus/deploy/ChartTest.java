@@ -195,7 +195,7 @@ class ChartTest {
             agents: {replicas: 0}                                                                    | replicas
             lockManager: {replicas: 3}                                                               | replicas
             agents: {antiAffinity: sometimes}                                                        | antiAffinity
-            agents: {settings: {name: x}}                                                            | settings
+            agents: {settings: {name: x}}                                                            | invalid propertyName 'name'
             agents: {storage: {size: much}}                                                          | size
             volumes: [{name: a b, size: 1GiB, replicas: [0]}]                                        | name
             volumes: [{name: a, size: 1GiB, replicas: [0, 0]}]                                       | replicas
