@@ -21,7 +21,7 @@ import tools.jackson.databind.json.JsonMapper;
  *                 "copies": 0, "minCopies": 1, "failover": "automatic"}]}
  * </pre>
  *
- * @param agents gRPC endpoints; each agent says its name itself
+ * @param agents gRPC endpoints; each agent says its name itself. Empty: those of the set on this machine
  * @param volumes in the order in which they are made
  */
 record Declaration(List<String> agents, List<Volume> volumes) {
@@ -104,9 +104,6 @@ record Declaration(List<String> agents, List<Volume> volumes) {
     Declaration {
         agents = List.copyOf(agents);
         volumes = List.copyOf(volumes);
-        if (agents.isEmpty()) {
-            throw new Failure("agents: at least one gRPC endpoint is needed");
-        }
         Set<String> names = new HashSet<>();
         for (Volume volume : volumes) {
             if (!names.add(volume.name())) {

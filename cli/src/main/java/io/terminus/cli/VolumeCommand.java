@@ -134,8 +134,9 @@ final class VolumeCommand {
     @Command(
             name = "apply",
             description = {
-                "Make the volumes that a file declares, at agents on any machine, and give those that are there the",
-                "size, replicas and acknowledgements that it declares. Takes nothing away; may be repeated."
+                "Make the volumes that a file declares, and give those that are there the size, replicas and",
+                "acknowledgements that it declares. Takes nothing away; may be repeated. The file may name agents on",
+                "other machines."
             })
     int apply(
             @Parameters(paramLabel = "FILE", description = "JSON; docs/operations.md describes it.") Path file,
@@ -143,10 +144,19 @@ final class VolumeCommand {
                             names = "--timeout",
                             paramLabel = "TIME",
                             defaultValue = "120s",
-                            description =
-                                    "How long to wait for agents that do not answer yet (default: ${DEFAULT-VALUE}).")
-                    Duration timeout) {
-        try (VolumeApply apply = new VolumeApply(Declaration.read(file), terminus.screen(), timeout)) {
+                            description = "How long to wait for agents that do not answer yet (default: ${DEFAULT-VALUE}).")
+                    Duration timeout,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        Declaration declaration = Declaration.read(file);
+        if (declaration.agents().isEmpty()) {
+            PortPlan ports = terminus.ports(dir);
+            declaration = new Declaration(
+                    SetMember.AGENTS.stream()
+                            .map(agent -> ports.endpoints(agent).grpc())
+                            .toList(),
+                    declaration.volumes());
+        }
+        try (VolumeApply apply = new VolumeApply(declaration, terminus.screen(), timeout)) {
             apply.run();
         }
         return 0;

@@ -56,7 +56,6 @@ class DeclarationTest {
             {"agents": ["a:1"], "volumes": [{"name": "v", "size": "4k", "replicas": []}]}                      | are none
             {"agents": ["a:1"], "volumes": [{"name": "v", "size": "4k", "replicas": ["a"], "ackLevel": "x"}]}  | ackLevel of 'x' is not one of [local, received, durable]
             {"agents": ["a:1"], "volumes": [{"name": "v", "size": "4k", "replicas": ["a"], "sise": "4k"}]}     | Unrecognized property "sise"
-            {"agents": [], "volumes": []}                                                                      | at least one gRPC endpoint
             {"agents": ["a:1"], "volumes": [{"name": "v", "size": "4k", "replicas": ["a"]}, {"name": "v", "size": "4k", "replicas": ["a"]}]} | volume v is declared twice
             {"agents": [                                                                                       | is not a declaration of volumes
             """)

@@ -64,8 +64,7 @@ class AlertRulesTest {
             Tree annotations = rule.at("annotations");
             assertThat(annotations.map()).containsKeys("summary", "description");
             assertThat(annotations.text("runbook_url")).startsWith("docs/operations.md#");
-            assertThat(headings)
-                    .contains(annotations.text("runbook_url").substring("docs/operations.md#".length()));
+            assertThat(headings).contains(annotations.text("runbook_url").substring("docs/operations.md#".length()));
         });
     }
 

@@ -31,8 +31,7 @@ final class ApiReference {
     private ApiReference() {}
 
     static String markdown() {
-        StringBuilder page = new StringBuilder(
-                """
+        StringBuilder page = new StringBuilder("""
                 # Interfaces
 
                 <!-- Made from the .proto and openapi.yaml files: after a change there, run
@@ -51,7 +50,8 @@ final class ApiReference {
         return page.toString();
     }
 
-    // ---- REST --------------------------------------------------------------------------------------------------------
+    // ---- REST
+    // --------------------------------------------------------------------------------------------------------
 
     private static void rest(StringBuilder page, String service) {
         Tree api = Tree.one(Repository.read(
@@ -89,7 +89,8 @@ final class ApiReference {
                 + (standard == null || standard.equals("") ? "" : " (" + standard + ")");
     }
 
-    // ---- gRPC --------------------------------------------------------------------------------------------------------
+    // ---- gRPC
+    // --------------------------------------------------------------------------------------------------------
 
     private static void grpc(StringBuilder page, Path file) {
         ProtoFileElement proto =

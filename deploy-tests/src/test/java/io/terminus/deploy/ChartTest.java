@@ -43,9 +43,10 @@ class ChartTest {
         List<Tree> objects = Chart.objects(values);
 
         assertThat(objects).hasSizeGreaterThan(5);
-        assertThat(objects).allSatisfy(object -> assertThat(KubernetesSchema.complaint(object))
-                .as("%s %s", object.text("kind"), object.at("metadata").text("name"))
-                .isNull());
+        assertThat(objects)
+                .allSatisfy(object -> assertThat(KubernetesSchema.complaint(object))
+                        .as("%s %s", object.text("kind"), object.at("metadata").text("name"))
+                        .isNull());
     }
 
     /** So that the test above can fail: what a cluster would refuse is refused here. */
@@ -112,8 +113,8 @@ class ChartTest {
                 podLabels.add(podLabels(object));
                 podSpec(object)
                         .list("containers")
-                        .forEach(container ->
-                                container.list("ports").forEach(port -> portNames.add(port.text("name"))));
+                        .forEach(
+                                container -> container.list("ports").forEach(port -> portNames.add(port.text("name"))));
             }
         }
         Tree given = Tree.one(Repository.read(values)).at("nbd", "tls");
@@ -167,8 +168,7 @@ class ChartTest {
             spec.list("volumeClaimTemplates")
                     .forEach(claim -> volumes.add(claim.at("metadata").text("name")));
             for (Tree container : pod.list("containers")) {
-                assertThat(container.list("volumeMounts"))
-                        .allMatch(mount -> volumes.contains(mount.text("name")));
+                assertThat(container.list("volumeMounts")).allMatch(mount -> volumes.contains(mount.text("name")));
             }
         });
     }
@@ -222,9 +222,9 @@ class ChartTest {
                 .extracting(rule -> rule.text("alert"))
                 .contains("TerminusVolumeNotServed")
                 .doesNotContain("TerminusDeadlocks");
-        assertThat(rules).allSatisfy(rule -> assertThat(
-                        rule.at("annotations").text("runbook_url"))
-                .startsWith("https://example.org/terminus/operations#terminus"));
+        assertThat(rules)
+                .allSatisfy(rule -> assertThat(rule.at("annotations").text("runbook_url"))
+                        .startsWith("https://example.org/terminus/operations#terminus"));
     }
 
     @Test
@@ -239,7 +239,7 @@ class ChartTest {
                             ? "replication-agent"
                             : "lockmgr-service";
                     int phase = shutdownPhaseSeconds(service);
-                    assertThat((Integer) podSpec(object).value("terminationGracePeriodSeconds"))
+                    assertThat(podSpec(object).number("terminationGracePeriodSeconds"))
                             .isGreaterThan(2 * phase);
                 });
     }

@@ -69,9 +69,9 @@ class ComposeTest {
         Tree prometheus = Tree.one(Repository.read(Repository.ROOT.resolve("docker/prometheus.yml")));
 
         Map<String, List<String>> targets = prometheus.list("scrape_configs").stream()
-                .collect(java.util.stream.Collectors.toMap(job -> job.text("job_name"), job -> job.list("static_configs")
-                        .getFirst()
-                        .texts("targets")));
+                .collect(java.util.stream.Collectors.toMap(
+                        job -> job.text("job_name"),
+                        job -> job.list("static_configs").getFirst().texts("targets")));
 
         assertThat(targets)
                 .containsOnlyKeys("terminus-agent", "terminus-lockmgr")
@@ -84,8 +84,8 @@ class ComposeTest {
     @Test
     void theImageRunsAServiceAsTheLauncherDoes() throws java.io.IOException {
         String run = Repository.read(Repository.ROOT.resolve("docker/run"));
-        String launcher = Repository.read(
-                Repository.ROOT.resolve("cli/src/main/java/io/terminus/cli/Installation.java"));
+        String launcher =
+                Repository.read(Repository.ROOT.resolve("cli/src/main/java/io/terminus/cli/Installation.java"));
 
         for (String flag : List.of(
                 "-XX:+UseSerialGC",
@@ -96,7 +96,8 @@ class ComposeTest {
             assertThat(run).contains(flag);
         }
         for (String program : List.of("run", "healthy", "terminus")) {
-            assertThat(Files.isExecutable(Repository.ROOT.resolve("docker/" + program))).isTrue();
+            assertThat(Files.isExecutable(Repository.ROOT.resolve("docker/" + program)))
+                    .isTrue();
         }
     }
 

@@ -70,8 +70,7 @@ final class ConfigurationReference {
     }
 
     static String markdown() {
-        StringBuilder page = new StringBuilder(
-                """
+        StringBuilder page = new StringBuilder("""
                 # Settings
 
                 <!-- Made from the configuration records of the services: after a change there, run
@@ -82,7 +81,11 @@ final class ConfigurationReference {
                 `500ms`, `10s`, `5m`, sizes as `4KB`, `64MB` (of 1024). A value that breaks a rule stops the start with a sentence that names
                 it. What they are for, and how they belong together: [operations](operations.md#settings).
                 """);
-        section(page, "The agent", "agent", "`server.port` (`SERVER_PORT`), 10814 by default, is the port of REST and metrics");
+        section(
+                page,
+                "The agent",
+                "agent",
+                "`server.port` (`SERVER_PORT`), 10814 by default, is the port of REST and metrics");
         section(
                 page,
                 "The lock manager",
@@ -93,7 +96,9 @@ final class ConfigurationReference {
 
     private static void section(StringBuilder page, String title, String prefix, String rest) {
         page.append("\n## ").append(title).append("\n\n");
-        page.append(rest).append(", `server.address` (`SERVER_ADDRESS`) where it listens, by default where the other ports do.\n\n");
+        page.append(rest)
+                .append(
+                        ", `server.address` (`SERVER_ADDRESS`) where it listens, by default where the other ports do.\n\n");
         page.append("| Key | Variable | Type | Default | |\n|---|---|---|---|---|\n");
         for (Setting setting : settings(prefix)) {
             page.append("| `%s` | `%s` | %s | %s | %s |\n"
@@ -139,7 +144,8 @@ final class ConfigurationReference {
                 continue;
             }
             String name = component.getName().toString();
-            String key = prefix + "." + name.replaceAll("([a-z0-9])([A-Z])", "$1-$2").toLowerCase(Locale.ROOT);
+            String key =
+                    prefix + "." + name.replaceAll("([a-z0-9])([A-Z])", "$1-$2").toLowerCase(Locale.ROOT);
             String type = component.getType().toString().replaceAll("@\\w+(\\(\\))? ?", "");
             TreePath inner = nested.get(type);
             if (inner != null) {

@@ -23,8 +23,10 @@ class DashboardTest {
         assertThat(panels).allSatisfy(panel -> {
             assertThat(panel.text("title")).isNotBlank();
             assertThat(panel.at("datasource").text("uid")).isEqualTo("${datasource}");
-            assertThat(panel.list("targets")).isNotEmpty().allSatisfy(target -> assertThat(target.text("expr"))
-                    .containsPattern("terminus_[a-z_]+|\\bup\\b|jvm_|process_"));
+            assertThat(panel.list("targets"))
+                    .isNotEmpty()
+                    .allSatisfy(target ->
+                            assertThat(target.text("expr")).containsPattern("terminus_[a-z_]+|\\bup\\b|jvm_|process_"));
             assertThat(panel.at("fieldConfig", "defaults").text("unit")).isNotEqualTo("null");
         });
     }
@@ -34,12 +36,16 @@ class DashboardTest {
         Set<Object> ids = new HashSet<>();
         Set<String> cells = new HashSet<>();
         for (Tree panel : dashboard.list("panels")) {
-            assertThat(ids.add(panel.map().get("id"))).as("id of %s", panel.text("title")).isTrue();
+            assertThat(ids.add(panel.map().get("id")))
+                    .as("id of %s", panel.text("title"))
+                    .isTrue();
             Tree place = panel.at("gridPos");
             for (int x = number(place, "x"); x < number(place, "x") + number(place, "w"); x++) {
                 for (int y = number(place, "y"); y < number(place, "y") + number(place, "h"); y++) {
                     assertThat(x).isLessThan(24);
-                    assertThat(cells.add(x + "," + y)).as("place of %s", panel.text("title")).isTrue();
+                    assertThat(cells.add(x + "," + y))
+                            .as("place of %s", panel.text("title"))
+                            .isTrue();
                 }
             }
         }
@@ -66,6 +72,6 @@ class DashboardTest {
     }
 
     private static int number(Tree place, String key) {
-        return (Integer) place.map().get(key);
+        return place.number(key);
     }
 }

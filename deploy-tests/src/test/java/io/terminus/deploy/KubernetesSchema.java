@@ -83,7 +83,7 @@ final class KubernetesSchema {
     private static @Nullable String complaintOfOwn(Class<?> model, JsonElement json) {
         try {
             model.getMethod("validateJsonElement", JsonElement.class).invoke(null, json);
-            JSON.getGson().fromJson(json, model);
+            Object unused = JSON.getGson().fromJson(json, model);
             return null;
         } catch (InvocationTargetException e) {
             return String.valueOf(e.getCause());

@@ -25,7 +25,8 @@ class ReferencesTest {
         for (String service : new String[] {"agent", "lockmgr"}) {
             assertThat(ConfigurationReference.settings(service))
                     .hasSizeGreaterThan(10)
-                    .allSatisfy(setting -> assertThat(setting.key().endsWith("-port") || !setting.words().isBlank())
+                    .allSatisfy(setting -> assertThat(setting.key().endsWith("-port")
+                                    || !setting.words().isBlank())
                             .as("%s has a comment", setting.key())
                             .isTrue());
         }

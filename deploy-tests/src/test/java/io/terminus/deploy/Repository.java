@@ -9,7 +9,7 @@ import java.util.List;
 /** The files of this repository. */
 final class Repository {
 
-    static final Path ROOT = Path.of("").toAbsolutePath().getParent();
+    static final Path ROOT = Path.of("..").toAbsolutePath().normalize();
     static final Path CHART = ROOT.resolve("helm/terminus");
     static final Path RULES = CHART.resolve("files/rules/terminus.yaml");
     static final Path DASHBOARD = CHART.resolve("files/dashboards/terminus.json");

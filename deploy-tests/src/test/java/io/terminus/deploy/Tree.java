@@ -33,8 +33,16 @@ record Tree(Map<String, Object> map) {
         return new Tree(here);
     }
 
-    @Nullable Object value(String key) {
+    @Nullable
+    Object value(String key) {
         return map.get(key);
+    }
+
+    int number(String key) {
+        if (map.get(key) instanceof Integer number) {
+            return number;
+        }
+        throw new AssertionError(key + " is not a number: " + map.get(key));
     }
 
     String text(String key) {
