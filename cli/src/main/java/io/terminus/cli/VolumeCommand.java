@@ -144,7 +144,8 @@ final class VolumeCommand {
                             names = "--timeout",
                             paramLabel = "TIME",
                             defaultValue = "120s",
-                            description = "How long to wait for agents that do not answer yet (default: ${DEFAULT-VALUE}).")
+                            description =
+                                    "How long to wait for agents that do not answer yet (default: ${DEFAULT-VALUE}).")
                     Duration timeout,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
         Declaration declaration = Declaration.read(file);

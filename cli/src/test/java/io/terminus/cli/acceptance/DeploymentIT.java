@@ -30,18 +30,14 @@ class DeploymentIT {
     void declaredVolumesAreMadeThenChangedThenLeftAlone() throws IOException {
         LiveSet set = SET.get();
         Path file = set.folder().resolve("volumes.json");
-        Files.writeString(
-                file,
-                """
+        Files.writeString(file, """
                 {"volumes": [{"name": "demo", "size": "64MiB", "replicas": ["a", "b"]},
                              {"name": "books", "size": "8MiB", "replicas": ["b"]}]}
                 """);
 
         assertThat(set.terminus("volume", "apply", file.toString()))
                 .contains("demo is as declared", "The volume books of 8 MiB exists; agent b writes first.");
-        Files.writeString(
-                file,
-                """
+        Files.writeString(file, """
                 {"volumes": [{"name": "books", "size": "12MiB", "replicas": ["b", "a"], "ackLevel": "durable"}]}
                 """);
         assertThat(set.terminus("volume", "apply", file.toString()))
@@ -51,13 +47,15 @@ class DeploymentIT {
 
         await().atMost(LiveSet.PATIENCE).until(() -> {
             JsonNode books = set.volume("books");
-            return books.path("replicas").valueStream().filter(replica -> replica.path("inSync").asBoolean()).count() == 2;
+            return books.path("replicas")
+                            .valueStream()
+                            .filter(replica -> replica.path("inSync").asBoolean())
+                            .count()
+                    == 2;
         });
         assertThat(set.volume("books").path("sizeBytes").asLong()).isEqualTo(12 << 20);
         assertThat(set.volume("books").path("ackLevel").asString()).isEqualTo("durable");
-        Files.writeString(
-                file,
-                """
+        Files.writeString(file, """
                 {"volumes": [{"name": "books", "size": "4MiB", "replicas": ["b", "c"]}]}
                 """);
         try (Program unknown = set.command("volume", "apply", file.toString())) {
