@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
@@ -22,6 +24,8 @@ class DeploymentIT {
 
     @RegisterExtension
     static final SharedSet SET = new SharedSet("64MiB", Map.of());
+
+    private static final int PATIENCE_MILLIS = 60_000;
 
     /** Metrics of ours and of the JVM, with what a histogram adds to a name. */
     private static final Pattern METRIC = Pattern.compile("\\b(?:terminus|jvm|process)_[a-z0-9_]+[a-z0-9]");
@@ -74,6 +78,7 @@ class DeploymentIT {
     void everyMetricThatAnAlertOrAPanelGoesByIsExported() throws IOException {
         LiveSet set = SET.get();
         set.terminus("verify", "demo"); // what is compared is shown from then on
+        readPastTheEnd(set); // and errors from the first one on
         Path chart = LiveSet.module().resolve("../helm/terminus/files").normalize();
 
         Set<String> exported = names(set.metrics(set.writer()) + set.metrics(set.replica()) + set.metrics("lockmgr"));
@@ -82,6 +87,16 @@ class DeploymentIT {
             Set<String> used = names(Files.readString(chart.resolve(file)));
             assertThat(used).as("metrics in %s", file).hasSizeGreaterThan(10);
             assertThat(exported).as("what services export, for %s", file).containsAll(used);
+        }
+    }
+
+    private static void readPastTheEnd(LiveSet set) throws IOException {
+        URI uri = URI.create(set.uri());
+        try (NbdConnection client =
+                NbdConnection.open(new InetSocketAddress(uri.getHost(), uri.getPort()), "demo", PATIENCE_MILLIS)) {
+            client.send(NbdConnection.READ, 0, 1, 64L << 20, 4096, new byte[0]);
+            assertThat(client.receive(PATIENCE_MILLIS).error()).isNotZero();
+            client.disconnect();
         }
     }
 
