@@ -4,10 +4,12 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.terminus.proto.agent.v1.AddReplicaRequest;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
+import io.terminus.proto.agent.v1.AgentInfo;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.DeleteReplicaRequest;
 import io.terminus.proto.agent.v1.DeleteVolumeRequest;
 import io.terminus.proto.agent.v1.DemoteRequest;
+import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.GetVolumeRequest;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.PromoteProgress;
@@ -42,8 +44,18 @@ final class AgentClient implements AutoCloseable {
         this.stub = AgentControlGrpc.newBlockingStub(connection.channel());
     }
 
+    /** One that is no member of a set on this machine. */
+    AgentClient(String endpoint, Duration deadline) {
+        this.connection = new Connection("the agent", endpoint, deadline);
+        this.stub = AgentControlGrpc.newBlockingStub(connection.channel());
+    }
+
     Connection connection() {
         return connection;
+    }
+
+    AgentInfo info() {
+        return connection.call(() -> connection.timed(stub).getAgent(GetAgentRequest.getDefaultInstance()));
     }
 
     List<VolumeStatus> volumes() {

@@ -12,7 +12,7 @@ import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 
-/** A gRPC channel to one process of a set. May be shared by threads. */
+/** A gRPC channel to one process. May be shared by threads. */
 final class Connection implements AutoCloseable {
 
     private final String who;
@@ -20,12 +20,19 @@ final class Connection implements AutoCloseable {
     private final Duration deadline;
 
     Connection(SetMember member, PortPlan ports, Duration deadline) {
-        String endpoint = ports.endpoints(member).grpc();
-        this.who = (member.isAgent() ? "agent " + member.title() : "the lock manager") + " at " + endpoint;
+        this(
+                member.isAgent() ? "agent " + member.title() : "the lock manager",
+                ports.endpoints(member).grpc(),
+                deadline);
+    }
+
+    /** @param name as people call the process at the endpoint */
+    Connection(String name, String endpoint, Duration deadline) {
+        this.who = name + " at " + endpoint;
         this.deadline = deadline;
         this.channel = ManagedChannelBuilder.forTarget(endpoint)
                 .usePlaintext()
-                // Every process of a set is on this machine: no proxy of the environment may come between.
+                // On this machine, or in a network of its own: no proxy of the environment may come between.
                 .proxyDetector(address -> null)
                 .build();
     }

@@ -118,11 +118,7 @@ final class VolumeCommand {
                 .setAckLevel(level(ackLevel))
                 .setCopies(copies)
                 .setMinCopies(minCopies)
-                .setFailover(
-                        switch (failover) {
-                            case MANUAL -> Failover.MANUAL;
-                            case AUTOMATIC -> Failover.AUTOMATIC;
-                        });
+                .setFailover(failover(failover));
         for (SetMember peer : peers(writer, peers)) {
             request.addPeers(Up.replicaAddress(peer.title(), ports.endpoints(peer)));
         }
@@ -131,6 +127,38 @@ final class VolumeCommand {
             terminus.screen()
                     .line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes())
                             + " exists; its ack level is " + VolumeViews.name(made.getAckLevel()) + ".");
+        }
+        return 0;
+    }
+
+    @Command(
+            name = "apply",
+            description = {
+                "Make the volumes that a file declares, and give those that are there the size, replicas and",
+                "acknowledgements that it declares. Takes nothing away; may be repeated. The file may name agents on",
+                "other machines."
+            })
+    int apply(
+            @Parameters(paramLabel = "FILE", description = "JSON; docs/operations.md describes it.") Path file,
+            @Option(
+                            names = "--timeout",
+                            paramLabel = "TIME",
+                            defaultValue = "120s",
+                            description =
+                                    "How long to wait for agents that do not answer yet (default: ${DEFAULT-VALUE}).")
+                    Duration timeout,
+            @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
+        Declaration declaration = Declaration.read(file);
+        if (declaration.agents().isEmpty()) {
+            PortPlan ports = terminus.ports(dir);
+            declaration = new Declaration(
+                    SetMember.AGENTS.stream()
+                            .map(agent -> ports.endpoints(agent).grpc())
+                            .toList(),
+                    declaration.volumes());
+        }
+        try (VolumeApply apply = new VolumeApply(declaration, terminus.screen(), timeout)) {
+            apply.run();
         }
         return 0;
     }
@@ -303,7 +331,14 @@ final class VolumeCommand {
         return 0;
     }
 
-    private static AckLevel level(Ack ackLevel) {
+    static Failover failover(FailoverChoice failover) {
+        return switch (failover) {
+            case MANUAL -> Failover.MANUAL;
+            case AUTOMATIC -> Failover.AUTOMATIC;
+        };
+    }
+
+    static AckLevel level(Ack ackLevel) {
         return switch (ackLevel) {
             case LOCAL -> AckLevel.LOCAL;
             case RECEIVED -> AckLevel.RECEIVED;

@@ -108,6 +108,8 @@ class LockManagerProcessIT {
                 .hasValue("application/problem+json");
         assertThat(get(server, "/api/v1/openapi.yaml", 200)).contains("/api/v1/sessions/{sessionId}");
         assertThat(get(server, "/actuator/health", 200)).contains("UP");
+        assertThat(get(server, "/actuator/health/readiness", 200)).contains("tableHealth", "millisSinceTick");
+        assertThat(get(server, "/actuator/health/liveness", 200)).contains("UP");
         assertThat(get(server, "/actuator/prometheus", 200))
                 .contains("terminus_lock_grants_total 2.0", "terminus_store_syncs_total");
     }
