@@ -377,6 +377,10 @@ public final class LockTable {
         return views.volumes(pageToken, limit, LockTable::view);
     }
 
+    public Optional<VolumeView> volume(String name) {
+        return Optional.ofNullable(registry.volumes.get(name)).map(LockTable::view);
+    }
+
     private static VolumeView view(Volume volume) {
         return new VolumeView(
                 volume.name, volume.uuid, volume.held(), volume.waiting(), volume.valueVersion, volume.lockDelayNanos);

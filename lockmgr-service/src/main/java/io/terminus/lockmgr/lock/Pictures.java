@@ -140,8 +140,7 @@ final class Pictures {
                     waiter.end,
                     blocker.mode,
                     blocker.start,
-                    blocker.end,
-                    blocker.id());
+                    blocker.end);
         }
     }
 

@@ -30,6 +30,5 @@ public record WaitGraph(List<Party> parties, List<Edge> edges, boolean complete)
             long wantedEnd,
             Mode inTheWay,
             long inTheWayStart,
-            long inTheWayEnd,
-            long inTheWayId) {}
+            long inTheWayEnd) {}
 }
