@@ -82,7 +82,7 @@ export function App() {
           </Mark>
         ) : null}
         {head && !head.mayChange ? (
-          <Mark kind="idle" sign="👁">
+          <Mark kind="idle" sign="◎">
             view only
           </Mark>
         ) : null}

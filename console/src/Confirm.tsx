@@ -9,7 +9,7 @@ export interface Deed {
   verb: string;
   /** To be typed before it may be done: for what cannot be taken back. */
   typed?: string;
-  options?: { key: string; label: string; typed?: boolean }[];
+  options?: { key: string; label: string; warning?: string; typed?: boolean }[];
   /** Returns what is said when it is done. */
   run: (chosen: ReadonlySet<string>) => Promise<string>;
 }
@@ -81,6 +81,7 @@ export function Confirm({ deed, onDone, onCancel }: Props) {
               onChange={() => choose(option.key)}
             />
             {option.label}
+            {option.warning && chosen.has(option.key) ? <span class="why">▲ {option.warning}</span> : null}
           </label>
         ))}
         {mustType ? (

@@ -26,7 +26,7 @@ export function Plot(props: {
   const now = (line: Line) => line.points[line.points.length - 1]?.value ?? null;
   const words = lines.map((line) => {
     const value = now(line);
-    return `${line.name} ${value === null ? 'nothing now' : show(value)}`;
+    return `${line.name} ${value === null ? '—' : show(value)}`;
   });
   return (
     <figure class="plot">

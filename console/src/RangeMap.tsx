@@ -6,9 +6,8 @@ import { bytes, offset, range } from './format';
 import { usePoll } from './poll';
 import { useColours } from './theme';
 import type { Window } from './window';
-import { around, isWhole, pan, whole, zoom } from './window';
+import { around, cellsOf, isWhole, pan, whole, zoom } from './window';
 
-const CELLS = 360;
 const STRIP_CELLS = 180;
 
 /** Heights in CSS pixels: held above the middle, recalls in it, waiting below it. */
@@ -29,7 +28,7 @@ interface Props {
 /** The locks of a volume as a picture that is zoomed from the whole volume to single blocks. */
 export function RangeMap({ volume, size, window: shown, onWindow }: Props) {
   const map = usePoll(`${volume} ${shown.start} ${shown.end}`, (signal) =>
-    api.rangeMap(volume, shown.start, shown.end, CELLS, signal),
+    api.rangeMap(volume, shown.start, shown.end, cellsOf(shown), signal),
   );
   const strip = usePoll(`${volume} whole ${size}`, (signal) => api.rangeMap(volume, 0, size, STRIP_CELLS, signal));
   // While the next stretch is asked for, the last picture stands where it was: a page that blinks is hard to read.
@@ -249,7 +248,9 @@ function Picture({ cells, cursor }: { cells: Cells | undefined; cursor: number |
     g.fillRect(0, HELD, width, RECALLS);
     if (!cells) return;
     const n = cells.held.length;
-    const x = (cell: number) => (cell / n) * width;
+    // Whole pixels of the device: two cells that meet have no seam.
+    const scale = devicePixelRatio || 1;
+    const x = (cell: number) => Math.round((cell / n) * width * scale) / scale;
 
     // Contended: a band over all lanes, under what is in them, with a bar on top.
     const band = stripes(g, '--contended-soft', undefined, true);
@@ -342,8 +343,8 @@ function Strip(props: {
     if (cells) {
       const waiting = stripes(g, '--waiting', '--waiting-soft', true);
       for (let i = 0; i < n; i++) {
-        const left = (i / n) * width;
-        const w = Math.max(1, width / n);
+        const left = Math.floor((i / n) * width);
+        const w = Math.max(1, Math.floor(((i + 1) / n) * width) - left);
         if ((cells.held[i] ?? 0) > 0) {
           g.fillStyle = colour((cells.writing[i] ?? 0) > 0 ? '--writing' : '--reading');
           g.fillRect(left, 2, w, STRIP / 2 - 2);

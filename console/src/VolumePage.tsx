@@ -14,7 +14,8 @@ import type { Window } from './window';
 import { whole } from './window';
 
 const LISTED = 25;
-const SPAN_MILLIS = 15 * 60_000;
+const LONGEST_MILLIS = 15 * 60_000;
+const SHORTEST_MILLIS = 2 * 60_000;
 /** Of a volume that is only locked, and of which somebody holds all there can be. */
 const LARGE = 2 ** 40;
 
@@ -196,12 +197,21 @@ function promote(name: string, agent: string, writer: string, refresh: () => voi
     title: `Make ${agent} the writer of ${name}?`,
     consequence:
       `${writer || 'The writer'} hands over: it finishes what it has acknowledged, its clients are disconnected and ` +
-      `reconnect at ${agent}. Nothing is lost.`,
+      `reconnect at ${agent}. Nothing that was acknowledged is lost.`,
     verb: 'Promote',
     typed: name,
     options: [
-      { key: 'force', label: 'By force: take the lock from a writer that does not answer' },
-      { key: 'loss', label: 'Accept data loss: go on without replicas that cannot be asked', typed: true },
+      {
+        key: 'force',
+        label: 'By force: take the lock from a writer that does not answer',
+        warning: 'It is taken at once, and the writer’s word or the end of its lease waited for.',
+      },
+      {
+        key: 'loss',
+        label: 'Accept data loss: go on without replicas that cannot be asked',
+        warning: `What only they have acknowledged is given up for good, and ${agent} is the only member then.`,
+        typed: true,
+      },
     ],
     run: async (chosen) => {
       const { message } = await api.promote(name, agent, chosen.has('force'), chosen.has('loss'));
@@ -233,7 +243,14 @@ function verify(name: string): Deed {
       'and yields to clients.',
     verb: 'Verify',
     typed: name,
-    options: [{ key: 'repair', label: 'Repair: replace what differs by what the writer has', typed: true }],
+    options: [
+      {
+        key: 'repair',
+        label: 'Repair: replace what differs by what the writer has',
+        warning: 'If it is the writer’s disk that is wrong, the right blocks are overwritten.',
+        typed: true,
+      },
+    ],
     run: async (chosen) => `${name}: ${(await api.verify(name, chosen.has('repair'))).message}`,
   };
 }
@@ -325,7 +342,7 @@ function Claims(props: { name: string; window: Window; mayChange: boolean; onDee
               </td>
               <td>{range(lock.start, lock.end)}</td>
               <td>
-                <a href={toSessions(lock.owner)}>{lock.owner || '—'}</a>
+                <Owner name={lock.owner} />
               </td>
               <td>
                 <code>{lock.token}</code>
@@ -351,7 +368,7 @@ function Claims(props: { name: string; window: Window; mayChange: boolean; onDee
               </td>
               <td>{range(waiter.start, waiter.end)}</td>
               <td>
-                <a href={toSessions(waiter.owner)}>{waiter.owner || '—'}</a>
+                <Owner name={waiter.owner} />
               </td>
               <td>—</td>
               {mayChange ? <td /> : null}
@@ -362,6 +379,10 @@ function Claims(props: { name: string; window: Window; mayChange: boolean; onDee
       {locks.value && waiters.value && held.length + waiting.length === 0 ? <p class="empty">Nothing here.</p> : null}
     </div>
   );
+}
+
+function Owner({ name }: { name: string }) {
+  return name ? <a href={toSessions(name)}>{name}</a> : <>—</>;
 }
 
 function lockState(lock: Lock) {
@@ -396,7 +417,7 @@ function waiterState(waiter: Waiter) {
       on standby
     </Mark>
   ) : (
-    <Mark kind="warn" sign="⏳">
+    <Mark kind="warn" sign="◔">
       waiting
     </Mark>
   );
@@ -424,8 +445,9 @@ function Plots({ name }: { name: string }) {
   useEffect(() => setSamples([]), [name]);
   useEffect(() => {
     const newer = polled.value;
-    if (newer) setSamples((older) => joined(older, newer, SPAN_MILLIS));
+    if (newer) setSamples((older) => joined(older, newer, LONGEST_MILLIS));
   }, [polled.value]);
+  const span = Math.min(LONGEST_MILLIS, Math.max(SHORTEST_MILLIS, last - (samples[0]?.atMillis ?? last)));
   const line = (of: (s: Sample) => number | null) => samples.map((s) => ({ at: s.atMillis, value: of(s) }));
   return (
     <div class="card">
@@ -436,7 +458,7 @@ function Plots({ name }: { name: string }) {
       <div class="plots">
         <Plot
           title="Writes take"
-          spanMillis={SPAN_MILLIS}
+          spanMillis={span}
           show={micros}
           lines={[
             { name: 'p50', points: line((s) => s.writeP50Micros), style: 'first' },
@@ -446,13 +468,13 @@ function Plots({ name }: { name: string }) {
         <Plot
           title="Lag"
           binary
-          spanMillis={SPAN_MILLIS}
+          spanMillis={span}
           show={bytes}
           lines={[{ name: 'furthest behind', points: line((s) => s.lagBytes), style: 'first' }]}
         />
         <Plot
           title="Requests a second"
-          spanMillis={SPAN_MILLIS}
+          spanMillis={span}
           show={(v) => count(Math.round(v))}
           lines={[
             { name: 'writes', points: line((s) => s.writesPerSecond), style: 'first' },
@@ -462,7 +484,7 @@ function Plots({ name }: { name: string }) {
         <Plot
           title="Written a second"
           binary
-          spanMillis={SPAN_MILLIS}
+          spanMillis={span}
           show={bytes}
           lines={[{ name: 'payload', points: line((s) => s.writtenBytesPerSecond), style: 'first' }]}
         />

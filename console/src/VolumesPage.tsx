@@ -90,7 +90,7 @@ function Row({ volume }: { volume: Volume }) {
       <td class="number">{lag < 0 ? '—' : bytes(lag)}</td>
       <td class="number">{r ? bytes(r.sizeBytes) : '—'}</td>
       <td class="number">{count(volume.held)}</td>
-      <td class="number">{volume.waiting > 0 ? <strong>⏳ {count(volume.waiting)}</strong> : 0}</td>
+      <td class="number">{volume.waiting > 0 ? <strong>◔ {count(volume.waiting)}</strong> : 0}</td>
     </tr>
   );
 }

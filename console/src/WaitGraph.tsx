@@ -34,7 +34,7 @@ export function WaitGraph({ graph }: { graph: Graph }) {
           aria-label="Who waits for whom"
         >
           <defs>
-            <marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto">
+            <marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="12" markerHeight="12" markerUnits="userSpaceOnUse" orient="auto">
               <path d="M0 1L10 5L0 9z" class="arrow-head" />
             </marker>
           </defs>
@@ -72,7 +72,7 @@ export function WaitGraph({ graph }: { graph: Graph }) {
                   {clipped(name(party))}
                 </text>
                 <text x={p.x + 12} y={p.y + 36} class="counts">
-                  {`${waits ? '⏳ waits' : '🔒 in the way'} · holds ${count(party.held)}`}
+                  {`${waits ? 'waits' : 'in the way'} · holds ${count(party.held)}`}
                 </text>
               </a>
             );

@@ -2,19 +2,39 @@
 
 export const BLOCK = 4096;
 const FEWEST_BLOCKS = 16;
+/** Of a picture; there are half as many at least. */
+const MOST_CELLS = 400;
 
 export interface Window {
   start: number;
   end: number;
 }
 
-/** The window of this length nearest to where it is wanted. */
+/** Cells are powers of two, so that they begin and end at offsets that can be read. */
+export function cellBytes(span: number): number {
+  let cell = BLOCK;
+  while (span / cell > MOST_CELLS) cell *= 2;
+  return cell;
+}
+
+/** How many cells to ask for, so that they are as long as that. */
+export function cellsOf(w: Window): number {
+  const span = w.end - w.start;
+  return Math.ceil(span / cellBytes(span));
+}
+
+/** The window of about this length nearest to where it is wanted, of whole cells. */
 function fit(start: number, span: number, size: number): Window {
-  const whole = Math.ceil(size / BLOCK) * BLOCK;
-  const least = Math.min(whole, FEWEST_BLOCKS * BLOCK);
-  const length = Math.min(whole, Math.max(least, Math.round(span / BLOCK) * BLOCK));
-  const from = Math.min(whole - length, Math.max(0, Math.round(start / BLOCK) * BLOCK));
-  return { start: from, end: Math.min(size, from + length) };
+  const all = Math.ceil(size / BLOCK) * BLOCK;
+  const least = Math.min(all, FEWEST_BLOCKS * BLOCK);
+  const wanted = Math.min(all, Math.max(least, span));
+  const cell = cellBytes(wanted);
+  const length = Math.max(least, Math.round(wanted / cell) * cell);
+  const last = Math.max(0, Math.floor((all - length) / cell) * cell);
+  const from = Math.min(last, Math.max(0, Math.round(start / cell) * cell));
+  // At the right end the last cells may be more than were wanted: nothing is left out there.
+  const end = from + length + cell > all ? all : from + length;
+  return { start: from, end: Math.min(size, end) };
 }
 
 export function whole(size: number): Window {

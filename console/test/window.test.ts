@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { around, BLOCK, isWhole, pan, whole, zoom } from '../src/window';
+import { around, BLOCK, cellBytes, cellsOf, isWhole, pan, whole, zoom } from '../src/window';
 
 const GIB = 2 ** 30;
 
@@ -39,5 +39,26 @@ describe('the window on a volume', () => {
     const w = around(GIB / 2, GIB / 2 + 10 * BLOCK, GIB);
     expect(w.end - w.start).toBe(100 * BLOCK);
     expect((w.start + w.end) / 2).toBe(GIB / 2 + 5 * BLOCK);
+  });
+
+  it('is of whole cells of a length that can be read', () => {
+    for (const size of [GIB, 3 * GIB + 5 * BLOCK, 64 * 2 ** 20, 100 * BLOCK]) {
+      let w = whole(size);
+      for (let i = 0; i < 30; i++) {
+        const cell = cellBytes(w.end - w.start);
+        expect(Math.log2(cell) % 1).toBe(0);
+        expect(w.start % cell).toBe(0);
+        expect(cellsOf(w)).toBeLessThanOrEqual(401);
+        w = zoom(w, size, 0.7, size * 0.77);
+      }
+      for (let i = 0; i < 60; i++) w = zoom(w, size, 1.5);
+      expect(w).toEqual(whole(size));
+    }
+  });
+
+  it('reaches the last byte of a volume whose size is no whole number of cells', () => {
+    const size = 3 * GIB + 5 * BLOCK;
+    const right = pan(zoom(whole(size), size, 0.5), size, 100);
+    expect(right.end).toBe(size);
   });
 });

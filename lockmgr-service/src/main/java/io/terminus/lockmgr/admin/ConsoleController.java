@@ -132,13 +132,14 @@ public final class ConsoleController {
         for (int looked = 0; looked < NAMES; looked += NAMES / 10) {
             LockQuery.Page<VolumeView> page = table.volumes(next, NAMES / 10);
             for (VolumeView view : page.items()) {
+                if (!view.name().contains(part)) {
+                    continue;
+                }
                 if (found.size() == limit) {
                     return names(table, found, found.getLast().view().name());
                 }
-                if (view.name().contains(part)) {
-                    found.add(new Found(
-                            view, table.value(view.name()).orElseThrow().value().clone()));
-                }
+                byte[] value = value(table, view.name()).value();
+                found.add(new Found(view, value.clone()));
             }
             if (page.next().isEmpty()) {
                 return names(table, found, null);
