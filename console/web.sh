@@ -1,12 +1,12 @@
 #!/bin/sh
 # Makes the console's files and tests them; Maven calls this. It does nothing where nothing changed.
 #
-#   web.sh build   into target/web
-#   web.sh test    the unit tests
-#   web.sh node    prints the Node that is used; fails if there is none
+#   web.sh build [--offline=true]   into target/web
+#   web.sh test [--offline=true]    the unit tests
+#   web.sh node                     prints the Node that is used; fails if there is none
 #
 # Node: $TERMINUS_NODE, or the one on the PATH if it is new enough, or the one that Maven downloaded to target/node because
-# there was none. With TERMINUS_OFFLINE=true npm takes everything from its cache.
+# there was none. Offline npm takes everything from its cache.
 set -eu
 
 cd "$(dirname "$0")"
@@ -39,8 +39,6 @@ install() {
     want=$(cksum package.json package-lock.json)
     [ "$(cat node_modules/.installed 2>/dev/null || true)" = "$want" ] && return 0
     find_npm
-    offline=
-    [ "${TERMINUS_OFFLINE:-}" = true ] && offline=--offline
     PATH=$(dirname "$node"):$PATH "$npm" ci --ignore-scripts --no-audit --no-fund --prefer-offline $offline >&2
     printf '%s' "$want" >node_modules/.installed
 }
@@ -50,6 +48,8 @@ is_fresh() {
         vite.config.ts web.sh -newer target/web/static/console/index.html | head -n 1)" ]
 }
 
+offline=
+[ "${2:-}" = --offline=true ] && offline=--offline
 find_node
 case ${1:-} in
 node) echo "$node" ;;
@@ -64,7 +64,7 @@ test)
     NO_COLOR=1 "$node" node_modules/vitest/vitest.mjs run --reporter=dot
     ;;
 *)
-    echo "usage: web.sh build|test|node" >&2
+    echo "usage: web.sh build|test|node [--offline=true]" >&2
     exit 2
     ;;
 esac

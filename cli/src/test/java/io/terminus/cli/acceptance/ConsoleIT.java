@@ -39,6 +39,7 @@ class ConsoleIT {
 
     private static Browser browser;
 
+    private JsonNode status;
     private String console;
     private String lockManager;
 
@@ -54,7 +55,8 @@ class ConsoleIT {
     }
 
     @BeforeEach
-    void findLockManager() {
+    void lookAtTheSet() {
+        status = SET.get().status();
         console = endpoint("lockmgr", "rest");
         lockManager = endpoint("lockmgr", "grpc");
     }
@@ -216,21 +218,15 @@ class ConsoleIT {
         holders.hold("app/reader", volume, Mode.MODE_PR, 128 * MIB, 192 * MIB);
         holders.hold(BACKUP, volume, Mode.MODE_PR, 160 * MIB, 256 * MIB);
         holders.ask(INDEXER, volume, Mode.MODE_EX, 32 * MIB, 96 * MIB);
-        await(volume, 1);
+        holders.awaitWaiting(volume, 1);
         holders.ask(BACKUP, volume, Mode.MODE_PR, 48 * MIB, 80 * MIB);
-        await(volume, 2);
-    }
-
-    private static void await(String volume, int waiting) {
-        org.awaitility.Awaitility.await()
-                .atMost(LiveSet.PATIENCE)
-                .until(() -> SET.get().terminus("locks", "waiters", volume, "--json").split("requestId", -1).length - 1
-                        == waiting);
+        holders.awaitWaiting(volume, 2);
     }
 
     /** So many blocks to the demo volume, one after the other. */
-    private static void write(int blocks) throws Exception {
-        String[] at = SET.get().uri().replaceFirst("nbd://", "").split("[:/]");
+    private void write(int blocks) throws Exception {
+        String uri = status.path("volumes").path(0).path("nbd").asString();
+        String[] at = uri.replaceFirst("nbd://", "").split("[:/]");
         try (NbdConnection volume =
                 NbdConnection.open(new InetSocketAddress(at[0], Integer.parseInt(at[1])), at[2], 30_000)) {
             for (int i = 0; i < blocks; i++) {
@@ -241,8 +237,8 @@ class ConsoleIT {
         }
     }
 
-    private static String endpoint(String process, String kind) {
-        for (JsonNode one : SET.get().status().path("processes")) {
+    private String endpoint(String process, String kind) {
+        for (JsonNode one : status.path("processes")) {
             if (one.path("name").asString().equals(process)) {
                 return one.path("endpoints").path(kind).asString();
             }

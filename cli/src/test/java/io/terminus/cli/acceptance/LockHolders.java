@@ -1,14 +1,20 @@
 package io.terminus.cli.acceptance;
 
+import static org.awaitility.Awaitility.await;
+
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
+import io.grpc.stub.StreamObserver;
 import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
 import io.terminus.proto.lock.v1.Answer;
+import io.terminus.proto.lock.v1.ListLocksRequest;
+import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.OpenSessionRequest;
 import io.terminus.proto.lock.v1.Range;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -50,7 +56,7 @@ final class LockHolders implements AutoCloseable {
                         .setWaitMillis(TTL_MILLIS))
                 .build();
         CompletableFuture<Answer> answered = new CompletableFuture<>();
-        LockServiceGrpc.newStub(channel).acquireLock(request, new io.grpc.stub.StreamObserver<>() {
+        LockServiceGrpc.newStub(channel).acquireLock(request, new StreamObserver<>() {
             @Override
             public void onNext(Answer answer) {
                 answered.complete(answer);
@@ -67,6 +73,20 @@ final class LockHolders implements AutoCloseable {
             }
         });
         return answered;
+    }
+
+    /** Returns when so many requests wait for locks of this volume. */
+    void awaitWaiting(String volume, int waiting) {
+        ListLocksRequest request = ListLocksRequest.newBuilder()
+                .setVolume(volume)
+                .setWaiting(true)
+                .build();
+        await().atMost(Duration.ofSeconds(PATIENCE_SECONDS))
+                .until(() -> LockAdminGrpc.newBlockingStub(channel)
+                                .withDeadlineAfter(PATIENCE_SECONDS, TimeUnit.SECONDS)
+                                .listLocks(request)
+                                .getLocksCount()
+                        == waiting);
     }
 
     private String session(String owner) {

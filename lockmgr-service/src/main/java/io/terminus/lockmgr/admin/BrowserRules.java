@@ -38,17 +38,19 @@ public final class BrowserRules extends OncePerRequestFilter {
     @Override
     protected void doFilterInternal(HttpServletRequest request, HttpServletResponse response, FilterChain chain)
             throws ServletException, IOException {
-        String path = request.getRequestURI();
+        // Whatever the path: one that is written in another way leads to the same place.
         response.setHeader("X-Content-Type-Options", "nosniff");
         response.setHeader("Referrer-Policy", "no-referrer");
-        if (path.startsWith("/console")) {
-            response.setHeader("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+        response.setHeader("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+        if (request.getRequestURI().startsWith("/console/")) {
             // The names of assets change with what is in them.
             response.setHeader(
                     "Cache-Control",
-                    path.startsWith("/console/assets/") ? "public, max-age=31536000, immutable" : "no-cache");
+                    request.getRequestURI().startsWith("/console/assets/")
+                            ? "public, max-age=31536000, immutable"
+                            : "no-cache");
         }
-        String why = path.startsWith("/api/") ? refusal(request) : null;
+        String why = refusal(request);
         if (why == null) {
             chain.doFilter(request, response);
         } else {

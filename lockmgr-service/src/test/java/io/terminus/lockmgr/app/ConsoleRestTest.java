@@ -176,6 +176,9 @@ class ConsoleRestTest {
         assertThat(sendFrom("Sec-Fetch-Site", "cross-site")).isEqualTo(403);
         assertThat(sendFrom("Sec-Fetch-Site", "same-site")).isEqualTo(403);
         assertThat(sendFrom("Origin", "http://elsewhere.example")).isEqualTo(403);
+        assertThat(request("DELETE", base() + "/%61pi/v1/sessions/none", "Sec-Fetch-Site", "cross-site")
+                        .statusCode())
+                .isEqualTo(403);
 
         assertThat(sendFrom("Sec-Fetch-Site", "same-origin")).isEqualTo(404);
         assertThat(sendFrom("Origin", base())).isEqualTo(404);
