@@ -12,6 +12,7 @@ import com.tngtech.archunit.lang.ArchRule;
             "io.terminus.lockmgr.app",
             "io.terminus.lockmgr.grpc",
             "io.terminus.lockmgr.admin",
+            "io.terminus.lockmgr.agents",
             "io.terminus.lockmgr.store",
             "io.terminus.lockmgr.lock",
             "io.terminus.ranges",
@@ -20,7 +21,7 @@ import com.tngtech.archunit.lang.ArchRule;
         importOptions = DoNotIncludeTests.class)
 class ArchitectureTest {
 
-    /** app -> grpc, admin, store -> lock -> ranges; nothing else, and nothing of the clients or the other service. */
+    /** app -> grpc, admin, agents, store -> lock -> ranges, admin -> agents; nothing else, and nothing of the clients or the other service. */
     @ArchTest
     static final ArchRule arrows = layeredArchitecture()
             .consideringOnlyDependenciesInAnyPackage("io.terminus..")
@@ -30,6 +31,8 @@ class ArchitectureTest {
             .definedBy("io.terminus.lockmgr.grpc..")
             .layer("admin")
             .definedBy("io.terminus.lockmgr.admin..")
+            .layer("agents")
+            .definedBy("io.terminus.lockmgr.agents..")
             .layer("store")
             .definedBy("io.terminus.lockmgr.store..")
             .layer("lock")
@@ -44,6 +47,8 @@ class ArchitectureTest {
             .mayOnlyBeAccessedByLayers("app")
             .whereLayer("admin")
             .mayOnlyBeAccessedByLayers("app")
+            .whereLayer("agents")
+            .mayOnlyBeAccessedByLayers("app", "admin")
             .whereLayer("store")
             .mayOnlyBeAccessedByLayers("app")
             .whereLayer("lock")
@@ -51,5 +56,5 @@ class ArchitectureTest {
             .whereLayer("ranges")
             .mayOnlyBeAccessedByLayers("lock")
             .whereLayer("proto")
-            .mayOnlyBeAccessedByLayers("app", "grpc");
+            .mayOnlyBeAccessedByLayers("app", "grpc", "agents");
 }

@@ -241,6 +241,10 @@ public final class AdminController {
 
     @ExceptionHandler
     ProblemDetail refused(AdminRefusedException e) {
+        return problem(e);
+    }
+
+    static ProblemDetail problem(AdminRefusedException e) {
         Reason reason = e.reason();
         ProblemDetail problem = ProblemDetail.forStatusAndDetail(status(reason), String.valueOf(e.getMessage()));
         problem.setProperty("reason", reason == null ? "UNAVAILABLE" : reason.name());
@@ -259,7 +263,7 @@ public final class AdminController {
         };
     }
 
-    private static String who(HttpServletRequest request) {
+    static String who(HttpServletRequest request) {
         return request.getRemoteAddr() + ":" + request.getRemotePort();
     }
 

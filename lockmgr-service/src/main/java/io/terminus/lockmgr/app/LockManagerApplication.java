@@ -2,6 +2,12 @@ package io.terminus.lockmgr.app;
 
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminController;
+import io.terminus.lockmgr.admin.BrowserRules;
+import io.terminus.lockmgr.admin.ConsoleController;
+import io.terminus.lockmgr.admin.ConsolePages;
+import io.terminus.lockmgr.admin.OperatorLog;
+import io.terminus.lockmgr.admin.Permissions;
+import io.terminus.lockmgr.agents.Agents;
 import io.terminus.lockmgr.grpc.SessionDesk;
 import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.lock.LockTable;
@@ -32,8 +38,8 @@ import org.springframework.util.ClassUtils;
  */
 @Configuration(proxyBeanMethods = false)
 @EnableAutoConfiguration
-@EnableConfigurationProperties(LockManagerProperties.class)
-@Import(AdminController.class)
+@EnableConfigurationProperties({LockManagerProperties.class, RestProperties.class})
+@Import({AdminController.class, ConsoleController.class, ConsolePages.class})
 public class LockManagerApplication {
 
     private static final Logger LOG = LoggerFactory.getLogger(LockManagerApplication.class);
@@ -124,6 +130,26 @@ public class LockManagerApplication {
     @Bean
     TableHealth tableHealth(LockManager manager, LockManagerProperties properties) {
         return new TableHealth(manager::nanosSinceTick, properties.minTtl().toNanos());
+    }
+
+    @Bean
+    Agents agents() {
+        return new Agents();
+    }
+
+    @Bean
+    OperatorLog operatorLog(AuditLog audit) {
+        return audit::record;
+    }
+
+    @Bean
+    Permissions permissions(RestProperties properties) {
+        return request -> properties.changes();
+    }
+
+    @Bean
+    BrowserRules browserRules(Permissions permissions) {
+        return new BrowserRules(permissions);
     }
 
     @Bean

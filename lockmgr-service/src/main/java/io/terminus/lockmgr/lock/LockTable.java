@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
  *   {@link Changing}      convert, shrink, split, give back    {@link Recalls}     what holders are asked for
  *   {@link Reasserting}   locks of before a loss of memory     {@link Expansion}   how far a grant grows
  *   {@link ValueBlocks}   compare-and-set                      {@link WaitsFor}    deadlocks
- *   {@link IdleVolumes}   volumes that nobody uses any more    {@link Views}       the read side
+ *   {@link IdleVolumes}   volumes that nobody uses any more    {@link Views}       the read side, in {@link Pictures} too
  * </pre>
  *
  * <p>Every lock is that of one request, so a session's own locks are in its way like anyone else's. A revoked lock stays in
@@ -73,6 +73,7 @@ public final class LockTable {
     private final Reasserting reasserting;
     private final ValueBlocks valueBlocks;
     private final Views views;
+    private final Pictures pictures;
     private boolean started;
     private boolean behind;
 
@@ -100,6 +101,7 @@ public final class LockTable {
         reasserting = new Reasserting(turn, registry, grants, acquiring, waitsFor);
         valueBlocks = new ValueBlocks(turn, registry);
         views = new Views(registry);
+        pictures = new Pictures(registry);
     }
 
     /**
@@ -375,6 +377,10 @@ public final class LockTable {
         return views.volumes(pageToken, limit, LockTable::view);
     }
 
+    public Optional<VolumeView> volume(String name) {
+        return Optional.ofNullable(registry.volumes.get(name)).map(LockTable::view);
+    }
+
     private static VolumeView view(Volume volume) {
         return new VolumeView(
                 volume.name, volume.uuid, volume.held(), volume.waiting(), volume.valueVersion, volume.lockDelayNanos);
@@ -421,6 +427,22 @@ public final class LockTable {
      */
     public List<Bucket> contention(String volume, long start, long end, int buckets) {
         return views.contention(volume, start, end, buckets);
+    }
+
+    /**
+     * [start, end) of a volume as it is drawn, in so many cells at most, each a multiple of {@code unitBytes} long; nothing is
+     * held where there is no such volume. Counts 200,000 claims at most, an equal share of them in each cell.
+     *
+     * @param cells at least 1
+     * @param unitBytes at least 1
+     */
+    public RangeMap rangeMap(String volume, long start, long end, int cells, long unitBytes) {
+        return pictures.rangeMap(volume, start, end, cells, unitBytes);
+    }
+
+    /** Who waits for whom on a volume; looks at 400 waiters, and at 16 claims in the way of each. */
+    public WaitGraph waitGraph(String volume) {
+        return pictures.waitGraph(volume);
     }
 
     /** All sessions, by id. */

@@ -365,6 +365,9 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         if (volume.serving()) {
             b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
         }
+        if (s.role() == io.terminus.agent.volume.Role.WRITER) {
+            b.setRequests(ClientRequestCounts.of(volume.measures()));
+        }
         long end = s.replicas().getFirst().received();
         for (Volume.ReplicaStatus r : s.replicas()) {
             ReplicaStatus.Builder replica = b.addReplicasBuilder()

@@ -3,6 +3,7 @@ package io.terminus.agent.app;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.admin.AgentController;
+import io.terminus.agent.admin.ConsoleWay;
 import io.terminus.agent.admin.Endpoints;
 import io.terminus.agent.lock.LockManagerLink;
 import io.terminus.agent.peer.GrpcPeerNetwork;
@@ -31,7 +32,7 @@ import org.springframework.util.ClassUtils;
 /** The replication agent's process. Ends with 1 if it cannot start; one sentence on standard error says why. */
 @Configuration(proxyBeanMethods = false)
 @EnableAutoConfiguration
-@EnableConfigurationProperties(AgentProperties.class)
+@EnableConfigurationProperties({AgentProperties.class, ConsoleProperties.class})
 @Import(AgentController.class)
 public class AgentApplication {
 
@@ -130,6 +131,11 @@ public class AgentApplication {
                         p.advertiseHost() + ":" + p.grpcPort(),
                         p.lockManager(),
                         locks::reachable));
+    }
+
+    @Bean
+    ConsoleWay consoleWay(AgentProperties p, ConsoleProperties console) {
+        return new ConsoleWay(console.url(), p.lockManager());
     }
 
     @Bean

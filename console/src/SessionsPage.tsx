@@ -1,0 +1,124 @@
+import { useEffect, useState } from 'preact/hooks';
+import { api } from './api';
+import type { Deed } from './Confirm';
+import { count, plural, seconds } from './format';
+import { Mark } from './marks';
+import { usePoll } from './poll';
+import { Pager } from './VolumesPage';
+
+const LIMIT = 50;
+
+interface Props {
+  owner: string;
+  mayChange: boolean;
+  onDeed: (deed: Deed) => void;
+}
+
+export function SessionsPage({ owner, mayChange, onDeed }: Props) {
+  const [typed, setTyped] = useState(owner);
+  const [wanted, setWanted] = useState(owner);
+  const [after, setAfter] = useState<string[]>([]);
+  useEffect(() => setTyped(owner), [owner]);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      setAfter([]);
+      setWanted(typed);
+    }, 200);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  const place = after[after.length - 1] ?? '';
+  const polled = usePoll(`sessions ${wanted} ${place}`, (signal) => api.sessions(wanted, place, LIMIT, signal));
+  const sessions = polled.value?.items ?? [];
+  return (
+    <section>
+      <div class="head">
+        <h1>Sessions</h1>
+        <label class="filter">
+          <span class="hidden">Owner begins with</span>
+          <input
+            type="search"
+            placeholder="Owner begins with  ( / )"
+            value={typed}
+            onInput={(e) => setTyped(e.currentTarget.value)}
+            data-shortcut="/"
+          />
+        </label>
+      </div>
+      <div class="card scroll">
+        <table>
+          <thead>
+            <tr>
+              <th>Owner</th>
+              <th>Session</th>
+              <th>Connection</th>
+              <th class="number">Lease ends in</th>
+              <th class="number">Holds</th>
+              <th class="number">Waits for</th>
+              {mayChange ? (
+                <th>
+                  <span class="hidden">Actions</span>
+                </th>
+              ) : null}
+            </tr>
+          </thead>
+          <tbody>
+            {sessions.map((s) => (
+              <tr key={s.sessionId}>
+                <th scope="row">{s.owner || '—'}</th>
+                <td>
+                  <code>{s.sessionId}</code>
+                </td>
+                <td>
+                  {s.attached ? (
+                    <Mark kind="good" sign="✔">
+                      connected
+                    </Mark>
+                  ) : (
+                    <Mark kind="warn" sign="▲">
+                      no stream
+                    </Mark>
+                  )}
+                  {s.unacknowledgedLosses > 0 ? (
+                    <div class="why">{plural(s.unacknowledgedLosses, 'loss', 'losses')} not acknowledged</div>
+                  ) : null}
+                </td>
+                <td class="number">
+                  {seconds(s.expiresInMillis / 1000)} of {seconds(s.ttlMillis / 1000)}
+                </td>
+                <td class="number">{count(s.held)}</td>
+                <td class="number">{count(s.waiting)}</td>
+                {mayChange ? (
+                  <td class="action">
+                    <button
+                      class="danger"
+                      aria-label={`Close the session of ${s.owner}`}
+                      onClick={() =>
+                        onDeed({
+                          title: `Close the session of ${s.owner || s.sessionId}?`,
+                          consequence:
+                            `All it holds (${plural(s.held, 'lock')}) comes free at once. Do so only when its owner is ` +
+                            'known to be gone: one that still writes is not waited for, and only what checks tokens stops it.',
+                          verb: 'Close session',
+                          run: async () => {
+                            await api.closeSession(s.sessionId);
+                            polled.refresh();
+                            return `The session of ${s.owner || s.sessionId} is closed.`;
+                          },
+                        })
+                      }
+                    >
+                      Close…
+                    </button>
+                  </td>
+                ) : null}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+        {polled.value && sessions.length === 0 ? <p class="empty">No session.</p> : null}
+        {!polled.value ? <p class="empty">{polled.failure ?? 'Looking…'}</p> : null}
+      </div>
+      <Pager next={polled.value?.next ?? null} after={after} onAfter={setAfter} />
+    </section>
+  );
+}
