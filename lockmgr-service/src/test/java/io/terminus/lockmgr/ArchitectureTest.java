@@ -13,6 +13,7 @@ import com.tngtech.archunit.lang.ArchRule;
             "io.terminus.lockmgr.grpc",
             "io.terminus.lockmgr.admin",
             "io.terminus.lockmgr.store",
+            "io.terminus.lockmgr.ha",
             "io.terminus.lockmgr.lock",
             "io.terminus.ranges",
             "io.terminus.proto"
@@ -20,7 +21,7 @@ import com.tngtech.archunit.lang.ArchRule;
         importOptions = DoNotIncludeTests.class)
 class ArchitectureTest {
 
-    /** app -> grpc, admin, store -> lock -> ranges; nothing else, and nothing of the clients or the other service. */
+    /** app -> grpc, admin, store, ha -> lock -> ranges, and ha -> store; nothing else, and nothing of the clients or the other service. */
     @ArchTest
     static final ArchRule arrows = layeredArchitecture()
             .consideringOnlyDependenciesInAnyPackage("io.terminus..")
@@ -32,6 +33,8 @@ class ArchitectureTest {
             .definedBy("io.terminus.lockmgr.admin..")
             .layer("store")
             .definedBy("io.terminus.lockmgr.store..")
+            .layer("ha")
+            .definedBy("io.terminus.lockmgr.ha..")
             .layer("lock")
             .definedBy("io.terminus.lockmgr.lock..")
             .layer("ranges")
@@ -45,9 +48,11 @@ class ArchitectureTest {
             .whereLayer("admin")
             .mayOnlyBeAccessedByLayers("app")
             .whereLayer("store")
+            .mayOnlyBeAccessedByLayers("app", "ha")
+            .whereLayer("ha")
             .mayOnlyBeAccessedByLayers("app")
             .whereLayer("lock")
-            .mayOnlyBeAccessedByLayers("app", "grpc", "admin", "store")
+            .mayOnlyBeAccessedByLayers("app", "grpc", "admin", "store", "ha")
             .whereLayer("ranges")
             .mayOnlyBeAccessedByLayers("lock")
             .whereLayer("proto")

@@ -1,5 +1,6 @@
 package io.terminus.lockmgr.client;
 
+import io.grpc.Channel;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
@@ -87,7 +88,7 @@ import org.slf4j.LoggerFactory;
 public final class LockClient implements AutoCloseable {
 
     /**
-     * @param target host:port, or any name gRPC resolves; unencrypted
+     * @param target host:port, or any name gRPC resolves; of a group those of its members, with commas between them; unencrypted
      * @param owner who this is, for people: 1 to 128 characters of [A-Za-z0-9._:/-]
      * @param ttl the lease asked for, 300 ms to 10 min; the lock manager has the last word
      * @param maxInFlight bound on acquires, reads and puts without an answer
@@ -172,7 +173,7 @@ public final class LockClient implements AutoCloseable {
     private static final int MAX_MESSAGE_BYTES = 256 << 20;
 
     private final Config config;
-    private final ManagedChannel channel;
+    private final Managers managers;
     private final Runnable over;
     final ClientLoop loop;
     private final AtomicInteger inFlight = new AtomicInteger();
@@ -181,20 +182,20 @@ public final class LockClient implements AutoCloseable {
     public static LockClient connect(Config config) {
         EventLoop eventLoop = EventLoops.ALL.next();
         return connect(
-                config,
-                eventLoop,
-                () -> {},
-                NettyChannelBuilder.forTarget(config.target)
-                        .usePlaintext()
-                        .channelType(NioSocketChannel.class, InetSocketAddress.class)
-                        .eventLoopGroup(eventLoop)
-                        // What gRPC's threads have to do here is to hand over.
-                        .directExecutor()
-                        .maxInboundMessageSize(MAX_MESSAGE_BYTES)
-                        // A third of the lease, as for every other silence.
-                        .withOption(
-                                ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(500, config.ttl.toMillis() / 3))
-                        .build());
+                config, eventLoop, () -> {}, new Managers(config.target, target -> channel(config, target, eventLoop)));
+    }
+
+    private static ManagedChannel channel(Config config, String target, EventLoop eventLoop) {
+        return NettyChannelBuilder.forTarget(target)
+                .usePlaintext()
+                .channelType(NioSocketChannel.class, InetSocketAddress.class)
+                .eventLoopGroup(eventLoop)
+                // What gRPC's threads have to do here is to hand over.
+                .directExecutor()
+                .maxInboundMessageSize(MAX_MESSAGE_BYTES)
+                // A third of the lease, as for every other silence.
+                .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(500, config.ttl.toMillis() / 3))
+                .build();
     }
 
     /** The channel is closed with the client. */
@@ -203,22 +204,21 @@ public final class LockClient implements AutoCloseable {
                 1,
                 Thread.ofPlatform().daemon().name("lock-client-" + config.owner).factory());
         owner.setRemoveOnCancelPolicy(true);
-        return connect(config, owner, owner::shutdownNow, channel);
+        return connect(config, owner, owner::shutdownNow, Managers.only(channel));
     }
 
     /** @param over runs when the client has ended, so that its owner may */
-    private static LockClient connect(
-            Config config, ScheduledExecutorService owner, Runnable over, ManagedChannel channel) {
-        LockClient client = new LockClient(config, owner, over, channel);
+    private static LockClient connect(Config config, ScheduledExecutorService owner, Runnable over, Managers managers) {
+        LockClient client = new LockClient(config, owner, over, managers);
         client.loop.start();
         return client;
     }
 
-    private LockClient(Config config, ScheduledExecutorService owner, Runnable over, ManagedChannel channel) {
+    private LockClient(Config config, ScheduledExecutorService owner, Runnable over, Managers managers) {
         this.config = config;
-        this.channel = channel;
+        this.managers = managers;
         this.over = over;
-        this.loop = new ClientLoop(config, channel, owner, new Changes());
+        this.loop = new ClientLoop(config, managers, owner, new Changes());
     }
 
     /** Of all clients of the process. They are never ended: who does nothing costs a thread that sleeps. */
@@ -227,6 +227,11 @@ public final class LockClient implements AutoCloseable {
                 Runtime.getRuntime().availableProcessors(),
                 new DefaultThreadFactory("lock-client", true),
                 NioIoHandler.newFactory());
+    }
+
+    /** Of the lock manager that is asked now: of a group, the one that leads, as far as is known. For calls beside the session. */
+    public Channel channel() {
+        return managers.channel();
     }
 
     /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
@@ -520,7 +525,7 @@ public final class LockClient implements AutoCloseable {
 
     private CompletableFuture<Void> closeSession(String sessionId, Duration timeout) {
         CompletableFuture<Void> closed = new CompletableFuture<>();
-        LockServiceGrpc.newStub(channel)
+        LockServiceGrpc.newStub(managers.channel())
                 .withWaitForReady()
                 .withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS)
                 .closeSession(
@@ -563,7 +568,7 @@ public final class LockClient implements AutoCloseable {
             log.warn("the session of {} could not be closed and ends with its ttl", config.owner, e);
         } finally {
             loop.stop();
-            channel.shutdownNow();
+            managers.shutdownNow();
             over.run();
         }
     }

@@ -63,6 +63,14 @@ final class Sessions {
         leases.arm(session, turn.now + session.ttlNanos + LockTable.marginNanos(session.ttlNanos));
     }
 
+    /** Of a session that was restored, and renewed last at this time. */
+    void restoreLease(String sessionId, long renewedNanos) {
+        Session session = registry.sessions.get(sessionId);
+        if (session != null) {
+            leases.arm(session, renewedNanos + session.ttlNanos + LockTable.marginNanos(session.ttlNanos));
+        }
+    }
+
     void renew(Command.Renew c) {
         Session session = registry.sessions.get(c.sessionId());
         if (session == null) {
