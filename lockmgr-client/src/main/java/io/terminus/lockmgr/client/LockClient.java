@@ -172,6 +172,8 @@ public final class LockClient implements AutoCloseable {
     /** A Welcome names every lock held, at some 100 bytes each. */
     private static final int MAX_MESSAGE_BYTES = 256 << 20;
 
+    private static final int MOST_REFERRALS = 3;
+
     private final Config config;
     private final Managers managers;
     private final Runnable over;
@@ -525,9 +527,16 @@ public final class LockClient implements AutoCloseable {
 
     private CompletableFuture<Void> closeSession(String sessionId, Duration timeout) {
         CompletableFuture<Void> closed = new CompletableFuture<>();
-        LockServiceGrpc.newStub(managers.channel())
+        closeSession(sessionId, System.nanoTime() + timeout.toNanos(), managers.channel(), MOST_REFERRALS, closed);
+        return closed;
+    }
+
+    /** @param referrals so often another lock manager may be named as the one that leads */
+    private void closeSession(
+            String sessionId, long untilNanos, Channel at, int referrals, CompletableFuture<Void> closed) {
+        LockServiceGrpc.newStub(at)
                 .withWaitForReady()
-                .withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS)
+                .withDeadlineAfter(Math.max(1, untilNanos - System.nanoTime()), TimeUnit.NANOSECONDS)
                 .closeSession(
                         CloseSessionRequest.newBuilder().setSessionId(sessionId).build(), new StreamObserver<>() {
                             @Override
@@ -535,7 +544,12 @@ public final class LockClient implements AutoCloseable {
 
                             @Override
                             public void onError(Throwable failure) {
-                                closed.completeExceptionally(failure);
+                                Channel leader = referrals == 0 ? null : managers.namedBy(failure);
+                                if (leader == null) {
+                                    closed.completeExceptionally(failure);
+                                } else {
+                                    closeSession(sessionId, untilNanos, leader, referrals - 1, closed);
+                                }
                             }
 
                             @Override
@@ -543,7 +557,6 @@ public final class LockClient implements AutoCloseable {
                                 closed.complete(null);
                             }
                         });
-        return closed;
     }
 
     /**

@@ -86,6 +86,13 @@ final class Managers {
         return true;
     }
 
+    /** The one that a refusal names; null if it names none. Any thread. */
+    @Nullable
+    ManagedChannel namedBy(Throwable refusal) {
+        String leader = leader(refusal);
+        return leader == null ? null : to(leader);
+    }
+
     private static @Nullable String leader(Throwable why) {
         Metadata trailers = Status.trailersFromThrowable(why);
         return trailers == null ? null : trailers.get(LEADER);

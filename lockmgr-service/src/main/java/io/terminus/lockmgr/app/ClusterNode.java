@@ -16,12 +16,15 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Settings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
+import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
@@ -196,7 +199,7 @@ final class ClusterNode implements LockNode {
         }
     }
 
-    private void begin(List<Member> members) throws java.io.IOException {
+    private void begin(List<Member> members) throws IOException, TimeoutException, InterruptedException {
         LockManagerProperties.Cluster cluster = properties.cluster();
         GroupMember begun = new GroupMember(
                 new GroupMember.Settings(
@@ -235,20 +238,29 @@ final class ClusterNode implements LockNode {
         }
     }
 
+    /** What comes behind the end of this member concerns nobody. */
+    private void inOrder(Runnable task) {
+        try {
+            thread.execute(task);
+        } catch (RejectedExecutionException e) {
+            LOG.debug("said to a member that is closed");
+        }
+    }
+
     private final class Events implements GroupMember.Listener {
         @Override
         public void leads(GroupMember.Inheritance inheritance) {
-            thread.execute(() -> lead(inheritance));
+            inOrder(() -> lead(inheritance));
         }
 
         @Override
         public void follows() {
-            thread.execute(ClusterNode.this::endLeadership);
+            inOrder(ClusterNode.this::endLeadership);
         }
 
         @Override
         public void failed(String why) {
-            thread.execute(ClusterNode.this::fail);
+            inOrder(ClusterNode.this::fail);
         }
     }
 
@@ -278,7 +290,7 @@ final class ClusterNode implements LockNode {
                 new GroupJournal(group, inheritance.epoch(), inheritance.timeNanos(), commits, decisions);
         metrics.startOver();
         LockManager manager = new LockManager(
-                table, journal, desk, watches, audit, clock, metrics, () -> thread.execute(this::endLeadership));
+                table, journal, desk, watches, audit, clock, metrics, () -> inOrder(this::endLeadership));
         manager.start();
         leadership = new Leadership(inheritance.epoch(), manager, journal, desk, watches);
         var unused =

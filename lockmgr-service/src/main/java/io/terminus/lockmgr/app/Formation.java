@@ -45,7 +45,7 @@ import org.slf4j.LoggerFactory;
  * <pre>
  *   terminus-member 1
  *   GROUP NODE
- *   forming: nobody has led yet, as far as is known; member; or rejoining: it is to be taken in again
+ *   forming: nobody has led yet, as far as is known; member; joining: it waits to be added; rejoining: it asks for that
  * </pre>
  *
  * One thread.
@@ -58,6 +58,7 @@ final class Formation implements AutoCloseable {
     private static final String HEADER = "terminus-member 1";
     private static final String FORMING = "forming";
     private static final String MEMBER = "member";
+    private static final String JOINING = "joining";
     private static final String REJOINING = "rejoining";
 
     private static final long ASK_MILLIS = 1000;
@@ -96,7 +97,9 @@ final class Formation implements AutoCloseable {
         if (Files.exists(directory.resolve(FILE))) {
             standing = read();
             hasFile = true;
-            return new Begin(configured);
+            boolean belongs = standing.equals(FORMING) || standing.equals(MEMBER);
+            return new Begin(
+                    configured.stream().filter(one -> belongs || !one.equals(self)).toList());
         }
         List<String> silent = new ArrayList<>();
         for (Member other : configured) {
@@ -143,7 +146,7 @@ final class Formation implements AutoCloseable {
             }
             standing = REJOINING;
         } else {
-            standing = MEMBER;
+            standing = JOINING;
         }
         return new Begin(others);
     }
@@ -164,7 +167,8 @@ final class Formation implements AutoCloseable {
     /** Keeps what is known in the file, and asks to be taken in, if that is still to be done. */
     void lookAfter(GroupMember.View view) {
         boolean belongs = view.members().stream().anyMatch(one -> one.id().equals(self.id()));
-        if (standing.equals(FORMING) && view.epoch() > 0 || standing.equals(REJOINING) && belongs) {
+        boolean arrived = standing.equals(FORMING) ? view.epoch() > 0 : belongs && !standing.equals(MEMBER);
+        if (arrived) {
             standing = MEMBER;
             try {
                 write();

@@ -23,6 +23,7 @@ import org.apache.ratis.conf.RaftProperties;
 import org.apache.ratis.grpc.GrpcConfigKeys;
 import org.apache.ratis.proto.RaftProtos.CommitInfoProto;
 import org.apache.ratis.protocol.ClientId;
+import org.apache.ratis.protocol.GroupManagementRequest;
 import org.apache.ratis.protocol.Message;
 import org.apache.ratis.protocol.RaftClientReply;
 import org.apache.ratis.protocol.RaftClientRequest;
@@ -37,6 +38,7 @@ import org.apache.ratis.server.storage.RaftStorage;
 import org.apache.ratis.thirdparty.com.google.protobuf.UnsafeByteOperations;
 import org.apache.ratis.util.SizeInBytes;
 import org.apache.ratis.util.TimeDuration;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -96,12 +98,15 @@ public final class GroupMember implements AutoCloseable {
     private final ClientId clientId = ClientId.randomId();
     private final AtomicLong calls = new AtomicLong(1);
     private final GroupStateMachine machine;
+    /** The group of others that this member starts beside; null: it has one already. */
+    private final @Nullable RaftGroup joining;
 
     /** The opening that was sent last and is not applied yet; empty: none. Each is another one. */
     private volatile String openingAsked = "";
 
     /**
-     * @param group the members at the first start, the same for each; later ones are in the log. Without this member: it waits to be added
+     * @param group the members at the first start, the same for each; later ones are in the log. Without this member: it votes for nobody,
+     *     and waits to be added
      */
     public GroupMember(Settings settings, String name, List<Member> group, Listener listener) throws IOException {
         this.settings = settings;
@@ -111,10 +116,14 @@ public final class GroupMember implements AutoCloseable {
         Files.createDirectories(settings.directory);
         boolean known =
                 Files.isDirectory(settings.directory.resolve(groupId.getUuid().toString()));
+        RaftGroup begun = RaftGroup.valueOf(
+                groupId, group.stream().map(Member::asPeer).toList());
+        boolean belongs = group.contains(settings.self);
+        this.joining = belongs || known ? null : begun;
         this.server = RaftServer.newBuilder()
                 .setServerId(RaftPeerId.valueOf(settings.self.id()))
-                .setGroup(RaftGroup.valueOf(
-                        groupId, group.stream().map(Member::asPeer).toList()))
+                // Without one, it takes those whose directories it finds.
+                .setGroup(belongs ? begun : null)
                 .setOption(known ? RaftStorage.StartupOption.RECOVER : RaftStorage.StartupOption.FORMAT)
                 .setProperties(properties(settings))
                 .setStateMachine(machine)
@@ -150,8 +159,12 @@ public final class GroupMember implements AutoCloseable {
         return p;
     }
 
-    public void start() throws IOException {
+    public void start() throws IOException, TimeoutException, InterruptedException {
         server.start();
+        if (joining != null) {
+            await(server.groupManagementAsync(GroupManagementRequest.newAdd(
+                    clientId, server.getId(), calls.getAndIncrement(), joining, true)));
+        }
     }
 
     /** Begins a leadership, if this member has won the election and none was asked for. Harmless at any time. */
