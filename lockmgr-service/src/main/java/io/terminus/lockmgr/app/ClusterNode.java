@@ -45,6 +45,9 @@ final class ClusterNode implements LockNode {
     private static final long LOOK_MILLIS = 200;
     private static final long STOP_SECONDS = 10;
 
+    /** So long every session has under a new leader at least, to find it and to renew its lease there. */
+    private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(1);
+
     /** As many locks as three times this may be held, as by a single one. */
     private static final int LOCKS_FACTOR = 3;
 
@@ -277,7 +280,10 @@ final class ClusterNode implements LockNode {
         try {
             table = new LockTable(tableSettings, inheritance.epoch(), inheritance.timeNanos());
             table.restore(inheritance.changes());
-            inheritance.renewals().forEach(table::restoreLease);
+            inheritance
+                    .renewals()
+                    .forEach((session, renewed) ->
+                            table.restoreLease(session, renewed, inheritance.timeNanos() + GRACE_NANOS));
         } catch (IllegalStateException e) {
             LOG.error("what the group's log adds up to breaks a rule of locks", e);
             fail();
@@ -290,7 +296,14 @@ final class ClusterNode implements LockNode {
                 new GroupJournal(group, inheritance.epoch(), inheritance.timeNanos(), commits, decisions);
         metrics.startOver();
         LockManager manager = new LockManager(
-                table, journal, desk, watches, audit, clock, metrics, () -> inOrder(this::endLeadership));
+                table,
+                journal,
+                desk,
+                watches,
+                audit,
+                clock,
+                metrics,
+                () -> inOrder(journal.over() ? this::endLeadership : this::fail));
         manager.start();
         leadership = new Leadership(inheritance.epoch(), manager, journal, desk, watches);
         var unused =

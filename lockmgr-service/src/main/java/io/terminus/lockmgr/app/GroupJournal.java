@@ -49,6 +49,11 @@ final class GroupJournal implements Journal {
         this.decisions = decisions;
     }
 
+    /** Was it the group that ended the turns, or was that asked for? Else something is broken. Any thread. */
+    boolean over() {
+        return over;
+    }
+
     /** Nothing is committed any more, also what waits now. Any thread. */
     void end() {
         over = true;
@@ -106,7 +111,12 @@ final class GroupJournal implements Journal {
                         }
                     });
         }
-        await(decided);
+        try {
+            await(decided);
+        } catch (LeadLostException e) {
+            over = true;
+            throw e;
+        }
         committedNanos = nowNanos;
         commits.increment();
     }

@@ -151,6 +151,7 @@ public final class GroupMember implements AutoCloseable {
         RaftServerConfigKeys.Log.setPurgePreservationLogNum(p, settings.keepEntries);
         RaftServerConfigKeys.Log.setPurgeGap(p, Math.max(1, settings.keepEntries / 10));
         RaftServerConfigKeys.Log.setSegmentSizeMax(p, SizeInBytes.valueOf("16MB"));
+        RaftServerConfigKeys.Log.setSegmentCacheNumMax(p, 2);
         RaftServerConfigKeys.Log.setPreallocatedSize(p, SizeInBytes.valueOf("1MB"));
         // Of each request Ratis remembers the answer for so long; ours are never sent again.
         RaftServerConfigKeys.RetryCache.setExpiryTime(p, TimeDuration.valueOf(5, TimeUnit.SECONDS));

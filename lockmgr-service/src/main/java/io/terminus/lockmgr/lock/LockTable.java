@@ -166,10 +166,10 @@ public final class LockTable {
 
     /**
      * Behind {@link #restore} and before the first command: the lease of a session goes on from its last renewal, instead of
-     * beginning anew. For a table that goes on with the time of another, which was told every renewal.
+     * beginning anew, and to {@code leastNanos} at least. For a table that goes on with the time of another, which was told every renewal.
      */
-    public void restoreLease(String sessionId, long renewedNanos) {
-        sessions.restoreLease(sessionId, renewedNanos);
+    public void restoreLease(String sessionId, long renewedNanos, long leastNanos) {
+        sessions.restoreLease(sessionId, renewedNanos, leastNanos);
     }
 
     private void forget(Held lock) {

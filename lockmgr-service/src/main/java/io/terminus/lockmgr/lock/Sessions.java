@@ -64,10 +64,11 @@ final class Sessions {
     }
 
     /** Of a session that was restored, and renewed last at this time. */
-    void restoreLease(String sessionId, long renewedNanos) {
+    void restoreLease(String sessionId, long renewedNanos, long leastNanos) {
         Session session = registry.sessions.get(sessionId);
         if (session != null) {
-            leases.arm(session, renewedNanos + session.ttlNanos + LockTable.marginNanos(session.ttlNanos));
+            long endNanos = renewedNanos + session.ttlNanos + LockTable.marginNanos(session.ttlNanos);
+            leases.arm(session, Math.max(endNanos, leastNanos));
         }
     }
 
