@@ -1,5 +1,6 @@
 package io.terminus.benchmarks;
 
+import io.terminus.benchmarks.cluster.ClusterBench;
 import io.terminus.benchmarks.data.DataBench;
 import io.terminus.benchmarks.index.IndexBench;
 import io.terminus.benchmarks.locks.LocksBench;
@@ -24,6 +25,7 @@ import picocli.CommandLine.Spec;
         subcommands = {
             // One line for each benchmark.
             LocksBench.class,
+            ClusterBench.class,
             DataBench.class,
             LockTableBench.class,
             IndexBench.class,

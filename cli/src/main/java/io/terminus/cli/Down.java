@@ -34,15 +34,15 @@ final class Down {
                 return 0;
             }
             ServiceSet set = new ServiceSet(installation, directory, state.get());
-            boolean anything = List.of(SetMember.values()).stream()
+            boolean anything = state.get().members().stream()
                     .anyMatch(member -> set.runningOrStray(member).isPresent());
             if (!anything) {
-                set.stop(List.of(SetMember.values()), screen::line);
+                set.stop(state.get().members(), screen::line);
                 screen.line("The set in " + directory.path() + " is not running.");
                 return 0;
             }
             List<SetMember> order = new ArrayList<>(agentsWriterFirst(set));
-            order.add(SetMember.LOCKMGR);
+            order.addAll(state.get().ports().lockManagerMembers());
             boolean clean = set.stop(order, screen::line);
             screen.line("The set in " + directory.path() + " is stopped; its data stays there.");
             return clean ? 0 : 1;

@@ -85,12 +85,16 @@ record Installation(Path home, Path java, List<String> lockManager, List<String>
             command.add("--agent.grpc-port=" + ports.grpc(member));
             command.add("--agent.peer-port=" + ports.peer(member));
             command.add("--agent.nbd-port=" + ports.nbd(member));
-            command.add(
-                    "--agent.lock-manager=" + ports.endpoints(SetMember.LOCKMGR).grpc());
+            command.add("--agent.lock-manager=" + ports.lockManagerTargets());
         } else {
             command.addAll(lockManager);
             command.add("--lockmgr.data-dir=" + directory.data(member));
             command.add("--lockmgr.grpc-port=" + ports.grpc(member));
+            if (ports.lockManagers() > 1) {
+                command.add("--lockmgr.mode=cluster");
+                command.add("--lockmgr.cluster.node=" + member.title());
+                command.add("--lockmgr.cluster.members=" + ports.groupMembers());
+            }
         }
         command.add("--server.port=" + ports.rest(member));
         return command;

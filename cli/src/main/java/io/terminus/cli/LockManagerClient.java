@@ -1,7 +1,10 @@
 package io.terminus.cli;
 
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
 import io.terminus.proto.lock.v1.ContentionBucket;
+import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.ForceReleaseRequest;
 import io.terminus.proto.lock.v1.GetContentionRequest;
 import io.terminus.proto.lock.v1.ListBlockersRequest;
@@ -12,6 +15,7 @@ import io.terminus.proto.lock.v1.ListSessionsResponse;
 import io.terminus.proto.lock.v1.ListVolumesRequest;
 import io.terminus.proto.lock.v1.ListVolumesResponse;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
+import io.terminus.proto.lock.v1.LockClusterGrpc;
 import io.terminus.proto.lock.v1.LockInfo;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.SessionInfo;
@@ -20,9 +24,14 @@ import io.terminus.proto.lock.v1.WatchMessage;
 import io.terminus.proto.lock.v1.WatchRequest;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Function;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /** What the command line asks of the lock manager. Calls throw {@link CallFailure}. */
 final class LockManagerClient implements AutoCloseable {
@@ -32,16 +41,98 @@ final class LockManagerClient implements AutoCloseable {
     /** A list is for people: a million locks are counted by {@link #volumes}, not printed. */
     static final int LONGEST_LIST = 10_000;
 
-    private final Connection connection;
-    private final LockAdminGrpc.LockAdminBlockingStub stub;
+    private static final Duration PAUSE = Duration.ofMillis(50);
+
+    private final PortPlan ports;
+    private final Duration deadline;
+    private final Map<SetMember, Connection> connections = new EnumMap<>(SetMember.class);
+
+    /** Of a group the one that led when it was last looked for. */
+    private @Nullable SetMember leader;
 
     LockManagerClient(PortPlan ports, Duration deadline) {
-        this.connection = new Connection(SetMember.LOCKMGR, ports, deadline);
-        this.stub = LockAdminGrpc.newBlockingStub(connection.channel());
+        this.ports = ports;
+        this.deadline = deadline;
+        for (SetMember member : ports.lockManagerMembers()) {
+            connections.put(member, new Connection(member, ports, deadline));
+        }
     }
 
-    Connection connection() {
-        return connection;
+    /** The one that can answer. */
+    synchronized SetMember leader() {
+        if (ports.lockManagers() == 1) {
+            return SetMember.LOCKMGR;
+        }
+        long endNanos = System.nanoTime() + deadline.toNanos();
+        while (leader == null) {
+            for (SetMember member : ports.lockManagerMembers()) {
+                if (leader == null) {
+                    leader = leaderKnownTo(member);
+                }
+            }
+            if (leader == null) {
+                if (System.nanoTime() - endNanos > 0) {
+                    throw new Failure("none of the lock managers leads: 'terminus lockmgr members list' shows them");
+                }
+                pause();
+            }
+        }
+        return leader;
+    }
+
+    /** The member that says of itself that it leads, or is said to; null if this one does not answer or knows none. */
+    private @Nullable SetMember leaderKnownTo(SetMember member) {
+        Connection connection = connection(member);
+        try {
+            String named = connection
+                    .timed(LockClusterGrpc.newBlockingStub(connection.channel()))
+                    .describe(DescribeClusterRequest.getDefaultInstance())
+                    .getLeader();
+            return ports.lockManagerMembers().stream()
+                    .filter(one -> one.title().equals(named))
+                    .findFirst()
+                    .orElse(null);
+        } catch (StatusRuntimeException down) {
+            return null;
+        }
+    }
+
+    private Connection connection(SetMember member) {
+        return Objects.requireNonNull(connections.get(member));
+    }
+
+    /** Asks the one that leads; of a group, again and again while none does. */
+    private <T> T ask(Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
+        long endNanos = System.nanoTime() + deadline.toNanos();
+        while (true) {
+            try {
+                return askLeader(question);
+            } catch (CallFailure e) {
+                boolean another = ports.lockManagers() > 1 && e.code() == Status.Code.UNAVAILABLE;
+                if (!another || System.nanoTime() - endNanos > 0) {
+                    throw e;
+                }
+            }
+            synchronized (this) {
+                leader = null;
+            }
+            pause();
+        }
+    }
+
+    private static void pause() {
+        try {
+            Thread.sleep(PAUSE);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new Failure("interrupted while looking for the lock manager that leads", e);
+        }
+    }
+
+    private <T> T askLeader(Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
+        Connection connection = connection(leader());
+        return connection.call(
+                () -> question.apply(connection.timed(LockAdminGrpc.newBlockingStub(connection.channel()))));
     }
 
     List<VolumeInfo> volumes() {
@@ -50,8 +141,7 @@ final class LockManagerClient implements AutoCloseable {
         do {
             ListVolumesRequest request =
                     ListVolumesRequest.newBuilder().setPageToken(pageToken).build();
-            ListVolumesResponse page =
-                    connection.call(() -> connection.timed(stub).listVolumes(request));
+            ListVolumesResponse page = ask(stub -> stub.listVolumes(request));
             volumes.addAll(page.getVolumesList());
             pageToken = page.getNextPageToken();
         } while (!pageToken.isEmpty());
@@ -65,8 +155,7 @@ final class LockManagerClient implements AutoCloseable {
         while (locks.size() < LONGEST_LIST) {
             ListLocksRequest request =
                     query.toBuilder().setLimit(PAGE).setPageToken(pageToken).build();
-            ListLocksResponse page =
-                    connection.call(() -> connection.timed(stub).listLocks(request));
+            ListLocksResponse page = ask(stub -> stub.listLocks(request));
             locks.addAll(page.getLocksList());
             pageToken = page.getNextPageToken();
             if (pageToken.isEmpty()) {
@@ -82,13 +171,11 @@ final class LockManagerClient implements AutoCloseable {
                 .setSessionId(sessionId)
                 .setRequestId(requestId)
                 .build();
-        return connection.call(
-                () -> connection.timed(stub).listBlockers(request).getBlockersList());
+        return ask(stub -> stub.listBlockers(request).getBlockersList());
     }
 
     List<ContentionBucket> contention(GetContentionRequest request) {
-        return connection.call(
-                () -> connection.timed(stub).getContention(request).getBucketsList());
+        return ask(stub -> stub.getContention(request).getBucketsList());
     }
 
     void configure(String volume, Duration lockDelay) {
@@ -96,11 +183,12 @@ final class LockManagerClient implements AutoCloseable {
                 .setVolume(volume)
                 .setLockDelayMillis(lockDelay.toMillis())
                 .build();
-        connection.call(() -> connection.timed(stub).configureVolume(request));
+        ask(stub -> stub.configureVolume(request));
     }
 
     /** Shows what comes until the consumer returns false or the lock manager ends it. Has no deadline. */
     void watch(String volume, Predicate<WatchMessage> to) {
+        Connection connection = connection(leader());
         WatchRequest request = WatchRequest.newBuilder().setVolume(volume).build();
         connection.call(() -> {
             Iterator<WatchMessage> messages =
@@ -122,8 +210,7 @@ final class LockManagerClient implements AutoCloseable {
                     .setOwnerPrefix(ownerPrefix)
                     .setPageToken(pageToken)
                     .build();
-            ListSessionsResponse page =
-                    connection.call(() -> connection.timed(stub).listSessions(request));
+            ListSessionsResponse page = ask(stub -> stub.listSessions(request));
             sessions.addAll(page.getSessionsList());
             pageToken = page.getNextPageToken();
         } while (!pageToken.isEmpty());
@@ -136,11 +223,11 @@ final class LockManagerClient implements AutoCloseable {
                 .setVolume(volume)
                 .setLockId(lockId)
                 .build();
-        connection.call(() -> connection.timed(stub).forceRelease(request));
+        ask(stub -> stub.forceRelease(request));
     }
 
     @Override
     public void close() {
-        connection.close();
+        connections.values().forEach(Connection::close);
     }
 }

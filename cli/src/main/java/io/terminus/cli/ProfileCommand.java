@@ -56,7 +56,7 @@ final class ProfileCommand implements Callable<Integer> {
         SetMember one = agent == null ? null : SetMember.agent(agent);
         ServiceSet set = terminus.services(dir);
         Map<SetMember, Long> pids = new TreeMap<>();
-        for (SetMember member : SetMember.values()) {
+        for (SetMember member : set.state().members()) {
             Optional<ProcessHandle> process = set.running(member);
             if (process.isPresent() && (one == null || member == one || !member.isAgent())) {
                 pids.put(member, process.get().pid());

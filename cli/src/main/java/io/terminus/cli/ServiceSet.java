@@ -64,6 +64,7 @@ final class ServiceSet {
             if (Files.exists(log)) {
                 Files.move(log, log.resolveSibling(log.getFileName() + ".1"), StandardCopyOption.REPLACE_EXISTING);
             }
+            Files.createDirectories(directory.data(member));
             Process process = new ProcessBuilder(command)
                     .directory(directory.path().toFile())
                     .redirectInput(new File("/dev/null"))

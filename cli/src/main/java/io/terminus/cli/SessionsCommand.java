@@ -75,7 +75,11 @@ final class SessionsCommand {
                     String session,
             @Option(names = "--json", description = "For scripts.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
-        String rest = terminus.ports(dir).endpoints(SetMember.LOCKMGR).rest();
+        PortPlan ports = terminus.ports(dir);
+        String rest;
+        try (LockManagerClient client = new LockManagerClient(ports, LocksCommand.DEADLINE)) {
+            rest = ports.endpoints(client.leader()).rest();
+        }
         close(rest, session);
         terminus.screen()
                 .line(

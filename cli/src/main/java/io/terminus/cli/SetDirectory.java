@@ -26,7 +26,7 @@ import tools.jackson.databind.json.JsonMapper;
  *   set.json        which processes belong to the set, on which ports; see {@link SetState}
  *   lock            held by the command that starts or stops processes
  *   logs/NAME.log   what a process said since its last start; NAME.log.1 since the start before
- *   lockmgr/ a/ b/  the data of the three processes
+ *   lockmgr/ a/ b/  the data of the three processes; lockmgr-2/ and so on where there are more lock managers
  * </pre>
  */
 final class SetDirectory {
@@ -58,7 +58,7 @@ final class SetDirectory {
     void create() {
         try {
             Files.createDirectories(path.resolve("logs"));
-            for (SetMember member : SetMember.values()) {
+            for (SetMember member : SetMember.of(1)) {
                 Files.createDirectories(data(member));
             }
             Files.delete(Files.createTempFile(path, "probe", ""));

@@ -1,8 +1,11 @@
 package io.terminus.cli;
 
+import com.fasterxml.jackson.annotation.JsonIgnore;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What is known about a set between two commands; {@code set.json} in its directory.
@@ -11,11 +14,18 @@ import java.util.TreeMap;
  * @param id random, in the command line of every process of the set
  * @param portBase see {@link PortPlan}
  * @param sizeBytes size of the volume that comes with the set
+ * @param lockManagers how many; null, as sets of before have it: one
  * @param java the java program that runs the services
  * @param processes by {@link SetMember#title}; one that is not running is gone or has another identity
  */
 record SetState(
-        int version, String id, int portBase, long sizeBytes, String java, Map<String, ProcessIdentity> processes) {
+        int version,
+        String id,
+        int portBase,
+        long sizeBytes,
+        @Nullable Integer lockManagers,
+        String java,
+        Map<String, ProcessIdentity> processes) {
 
     static final int VERSION = 1;
 
@@ -24,7 +34,17 @@ record SetState(
     }
 
     PortPlan ports() {
-        return new PortPlan(portBase);
+        return new PortPlan(portBase, lockManagerCount());
+    }
+
+    @JsonIgnore
+    int lockManagerCount() {
+        return lockManagers == null ? 1 : lockManagers;
+    }
+
+    /** In the order in which they are started. */
+    List<SetMember> members() {
+        return SetMember.of(lockManagerCount());
     }
 
     Optional<ProcessIdentity> process(SetMember member) {
@@ -34,16 +54,16 @@ record SetState(
     SetState with(SetMember member, ProcessIdentity identity) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.put(member.title(), identity);
-        return new SetState(version, id, portBase, sizeBytes, java, changed);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed);
     }
 
     SetState without(SetMember member) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.remove(member.title());
-        return new SetState(version, id, portBase, sizeBytes, java, changed);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed);
     }
 
     SetState withJava(String changed) {
-        return new SetState(version, id, portBase, sizeBytes, changed, processes);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, changed, processes);
     }
 }

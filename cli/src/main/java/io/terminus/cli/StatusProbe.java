@@ -29,6 +29,7 @@ final class StatusProbe implements AutoCloseable {
     private final SetDirectory directory;
     private final PortPlan ports;
     private final LockManagerClient lockManager;
+    private final Map<SetMember, Connection> lockManagers = new EnumMap<>(SetMember.class);
     private final Map<SetMember, AgentClient> agents = new EnumMap<>(SetMember.class);
     private final ExecutorService calls = Executors.newVirtualThreadPerTaskExecutor();
 
@@ -37,6 +38,9 @@ final class StatusProbe implements AutoCloseable {
         this.directory = directory;
         this.ports = ports;
         this.lockManager = new LockManagerClient(ports, DEADLINE);
+        for (SetMember member : ports.lockManagerMembers()) {
+            lockManagers.put(member, new Connection(member, ports, DEADLINE));
+        }
         for (SetMember agent : SetMember.AGENTS) {
             agents.put(agent, new AgentClient(agent, ports, DEADLINE));
         }
@@ -49,7 +53,7 @@ final class StatusProbe implements AutoCloseable {
         Map<SetMember, Future<Boolean>> health = new EnumMap<>(SetMember.class);
         Map<SetMember, Future<List<VolumeStatus>>> volumes = new EnumMap<>(SetMember.class);
         Optional<Future<List<VolumeInfo>>> locks = Optional.empty();
-        for (SetMember member : SetMember.values()) {
+        for (SetMember member : set.state().members()) {
             Optional<ProcessHandle> process = set.running(member);
             processes.put(member, process);
             // Whoever answers on the port of a process that is gone is somebody else.
@@ -57,16 +61,19 @@ final class StatusProbe implements AutoCloseable {
                 continue;
             }
             AgentClient agent = agents.get(member);
-            if (agent == null) {
-                health.put(member, calls.submit(() -> lockManager.connection().isServing()));
-                locks = Optional.of(calls.submit(lockManager::volumes));
-            } else {
+            Connection connection = lockManagers.get(member);
+            if (connection != null) {
+                health.put(member, calls.submit(connection::isServing));
+                if (locks.isEmpty()) {
+                    locks = Optional.of(calls.submit(lockManager::volumes));
+                }
+            } else if (agent != null) {
                 health.put(member, calls.submit(() -> agent.connection().isServing()));
                 volumes.put(member, calls.submit(volumesOf(agent)));
             }
         }
         List<StatusReport.ProcessStatus> states = new ArrayList<>();
-        for (SetMember member : SetMember.values()) {
+        for (SetMember member : set.state().members()) {
             Optional<ProcessHandle> process = processes.getOrDefault(member, Optional.empty());
             Future<Boolean> answer = health.get(member);
             states.add(new StatusReport.ProcessStatus(
@@ -106,6 +113,7 @@ final class StatusProbe implements AutoCloseable {
     public void close() {
         calls.shutdownNow();
         lockManager.close();
+        lockManagers.values().forEach(Connection::close);
         agents.values().forEach(AgentClient::close);
     }
 }

@@ -75,6 +75,7 @@ public final class Terminus {
                 .addSubcommand(new VerifyCommand(terminus))
                 .addSubcommand(new LocksCommand(terminus))
                 .addSubcommand(new SessionsCommand(terminus))
+                .addSubcommand(lockManagers(terminus))
                 .addSubcommand(new JournalCommand(terminus))
                 .addSubcommand(new ProfileCommand(terminus));
         return commandLine
@@ -91,6 +92,11 @@ public final class Terminus {
                     }
                     throw e;
                 });
+    }
+
+    private static CommandLine lockManagers(Terminus terminus) {
+        LockManagersCommand command = new LockManagersCommand(terminus);
+        return new CommandLine(command).addSubcommand(command.new Members());
     }
 
     @Command(
@@ -116,14 +122,27 @@ public final class Terminus {
                     @Nullable
                     Integer portBase,
             @Option(
+                            names = "--lock-managers",
+                            paramLabel = "NUMBER",
+                            description = "1, 3 or 5: how many lock managers a new set has; more than one are a"
+                                    + " group that survives the loss of less than half of them (default: 1).")
+                    @Nullable
+                    Integer lockManagers,
+            @Option(
                             names = "--timeout",
                             paramLabel = "TIME",
                             defaultValue = "120s",
                             description = "How long to wait for the volume (default: ${DEFAULT-VALUE}).")
                     Duration timeout) {
-        checkPortBase(portBase);
+        checkLockManagers(lockManagers);
+        checkPortBase(portBase, lockManagers == null ? 1 : lockManagers);
         checkVolumeSize(size);
-        return new Up(installation, directory(dir), screen, new Up.Options(detach, size, portBase, timeout)).run();
+        return new Up(
+                        installation,
+                        directory(dir),
+                        screen,
+                        new Up.Options(detach, size, portBase, lockManagers, timeout))
+                .run();
     }
 
     @Command(
@@ -200,10 +219,17 @@ public final class Terminus {
         return new SetDirectory(Optional.ofNullable(dir).orElseGet(installation::defaultDirectory));
     }
 
-    private static void checkPortBase(@Nullable Integer portBase) {
+    private static void checkLockManagers(@Nullable Integer lockManagers) {
+        if (lockManagers != null && lockManagers != 1 && lockManagers != 3 && lockManagers != 5) {
+            throw new Failure("--lock-managers of " + lockManagers
+                    + " is not 1, 3 or 5: an even number survives no more" + " losses than one less");
+        }
+    }
+
+    private static void checkPortBase(@Nullable Integer portBase, int lockManagers) {
         if (portBase != null) {
             try {
-                new PortPlan(portBase);
+                new PortPlan(portBase, lockManagers);
             } catch (IllegalArgumentException e) {
                 throw new Failure(String.valueOf(e.getMessage()), e);
             }

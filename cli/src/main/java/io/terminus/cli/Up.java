@@ -45,12 +45,14 @@ final class Up {
     /**
      * @param size null: as it is, or 1 GiB for a new set
      * @param portBase null: as it is, or the default for a new set
+     * @param lockManagers null: as it is, or one for a new set
      * @param patience how long the set may take until its volume can be used
      */
     record Options(
             boolean detach,
             @Nullable ByteSize size,
             @Nullable Integer portBase,
+            @Nullable Integer lockManagers,
             Duration patience) {}
 
     private enum Phase {
@@ -109,7 +111,7 @@ final class Up {
                 abandon(set, known.isEmpty() && !volumeExists);
                 throw e;
             }
-            if (options.detach() || missing.size() < SetMember.values().length) {
+            if (options.detach() || missing.size() < set.state().members().size()) {
                 phase.set(Phase.DONE);
                 show(set);
                 return usable ? 0 : 1;
@@ -129,6 +131,7 @@ final class Up {
                 UUID.randomUUID().toString(),
                 portBase == null ? PortPlan.DEFAULT_BASE : portBase,
                 size == null ? DEFAULT_SIZE_BYTES : size.bytes(),
+                options.lockManagers(),
                 installation.java().toString(),
                 Map.of());
     }
@@ -146,12 +149,17 @@ final class Up {
                     + new ByteSize(known.sizeBytes()) + ", not " + size
                     + ": leave --size away, or name another --dir");
         }
+        Integer lockManagers = options.lockManagers();
+        if (lockManagers != null && lockManagers != known.lockManagerCount()) {
+            throw new Failure("the set in " + directory.path() + " has " + known.lockManagerCount()
+                    + " lock managers, not " + lockManagers + ": leave --lock-managers away, or name another --dir");
+        }
         return known;
     }
 
     private static List<SetMember> missing(ServiceSet set, boolean mayRun) {
         List<SetMember> missing = new ArrayList<>();
-        for (SetMember member : SetMember.values()) {
+        for (SetMember member : set.state().members()) {
             if (!mayRun || set.runningOrStray(member).isEmpty()) {
                 missing.add(member);
             }
@@ -193,7 +201,7 @@ final class Up {
         long deadlineNanos = System.nanoTime() + options.patience().toNanos();
         Map<SetMember, Connection> waiting = new EnumMap<>(SetMember.class);
         try {
-            for (SetMember member : SetMember.values()) {
+            for (SetMember member : set.state().members()) {
                 waiting.put(member, new Connection(member, set.state().ports(), CALL_DEADLINE));
             }
             while (true) {

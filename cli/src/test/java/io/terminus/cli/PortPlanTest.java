@@ -3,12 +3,32 @@ package io.terminus.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class PortPlanTest {
+
+    @Test
+    void aGroupOfLockManagersUsesPortsOfItsOwnBehindTheTen() {
+        PortPlan ports = new PortPlan(100, 3);
+
+        List<Integer> used = SetMember.of(3).stream()
+                .flatMap(member -> ports.uses(member).stream())
+                .map(PortPlan.Use::port)
+                .sorted()
+                .toList();
+
+        assertThat(used)
+                .isEqualTo(IntStream.range(100, 100 + PortPlan.count(3)).boxed().toList());
+        assertThat(ports.lockManagerTargets()).isEqualTo("localhost:102,localhost:111,localhost:114");
+        assertThat(ports.groupMembers())
+                .isEqualTo("lockmgr=localhost:110/localhost:102,lockmgr-2=localhost:113/localhost:111,"
+                        + "lockmgr-3=localhost:116/localhost:114");
+    }
 
     @Test
     void theTenPortsAreThoseOfThePlan() {
@@ -31,7 +51,7 @@ class PortPlanTest {
     void everyPortHasOneUse() {
         PortPlan ports = new PortPlan(100);
 
-        Stream<Integer> used = Stream.of(SetMember.values())
+        Stream<Integer> used = SetMember.of(1).stream()
                 .flatMap(member -> ports.uses(member).stream())
                 .map(PortPlan.Use::port);
 

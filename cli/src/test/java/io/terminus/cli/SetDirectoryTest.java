@@ -17,6 +17,7 @@ class SetDirectoryTest {
             "5b1c",
             10809,
             1L << 30,
+            null,
             "/jdk/bin/java",
             Map.of("a", new ProcessIdentity(4711, 1_700_000_000_000L)));
 

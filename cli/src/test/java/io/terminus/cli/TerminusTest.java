@@ -102,8 +102,8 @@ class TerminusTest {
                 int base = silent.getLocalPort() - 2;
                 Map<String, ProcessIdentity> processes = new HashMap<>();
                 processes.put("lockmgr", ProcessIdentity.of(process.toHandle()));
-                directory.save(
-                        new SetState(SetState.VERSION, state.id(), base, state.sizeBytes(), state.java(), processes));
+                directory.save(new SetState(
+                        SetState.VERSION, state.id(), base, state.sizeBytes(), null, state.java(), processes));
 
                 FakeSet.Result status = run("status", "--json");
 
@@ -129,7 +129,7 @@ class TerminusTest {
     private SetState stoppedSet(int portBase) {
         SetDirectory directory = new SetDirectory(place.resolve("set"));
         directory.create();
-        SetState state = new SetState(SetState.VERSION, "id", portBase, 4096, "java", Map.of());
+        SetState state = new SetState(SetState.VERSION, "id", portBase, 4096, null, "java", Map.of());
         directory.save(state);
         return state;
     }

@@ -14,6 +14,7 @@ import com.tngtech.archunit.lang.ArchRule;
             "io.terminus.lockmgr.admin",
             "io.terminus.lockmgr.agents",
             "io.terminus.lockmgr.store",
+            "io.terminus.lockmgr.ha",
             "io.terminus.lockmgr.lock",
             "io.terminus.ranges",
             "io.terminus.proto"
@@ -21,7 +22,7 @@ import com.tngtech.archunit.lang.ArchRule;
         importOptions = DoNotIncludeTests.class)
 class ArchitectureTest {
 
-    /** app -> grpc, admin, agents, store -> lock -> ranges, admin -> agents; nothing else, and nothing of the clients or the other service. */
+    /** app -> grpc, admin, agents, store, ha -> lock -> ranges, admin -> agents, ha -> store; nothing else, and nothing of the clients or the other service. */
     @ArchTest
     static final ArchRule arrows = layeredArchitecture()
             .consideringOnlyDependenciesInAnyPackage("io.terminus..")
@@ -35,6 +36,8 @@ class ArchitectureTest {
             .definedBy("io.terminus.lockmgr.agents..")
             .layer("store")
             .definedBy("io.terminus.lockmgr.store..")
+            .layer("ha")
+            .definedBy("io.terminus.lockmgr.ha..")
             .layer("lock")
             .definedBy("io.terminus.lockmgr.lock..")
             .layer("ranges")
@@ -50,9 +53,11 @@ class ArchitectureTest {
             .whereLayer("agents")
             .mayOnlyBeAccessedByLayers("app", "admin")
             .whereLayer("store")
+            .mayOnlyBeAccessedByLayers("app", "ha")
+            .whereLayer("ha")
             .mayOnlyBeAccessedByLayers("app")
             .whereLayer("lock")
-            .mayOnlyBeAccessedByLayers("app", "grpc", "admin", "store")
+            .mayOnlyBeAccessedByLayers("app", "grpc", "admin", "store", "ha")
             .whereLayer("ranges")
             .mayOnlyBeAccessedByLayers("lock")
             .whereLayer("proto")

@@ -32,6 +32,8 @@ final class LiveSet implements AutoCloseable {
     static final Duration PATIENCE = Duration.ofSeconds(120);
     private static final String VOLUME = "demo";
     private static final String HOOKS = "hooks";
+    /** Of a set with three lock managers. */
+    private static final int MOST_PORTS = 17;
 
     private static boolean prepared;
 
@@ -86,8 +88,11 @@ final class LiveSet implements AutoCloseable {
     }
 
     /** The first start: it makes the volume. */
-    void create(String size) {
-        terminus("up", "--detach", "--size", size, "--port-base", Integer.toString(portBase));
+    void create(String size, String... more) {
+        List<String> arguments =
+                new ArrayList<>(List.of("up", "--detach", "--size", size, "--port-base", Integer.toString(portBase)));
+        arguments.addAll(List.of(more));
+        terminus(arguments.toArray(String[]::new));
     }
 
     /** Where a test may leave files. */
@@ -306,7 +311,7 @@ final class LiveSet implements AutoCloseable {
         while (true) {
             int base = ThreadLocalRandom.current().nextInt(12_000, 30_000);
             boolean free = true;
-            for (int port = base; free && port < base + 10; port++) {
+            for (int port = base; free && port < base + MOST_PORTS; port++) {
                 try (ServerSocket socket = new ServerSocket()) {
                     socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
                 } catch (IOException taken) {

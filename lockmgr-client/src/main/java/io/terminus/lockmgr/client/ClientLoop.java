@@ -61,7 +61,7 @@ final class ClientLoop {
     private static final LongConsumer NOTHING = now -> {};
 
     private final LockClient.Config config;
-    private final ManagedChannel channel;
+    private final Managers managers;
     private final IntervalFunction backOff;
     private final ScheduledExecutorService owner;
     private final ThreadPoolExecutor callbackThread;
@@ -100,6 +100,9 @@ final class ClientLoop {
 
     private boolean connectWanted;
     private int failedAttempts;
+    /** Another lock manager is to be asked now, which need not wait for what this one did. */
+    private boolean askNextAtOnce;
+
     private String lastFailure = "";
     private String sessionToClose = "";
     private boolean stopped;
@@ -111,12 +114,13 @@ final class ClientLoop {
     private volatile CompletableFuture<String> ready = new CompletableFuture<>();
 
     /** @param owner one thread, that of the channel's connections where it can be, which never waits */
-    ClientLoop(
-            LockClient.Config config, ManagedChannel channel, ScheduledExecutorService owner, Grant.Owner grantOwner) {
+    ClientLoop(LockClient.Config config, Managers managers, ScheduledExecutorService owner, Grant.Owner grantOwner) {
         this.config = config;
-        this.channel = channel;
-        this.backOff =
-                IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
+        this.managers = managers;
+        // A group has another leader within a second or so, and who finds it late holds what others wait for.
+        this.backOff = managers.several()
+                ? IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(50), 1.5, 0.5, Duration.ofMillis(250))
+                : IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
         this.owner = owner;
         // Bounded by what it carries: one task for each run of the owner that had something to tell.
         this.callbackThread =
@@ -368,12 +372,14 @@ final class ClientLoop {
                     // the same
                     // connection would be as silent until TCP gives up, minutes later. This makes the next one connect
                     // anew.
-                    channel.enterIdle();
+                    managers.channel().enterIdle();
+                    askNextAtOnce = managers.moveOn(null);
                 }
                 case SessionCore.Action.CloseSession close -> sessionToClose = close.sessionId();
                 case SessionCore.Notice.Attached attached -> {
                     // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
                     failedAttempts = 1;
+                    managers.welcomed();
                     lastFailure = "";
                     readyGiven = true;
                     CompletableFuture<String> waiting = ready;
@@ -482,8 +488,9 @@ final class ClientLoop {
             readyGiven = false;
             ready = new CompletableFuture<>();
         }
-        long delayMillis = failedAttempts == 0 ? 0 : backOff.apply(failedAttempts);
-        failedAttempts = Math.min(failedAttempts + 1, 30);
+        long delayMillis = failedAttempts == 0 || askNextAtOnce ? 0 : backOff.apply(failedAttempts);
+        failedAttempts = Math.min(failedAttempts + (askNextAtOnce ? 0 : 1), 30);
+        askNextAtOnce = false;
         connectAtNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(delayMillis);
         connectWanted = true;
     }
@@ -493,6 +500,7 @@ final class ClientLoop {
             return;
         }
         // The back-off is ours; gRPC's own would grow to minutes and refuse meanwhile.
+        ManagedChannel channel = managers.channel();
         channel.resetConnectBackoff();
         Stream opened = new Stream();
         var unused =
@@ -534,19 +542,21 @@ final class ClientLoop {
         public void onError(Throwable failure) {
             boolean sessionUnknown = failure instanceof StatusRuntimeException ended
                     && ended.getStatus().getCode() == Code.NOT_FOUND;
-            closed(sessionUnknown, String.valueOf(failure.getMessage()));
+            closed(sessionUnknown, String.valueOf(failure.getMessage()), failure);
         }
 
         @Override
         public void onCompleted() {
-            closed(false, "the lock manager ended the stream");
+            closed(false, "the lock manager ended the stream", null);
         }
 
-        private void closed(boolean sessionUnknown, String why) {
+        private void closed(boolean sessionUnknown, String why, @Nullable Throwable failure) {
             onOwner(now -> {
                 if (this.equals(stream)) {
                     stream = null;
                     lastFailure = why;
+                    // An answer about the session is one of the lock manager that leads.
+                    askNextAtOnce = !sessionUnknown && managers.moveOn(failure);
                     core.streamClosed(sessionUnknown, why, now);
                 }
             });

@@ -1,5 +1,6 @@
 package io.terminus.lockmgr.client;
 
+import io.grpc.Channel;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
@@ -87,7 +88,7 @@ import org.slf4j.LoggerFactory;
 public final class LockClient implements AutoCloseable {
 
     /**
-     * @param target host:port, or any name gRPC resolves; unencrypted
+     * @param target host:port, or any name gRPC resolves; of a group those of its members, with commas between them; unencrypted
      * @param owner who this is, for people: 1 to 128 characters of [A-Za-z0-9._:/-]
      * @param ttl the lease asked for, 300 ms to 10 min; the lock manager has the last word
      * @param maxInFlight bound on acquires, reads and puts without an answer
@@ -171,8 +172,10 @@ public final class LockClient implements AutoCloseable {
     /** A Welcome names every lock held, at some 100 bytes each. */
     private static final int MAX_MESSAGE_BYTES = 256 << 20;
 
+    private static final int MOST_REFERRALS = 3;
+
     private final Config config;
-    private final ManagedChannel channel;
+    private final Managers managers;
     private final Runnable over;
     final ClientLoop loop;
     private final AtomicInteger inFlight = new AtomicInteger();
@@ -181,20 +184,20 @@ public final class LockClient implements AutoCloseable {
     public static LockClient connect(Config config) {
         EventLoop eventLoop = EventLoops.ALL.next();
         return connect(
-                config,
-                eventLoop,
-                () -> {},
-                NettyChannelBuilder.forTarget(config.target)
-                        .usePlaintext()
-                        .channelType(NioSocketChannel.class, InetSocketAddress.class)
-                        .eventLoopGroup(eventLoop)
-                        // What gRPC's threads have to do here is to hand over.
-                        .directExecutor()
-                        .maxInboundMessageSize(MAX_MESSAGE_BYTES)
-                        // A third of the lease, as for every other silence.
-                        .withOption(
-                                ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(500, config.ttl.toMillis() / 3))
-                        .build());
+                config, eventLoop, () -> {}, new Managers(config.target, target -> channel(config, target, eventLoop)));
+    }
+
+    private static ManagedChannel channel(Config config, String target, EventLoop eventLoop) {
+        return NettyChannelBuilder.forTarget(target)
+                .usePlaintext()
+                .channelType(NioSocketChannel.class, InetSocketAddress.class)
+                .eventLoopGroup(eventLoop)
+                // What gRPC's threads have to do here is to hand over.
+                .directExecutor()
+                .maxInboundMessageSize(MAX_MESSAGE_BYTES)
+                // A third of the lease, as for every other silence.
+                .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(500, config.ttl.toMillis() / 3))
+                .build();
     }
 
     /** The channel is closed with the client. */
@@ -203,22 +206,21 @@ public final class LockClient implements AutoCloseable {
                 1,
                 Thread.ofPlatform().daemon().name("lock-client-" + config.owner).factory());
         owner.setRemoveOnCancelPolicy(true);
-        return connect(config, owner, owner::shutdownNow, channel);
+        return connect(config, owner, owner::shutdownNow, Managers.only(channel));
     }
 
     /** @param over runs when the client has ended, so that its owner may */
-    private static LockClient connect(
-            Config config, ScheduledExecutorService owner, Runnable over, ManagedChannel channel) {
-        LockClient client = new LockClient(config, owner, over, channel);
+    private static LockClient connect(Config config, ScheduledExecutorService owner, Runnable over, Managers managers) {
+        LockClient client = new LockClient(config, owner, over, managers);
         client.loop.start();
         return client;
     }
 
-    private LockClient(Config config, ScheduledExecutorService owner, Runnable over, ManagedChannel channel) {
+    private LockClient(Config config, ScheduledExecutorService owner, Runnable over, Managers managers) {
         this.config = config;
-        this.channel = channel;
+        this.managers = managers;
         this.over = over;
-        this.loop = new ClientLoop(config, channel, owner, new Changes());
+        this.loop = new ClientLoop(config, managers, owner, new Changes());
     }
 
     /** Of all clients of the process. They are never ended: who does nothing costs a thread that sleeps. */
@@ -227,6 +229,11 @@ public final class LockClient implements AutoCloseable {
                 Runtime.getRuntime().availableProcessors(),
                 new DefaultThreadFactory("lock-client", true),
                 NioIoHandler.newFactory());
+    }
+
+    /** Of the lock manager that is asked now: of a group, the one that leads, as far as is known. For calls beside the session. */
+    public Channel channel() {
+        return managers.channel();
     }
 
     /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
@@ -520,9 +527,16 @@ public final class LockClient implements AutoCloseable {
 
     private CompletableFuture<Void> closeSession(String sessionId, Duration timeout) {
         CompletableFuture<Void> closed = new CompletableFuture<>();
-        LockServiceGrpc.newStub(channel)
+        closeSession(sessionId, System.nanoTime() + timeout.toNanos(), managers.channel(), MOST_REFERRALS, closed);
+        return closed;
+    }
+
+    /** @param referrals so often another lock manager may be named as the one that leads */
+    private void closeSession(
+            String sessionId, long untilNanos, Channel at, int referrals, CompletableFuture<Void> closed) {
+        LockServiceGrpc.newStub(at)
                 .withWaitForReady()
-                .withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS)
+                .withDeadlineAfter(Math.max(1, untilNanos - System.nanoTime()), TimeUnit.NANOSECONDS)
                 .closeSession(
                         CloseSessionRequest.newBuilder().setSessionId(sessionId).build(), new StreamObserver<>() {
                             @Override
@@ -530,7 +544,12 @@ public final class LockClient implements AutoCloseable {
 
                             @Override
                             public void onError(Throwable failure) {
-                                closed.completeExceptionally(failure);
+                                Channel leader = referrals == 0 ? null : managers.namedBy(failure);
+                                if (leader == null) {
+                                    closed.completeExceptionally(failure);
+                                } else {
+                                    closeSession(sessionId, untilNanos, leader, referrals - 1, closed);
+                                }
                             }
 
                             @Override
@@ -538,7 +557,6 @@ public final class LockClient implements AutoCloseable {
                                 closed.complete(null);
                             }
                         });
-        return closed;
     }
 
     /**
@@ -563,7 +581,7 @@ public final class LockClient implements AutoCloseable {
             log.warn("the session of {} could not be closed and ends with its ttl", config.owner, e);
         } finally {
             loop.stop();
-            channel.shutdownNow();
+            managers.shutdownNow();
             over.run();
         }
     }

@@ -7,18 +7,14 @@ import io.grpc.ServerCallExecutorSupplier;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.grpc.util.MutableHandlerRegistry;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.EventExecutor;
-import io.terminus.lockmgr.grpc.Audit;
-import io.terminus.lockmgr.grpc.LockAdminService;
-import io.terminus.lockmgr.grpc.LockService;
 import io.terminus.lockmgr.grpc.ServiceLimits;
-import io.terminus.lockmgr.grpc.SessionDesk;
-import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import java.io.IOException;
@@ -46,29 +42,14 @@ final class GrpcServer implements SmartLifecycle {
     private static final long STOP_SECONDS = 5;
 
     private final LockManagerProperties properties;
-    private final LockManager manager;
-    private final SessionDesk desk;
-    private final WatchDesk watches;
-    private final Audit audit;
-    private final long epoch;
+    private final LockNode node;
     private final HealthStatusManager health = new HealthStatusManager();
     private @Nullable EventLoopGroup eventLoops;
     private @Nullable Server server;
 
-    /** @param epoch of this start */
-    GrpcServer(
-            LockManagerProperties properties,
-            LockManager manager,
-            SessionDesk desk,
-            WatchDesk watches,
-            Audit audit,
-            long epoch) {
+    GrpcServer(LockManagerProperties properties, LockNode node) {
         this.properties = properties;
-        this.manager = manager;
-        this.desk = desk;
-        this.watches = watches;
-        this.audit = audit;
-        this.epoch = epoch;
+        this.node = node;
     }
 
     @Override
@@ -81,10 +62,12 @@ final class GrpcServer implements SmartLifecycle {
         health.setStatus(LockServiceGrpc.SERVICE_NAME, SERVING);
         health.setStatus(LockAdminGrpc.SERVICE_NAME, SERVING);
         ServiceLimits limits = properties.service();
+        MutableHandlerRegistry services = new MutableHandlerRegistry();
         EventLoopGroup loops = new MultiThreadIoEventLoopGroup(
                 Runtime.getRuntime().availableProcessors(),
                 new DefaultThreadFactory("grpc-loop", true),
                 NioIoHandler.newFactory());
+        node.serve(services, () -> current(loops));
         try {
             Server started = NettyServerBuilder.forAddress(address)
                     .channelType(NioServerSocketChannel.class)
@@ -94,10 +77,9 @@ final class GrpcServer implements SmartLifecycle {
                     .permitKeepAliveTime(KEEP_ALIVE_SECONDS, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
                     .maxInboundMessageSize(limits.transportBytes())
-                    .addService(new LockService(manager, desk, watches, limits, epoch, () -> current(loops)).bind())
-                    .addService(new LockAdminService(manager, desk, audit).bind())
                     .addService(health.getHealthService())
                     .addService(ProtoReflectionServiceV1.newInstance())
+                    .fallbackHandlerRegistry(services)
                     .build()
                     .start();
             server = started;
@@ -113,7 +95,7 @@ final class GrpcServer implements SmartLifecycle {
         }
     }
 
-    /** Clients are told first, by the manager's close; what they ask after that is refused as unavailable. */
+    /** Clients are told first, by the node's close; what they ask after that is refused as unavailable. */
     @Override
     public void stop() {
         Server stopping = server;
@@ -122,7 +104,7 @@ final class GrpcServer implements SmartLifecycle {
             return;
         }
         health.enterTerminalState();
-        manager.close();
+        node.close();
         stopping.shutdown();
         try {
             if (!stopping.awaitTermination(STOP_SECONDS, TimeUnit.SECONDS)) {

@@ -10,11 +10,12 @@ import io.terminus.lockmgr.lock.Command;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.LockTable.Decision;
 import io.terminus.lockmgr.lock.Notice;
-import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreFailedException;
 import io.terminus.proto.lock.v1.Reason;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -25,6 +26,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import java.util.function.LongFunction;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -36,8 +38,8 @@ import org.slf4j.LoggerFactory;
  * {@value #STEPS_IN_TURN} steps, and none behind {@value #OPERATIONS_IN_TURN} operations) and
  *
  * <ol>
- *   <li>lets each step apply its commands; every decision is appended to the log,
- *   <li>writes the log, and syncs it once if any decision of the turn asks for it,
+ *   <li>lets each step apply its commands; every decision is appended to the journal,
+ *   <li>commits the journal once: to the disk, or to the group,
  *   <li>and only then says what is to be said, in the order in which it came up.
  * </ol>
  *
@@ -66,10 +68,16 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** The table wants to hear of time every 100 ms. */
     private static final long TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
+    /** Where renewals are gathered they come to the table together, so often at most. */
+    private static final long RENEWALS_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+
+    private static final String FAILED = "the lock manager failed and stops";
+    private static final String LEAD_LOST = "this lock manager does not lead its group any more";
+
     private static final long OPERATOR_WAITS_SECONDS = 10;
 
     private final LockTable table;
-    private final DecisionStore store;
+    private final Journal journal;
     private final SessionDesk desk;
     private final WatchDesk watches;
     private final Audit audit;
@@ -102,7 +110,13 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** What waits for the end of the turn, in its order: a {@link Notice}, or a {@link Runnable} of the shell. */
     private final List<Object> sayings = new ArrayList<>();
 
-    private boolean mustSync;
+    /** Runs behind the sayings, and tells nobody anything: need not wait for the journal. */
+    private final List<Runnable> asides = new ArrayList<>();
+
+    /** Renewals that wait for the next tick, one for each session at most. Only where the journal gathers them. */
+    private final Map<String, Renewal> renewals = new LinkedHashMap<>();
+
+    private long lastRenewalsNanos;
     /** Of a turn on another thread than ours, which ends everything. */
     private @Nullable Throwable failure;
 
@@ -123,7 +137,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** @param onFailure ends the process; called once, on the owner thread, when the loop has failed */
     LockManager(
             LockTable table,
-            DecisionStore store,
+            Journal journal,
             SessionDesk desk,
             WatchDesk watches,
             Audit audit,
@@ -131,7 +145,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             LockMetrics metrics,
             Runnable onFailure) {
         this.table = table;
-        this.store = store;
+        this.journal = journal;
         this.desk = desk;
         this.watches = watches;
         this.audit = audit;
@@ -208,7 +222,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         Owner next = Owner.NOBODY;
         try {
             begin(onThread);
-            if (!onThread && (mustSync || store.flushMayWait())) {
+            if (!onThread && journal.mayWait(!sayings.isEmpty(), nowNanos)) {
                 next = Owner.THREAD;
             } else {
                 finish();
@@ -370,7 +384,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             } while (left > 0);
             desk.close(Reason.REASON_UNSPECIFIED, "the lock manager is stopping");
             watches.close("the lock manager is stopping");
-            store.close();
+            journal.close();
         } catch (Throwable e) {
             fail(e);
             return;
@@ -407,6 +421,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         // By the thread alone: a hundred thousand sessions may be over at once, and others have streams to read.
         if (onThread && (nowNanos - lastTickNanos >= TICK_NANOS || table.behind())) {
             lastTickNanos = nowNanos;
+            renewTogether();
             turn.apply(new Command.Tick());
             metrics.refresh(table, nowNanos);
         }
@@ -420,20 +435,39 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         return ran;
     }
 
+    /** Before the tick: who has renewed has not gone silent. */
+    private void renewTogether() {
+        if (renewals.isEmpty() || nowNanos - lastRenewalsNanos < RENEWALS_NANOS) {
+            return;
+        }
+        lastRenewalsNanos = nowNanos;
+        for (Renewal renewal : renewals.values()) {
+            // A renewal out of a stream of before would be answered on the newer one, where its number means another.
+            if (renewal.current.getAsBoolean()) {
+                renew(renewal.command);
+            }
+        }
+        renewals.clear();
+    }
+
+    private void renew(Command.Renew command) {
+        for (Notice notice : turn.apply(command).notices()) {
+            if (notice instanceof Notice.RenewalAnswered) {
+                journal.renewed(command.sessionId(), nowNanos);
+            }
+        }
+    }
+
     private void finish() {
         long beforeNanos = System.nanoTime();
-        if (mustSync) {
-            store.sync();
-        } else {
-            store.flush();
-        }
-        metrics.written(System.nanoTime() - beforeNanos, mustSync);
+        long syncsBefore = journal.syncs();
+        journal.commit(!sayings.isEmpty(), nowNanos);
+        metrics.written(System.nanoTime() - beforeNanos, journal.syncs() != syncsBefore);
         if (wasRecovering && !table.recovering()) {
             wasRecovering = false;
-            store.recoveryOver();
+            journal.recoveryOver();
             LOG.info("recovery is over: locks are granted again");
         }
-        mustSync = false;
         for (int i = 0; i < sayings.size(); i++) {
             if (sayings.get(i) instanceof Notice notice) {
                 desk.deliver(notice, table, nowNanos);
@@ -442,6 +476,10 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             }
         }
         sayings.clear();
+        for (int i = 0; i < asides.size(); i++) {
+            asides.get(i).run();
+        }
+        asides.clear();
         desk.endOfTurn();
         watches.endOfTurn(table);
         metrics.endOfTurn();
@@ -458,8 +496,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             Decision decision = table.apply(command, nowNanos);
             sayings.addAll(decision.notices());
             if (!decision.changes().isEmpty()) {
-                store.append(decision.changes());
-                mustSync |= DecisionStore.mustBeSynced(decision.changes());
+                journal.append(decision.changes());
             }
             if (!decision.events().isEmpty()) {
                 watches.happened(decision.events(), System.currentTimeMillis());
@@ -474,15 +511,34 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
 
         @Override
+        public void aside(Runnable task) {
+            asides.add(task);
+        }
+
+        @Override
+        public void renew(Command.Renew command, BooleanSupplier current) {
+            if (journal.gathersRenewals()) {
+                renewals.put(command.sessionId(), new Renewal(command, current));
+            } else {
+                apply(command);
+            }
+        }
+
+        @Override
         public long nowNanos() {
             return nowNanos;
         }
     };
 
+    /** @param current does the stream it came from still speak for the session? */
+    private record Renewal(Command.Renew command, BooleanSupplier current) {}
+
     /** By the thread, as the owner; it owns the table for ever then. */
     private void fail(Throwable why) {
         stopping = true;
-        if (why instanceof StoreFailedException) {
+        if (why instanceof LeadLostException) {
+            LOG.info("the turns end: {}", why.getMessage());
+        } else if (why instanceof StoreFailedException) {
             LOG.error(
                     "stopping, because the store failed: {}; the next start goes on from the log",
                     why.getMessage(),
@@ -491,8 +547,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             LOG.error("stopping, because a rule of the lock manager is broken", why);
         }
         try {
-            sayUnknown();
-            store.close();
+            if (why instanceof LeadLostException) {
+                // Who is on a stream asks the next leader, and is told for certain.
+                sayings.clear();
+            }
+            sayUnknown(why instanceof LeadLostException ? LEAD_LOST : FAILED);
+            journal.close();
         } catch (RuntimeException e) {
             LOG.error("the store could not be closed either: {}", e.getMessage());
         } finally {
@@ -504,7 +564,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
     }
 
-    private void sayUnknown() {
+    private void sayUnknown(String why) {
         for (Object saying : sayings) {
             if (saying instanceof Notice.Answer answer) {
                 desk.unknownOutcome(answer);
@@ -512,8 +572,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         }
         sayings.clear();
         desk.endOfTurn();
-        watches.close("the lock manager failed and stops");
-        desk.close(Reason.UNKNOWN_OUTCOME, "the lock manager failed and stops; whether this was done is not known");
+        watches.close(why);
+        desk.close(Reason.UNKNOWN_OUTCOME, why + "; whether this was done is not known");
         // Those that were begun are not refused: what they did may be found on the disk.
         steps.subList(begun, steps.size()).forEach(Step::refused);
         steps.clear();

@@ -2,22 +2,15 @@ package io.terminus.lockmgr.app;
 
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminController;
+import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.BrowserRules;
 import io.terminus.lockmgr.admin.ConsoleController;
 import io.terminus.lockmgr.admin.ConsolePages;
 import io.terminus.lockmgr.admin.OperatorLog;
 import io.terminus.lockmgr.admin.Permissions;
 import io.terminus.lockmgr.agents.Agents;
-import io.terminus.lockmgr.grpc.SessionDesk;
-import io.terminus.lockmgr.grpc.WatchDesk;
-import io.terminus.lockmgr.lock.LockTable;
-import io.terminus.lockmgr.lock.Settings;
-import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreRefusedException;
-import io.terminus.lockmgr.store.StoreSettings;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.springframework.aot.AotDetector;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
@@ -41,8 +34,6 @@ import org.springframework.util.ClassUtils;
 @EnableConfigurationProperties({LockManagerProperties.class, RestProperties.class})
 @Import({AdminController.class, ConsoleController.class, ConsolePages.class})
 public class LockManagerApplication {
-
-    private static final Logger LOG = LoggerFactory.getLogger(LockManagerApplication.class);
 
     static final int EXIT_REFUSED = 1;
     static final int EXIT_FAILED = 3;
@@ -78,58 +69,23 @@ public class LockManagerApplication {
         return new SpringApplication(LockManagerApplication.class).run(args);
     }
 
-    @Bean
-    DecisionStore decisionStore(LockManagerProperties properties) {
-        return DecisionStore.open(new StoreSettings(
-                properties.dataDir(),
-                DecisionStore.kernelBootId(),
-                properties.compactAfter().toBytes(),
-                properties.maxLocks(),
-                properties.maxTtl().toNanos(),
-                properties.epochAtLeast()));
+    @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.
+    LockNode lockNode(LockManagerProperties properties, MeterRegistry registry) {
+        Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
+        return switch (properties.mode()) {
+            case STANDALONE -> SingleNode.start(properties, registry, onFailure);
+            case CLUSTER -> new ClusterNode(properties, registry, onFailure);
+        };
+    }
+
+    @Bean(destroyMethod = "")
+    AdminDesk adminDesk(LockNode node) {
+        return node.admin();
     }
 
     @Bean
-    SessionDesk sessionDesk() {
-        return new SessionDesk();
-    }
-
-    @Bean
-    WatchDesk watchDesk(LockManagerProperties properties) {
-        return new WatchDesk(properties.limits().watchers());
-    }
-
-    @Bean
-    AuditLog auditLog(LockManagerProperties properties) {
-        return new AuditLog(properties.dataDir());
-    }
-
-    @Bean
-    LockManager lockManager(
-            LockManagerProperties properties,
-            DecisionStore store,
-            SessionDesk desk,
-            WatchDesk watches,
-            AuditLog audit,
-            MeterRegistry registry) {
-        BootClock clock = new BootClock();
-        LockTable table = table(properties, store, clock.getAsLong());
-        LockManager manager = new LockManager(
-                table,
-                store,
-                desk,
-                watches,
-                audit,
-                clock,
-                new LockMetrics(registry, store, watches::count),
-                () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start());
-        manager.start();
-        return manager;
-    }
-
-    @Bean
-    TableHealth tableHealth(LockManager manager, LockManagerProperties properties) {
-        return new TableHealth(manager::nanosSinceTick, properties.minTtl().toNanos());
+    TableHealth tableHealth(LockNode node, LockManagerProperties properties) {
+        return new TableHealth(node::nanosSinceTick, properties.minTtl().toNanos());
     }
 
     @Bean
@@ -138,8 +94,8 @@ public class LockManagerApplication {
     }
 
     @Bean
-    OperatorLog operatorLog(AuditLog audit) {
-        return audit::record;
+    OperatorLog operatorLog(LockNode node) {
+        return node.operatorLog();
     }
 
     @Bean
@@ -153,45 +109,8 @@ public class LockManagerApplication {
     }
 
     @Bean
-    GrpcServer grpcServer(
-            LockManagerProperties properties,
-            LockManager manager,
-            DecisionStore store,
-            SessionDesk desk,
-            WatchDesk watches,
-            AuditLog audit) {
-        return new GrpcServer(properties, manager, desk, watches, audit, store.epoch());
-    }
-
-    /** The table as the store remembers it, with the recovery window that the store asks for. */
-    static LockTable table(LockManagerProperties properties, DecisionStore store, long nowNanos) {
-        Settings settings;
-        try {
-            settings = properties.table().withMaxLocks(store.mostLocks());
-            properties.service();
-        } catch (IllegalArgumentException e) {
-            throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
-        }
-        long recoveryTtlNanos = store.recoveryTtlNanos();
-        long recoveryNanos = recoveryTtlNanos == 0 ? 0 : recoveryTtlNanos + LockTable.marginNanos(recoveryTtlNanos);
-        if (recoveryNanos > 0) {
-            LOG.warn(
-                    "grants may have been forgotten by the machine: nothing is granted for {} s",
-                    recoveryNanos / 1_000_000_000L);
-        }
-        LockTable table = new LockTable(settings, store.epoch(), nowNanos, nowNanos + recoveryNanos);
-        try {
-            table.restore(store.restored());
-        } catch (IllegalStateException e) {
-            throw new StartRefusedException("data directory damaged: " + e.getMessage(), e);
-        }
-        LOG.info(
-                "epoch {}, data in {}, {} sessions and {} volumes restored",
-                store.epoch(),
-                properties.dataDir().toAbsolutePath(),
-                table.sessions().size(),
-                table.volumes().size());
-        return table;
+    GrpcServer grpcServer(LockManagerProperties properties, LockNode node) {
+        return new GrpcServer(properties, node);
     }
 
     /** What the operator is to be told; null if it is not known what is wrong, and the whole trace is wanted. */

@@ -4,6 +4,7 @@ import io.terminus.lockmgr.grpc.ServiceLimits;
 import io.terminus.lockmgr.lock.Settings;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
 import org.springframework.util.unit.DataSize;
@@ -25,6 +26,9 @@ import org.springframework.util.unit.DataSize;
  * @param epochAtLeast to be set above the last known epoch after an older copy of the data directory was put back
  * @param outboundLimit answers and events that may wait for a client that does not read
  * @param limits what one client or volume may take
+ * @param mode alone, or one of a group that is one lock manager together
+ * @param groups 1: volumes are not spread over several groups yet
+ * @param cluster of a group
  */
 @ConfigurationProperties("lockmgr")
 public record LockManagerProperties(
@@ -40,7 +44,10 @@ public record LockManagerProperties(
         @DefaultValue("1000000") long maxLocks,
         @DefaultValue("0") long epochAtLeast,
         @DefaultValue("65536") int outboundLimit,
-        @DefaultValue Limits limits) {
+        @DefaultValue Limits limits,
+        @DefaultValue("standalone") Mode mode,
+        @DefaultValue("1") int groups,
+        @DefaultValue Cluster cluster) {
 
     /**
      * {@code lockmgr.limits.*}. Who asks for more is refused with LIMIT_EXCEEDED and a sentence that names the bound.
@@ -74,6 +81,42 @@ public record LockManagerProperties(
             @DefaultValue("1000") int watchers,
             @DefaultValue("16384") int watchBacklog) {}
 
+    public enum Mode {
+        STANDALONE,
+        CLUSTER
+    }
+
+    /**
+     * {@code lockmgr.cluster.*}
+     *
+     * @param node which of the members this is
+     * @param members ID=HOST:PORT/HOST:PORT of each, for the group and for clients; the same list at every member
+     * @param name of the group: members of another one are strangers
+     * @param electionTimeout a leader that is silent for so long is replaced; up to twice as long, lest all try at once
+     * @param snapshotAfter so many entries of the log
+     * @param keepEntries so many stay in the log behind a snapshot, so that a member that was away shortly needs none
+     */
+    public record Cluster(
+            @DefaultValue("") String node,
+            @DefaultValue List<String> members,
+            @DefaultValue("lockmgr") String name,
+            @DefaultValue("500ms") Duration electionTimeout,
+            @DefaultValue("100000") long snapshotAfter,
+            @DefaultValue("10000") int keepEntries) {
+
+        static final Cluster NONE = new Cluster("", List.of(), "lockmgr", Duration.ofMillis(500), 100_000, 10_000);
+
+        public Cluster {
+            members = List.copyOf(members);
+            require(
+                    electionTimeout.compareTo(Duration.ofMillis(100)) >= 0
+                            && electionTimeout.compareTo(Duration.ofSeconds(30)) <= 0,
+                    "lockmgr.cluster.election-timeout of " + electionTimeout + " breaks the rule 100 ms to 30 s");
+            require(snapshotAfter > 0, "lockmgr.cluster.snapshot-after of " + snapshotAfter + " must be positive");
+            require(keepEntries >= 0, "lockmgr.cluster.keep-entries of " + keepEntries + " is negative");
+        }
+    }
+
     public LockManagerProperties {
         require(grpcPort >= 0 && grpcPort <= 65535, "lockmgr.grpc-port of " + grpcPort + " breaks the rule 0 to 65535");
         require(maxLocks > 0, "lockmgr.max-locks of " + maxLocks + " must be positive");
@@ -84,6 +127,9 @@ public record LockManagerProperties(
         require(
                 limits.nameLength() >= 40 && limits.nameLength() <= 128,
                 "lockmgr.limits.name-length of " + limits.nameLength() + " breaks the rule 40 to 128");
+        require(
+                groups == 1,
+                "lockmgr.groups of " + groups + " is not possible: volumes are not spread over several groups, set 1");
         require(compactAfter.toBytes() > 0, "lockmgr.compact-after of " + compactAfter + " must be positive");
     }
 

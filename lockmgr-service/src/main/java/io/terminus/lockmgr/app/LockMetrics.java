@@ -15,7 +15,6 @@ import io.terminus.lockmgr.lock.LockTable.Decision;
 import io.terminus.lockmgr.lock.LockTable.VolumeView;
 import io.terminus.lockmgr.lock.Notice;
 import io.terminus.lockmgr.lock.Reason;
-import io.terminus.lockmgr.store.DecisionStore;
 import java.time.Duration;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -59,6 +58,15 @@ final class LockMetrics {
         Duration.ofMinutes(5)
     };
 
+    /** What a journal says of its work. Any thread. */
+    interface Written {
+        /** How often somebody waited for a disk. */
+        long syncs();
+
+        /** Decisions appended. */
+        long appends();
+    }
+
     enum WaitOutcome {
         GRANTED,
         DEADLINE,
@@ -73,7 +81,6 @@ final class LockMetrics {
         REVOKED
     }
 
-    private final MeterRegistry registry;
     private final Counter grants;
     private final Counter atOnce;
     private final Counter queued;
@@ -97,6 +104,8 @@ final class LockMetrics {
     private final AtomicLong indexEntries = new AtomicLong();
     private final AtomicLong volumes = new AtomicLong();
 
+    private volatile IntSupplier queue = () -> 0;
+
     // This turn
     private long turnStartNanos;
     private int commands;
@@ -115,8 +124,7 @@ final class LockMetrics {
     private long nextRefreshNanos;
 
     /** @param watchers how many there are; asked by any thread */
-    LockMetrics(MeterRegistry registry, DecisionStore store, IntSupplier watchers) {
-        this.registry = registry;
+    LockMetrics(MeterRegistry registry, Written journal, IntSupplier watchers) {
         grants = registry.counter("terminus.lock.grants");
         atOnce = registry.counter("terminus.lock.acquires", "path", "at-once");
         queued = registry.counter("terminus.lock.acquires", "path", "queued");
@@ -170,18 +178,24 @@ final class LockMetrics {
         Gauge.builder("terminus.lock.index.entries", indexEntries, AtomicLong::get)
                 .description("Entries of the indexes of all volumes; identical shared locks have one together")
                 .register(registry);
-        Gauge.builder("terminus.lock.watchers", watchers, IntSupplier::getAsInt).register(registry);
-        FunctionCounter.builder("terminus.store.syncs", store, DecisionStore::syncs)
+        Gauge.builder("terminus.lock.queue.steps", this, metrics -> metrics.queue.getAsInt())
                 .register(registry);
-        FunctionCounter.builder("terminus.store.decisions", store, DecisionStore::appends)
+        Gauge.builder("terminus.lock.watchers", watchers, IntSupplier::getAsInt).register(registry);
+        FunctionCounter.builder("terminus.store.syncs", journal, Written::syncs).register(registry);
+        FunctionCounter.builder("terminus.store.decisions", journal, Written::appends)
                 .register(registry);
     }
 
     /** @param queuedSteps how many wait for the owner; asked by any thread */
     void showQueue(IntSupplier queuedSteps) {
-        Gauge.builder("terminus.lock.queue.steps", queuedSteps, IntSupplier::getAsInt)
-                .strongReference(true) // nobody else keeps it
-                .register(registry);
+        queue = queuedSteps;
+    }
+
+    /** Another table from now on: what waits and is recalled in this one begins anew. */
+    void startOver() {
+        waitingSince.clear();
+        recalledSince.clear();
+        started = false;
     }
 
     void beginTurn() {

@@ -2,6 +2,7 @@ package io.terminus.lockmgr.grpc;
 
 import io.terminus.lockmgr.lock.Command;
 import io.terminus.lockmgr.lock.LockTable;
+import java.util.function.BooleanSupplier;
 
 /** What the gRPC face needs of the table and of who runs its turns: one thread at a time, the owner of that turn. */
 public interface LockLoop {
@@ -49,6 +50,15 @@ public interface LockLoop {
         LockTable.Decision apply(Command command);
 
         void afterwards(Runnable saying);
+
+        /** Runs behind all that is said, and says nothing of the table to anybody, so that it need not wait for a commit. */
+        void aside(Runnable task);
+
+        /**
+         * A renewal that came in on a stream. It may be gathered with others and come to the table a little later, if its
+         * stream still speaks for the session by then.
+         */
+        void renew(Command.Renew command, BooleanSupplier current);
 
         long nowNanos();
     }

@@ -323,7 +323,7 @@ public final class LockService {
                     take(message, turn);
                     // Not one by one: from another thread each time would wake the event loop.
                     if (++taken == 1) {
-                        turn.afterwards(Inbound.this::readOn);
+                        turn.aside(Inbound.this::readOn);
                     }
                 }
 
@@ -414,7 +414,8 @@ public final class LockService {
             }
             operateAll(turn, message.operations());
             if (message.renews()) {
-                turn.apply(new Command.Renew(sessionId, message.renewal()));
+                String renewing = sessionId;
+                turn.renew(new Command.Renew(renewing, message.renewal()), () -> desk.speaksFor(renewing, stream));
             }
         }
 
@@ -483,7 +484,7 @@ public final class LockService {
 
         private void leave(boolean complete) {
             stream.gone(complete);
-            enqueue(turn -> turn.afterwards(() -> desk.detach(sessionId, stream)));
+            enqueue(turn -> turn.aside(() -> desk.detach(sessionId, stream)));
         }
     }
 

@@ -166,6 +166,14 @@ public final class LockTable {
         registry.volumes.values().forEach(idleVolumes::left);
     }
 
+    /**
+     * Behind {@link #restore} and before the first command: the lease of a session goes on from its last renewal, instead of
+     * beginning anew, and to {@code leastNanos} at least. For a table that goes on with the time of another, which was told every renewal.
+     */
+    public void restoreLease(String sessionId, long renewedNanos, long leastNanos) {
+        sessions.restoreLease(sessionId, renewedNanos, leastNanos);
+    }
+
     private void forget(Held lock) {
         grants.remove(lock, LockEvent.Kind.RELEASED, "");
         grants.forgetFreed();

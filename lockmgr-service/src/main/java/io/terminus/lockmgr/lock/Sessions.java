@@ -63,6 +63,15 @@ final class Sessions {
         leases.arm(session, turn.now + session.ttlNanos + LockTable.marginNanos(session.ttlNanos));
     }
 
+    /** Of a session that was restored, and renewed last at this time. */
+    void restoreLease(String sessionId, long renewedNanos, long leastNanos) {
+        Session session = registry.sessions.get(sessionId);
+        if (session != null) {
+            long endNanos = renewedNanos + session.ttlNanos + LockTable.marginNanos(session.ttlNanos);
+            leases.arm(session, Math.max(endNanos, leastNanos));
+        }
+    }
+
     void renew(Command.Renew c) {
         Session session = registry.sessions.get(c.sessionId());
         if (session == null) {

@@ -20,6 +20,9 @@ sealed interface LogItem {
     /** Every lease of before the memory loss has ended. */
     record RecoveryOver() implements LogItem {}
 
+    /** In the log of a group only: the lease of a session began anew at this time. */
+    record Renewed(String sessionId, long timeNanos) implements LogItem {}
+
     /** The last item of a snapshot: it is whole, and says what all records up to this sequence say. */
     record Through(long sequence) implements LogItem {}
 }

@@ -28,6 +28,7 @@ import java.nio.ByteBuffer;
  *   8 ValuePut         version 8, request 8, length 4, value, volume text, session text
  *   9 Through          sequence 8
  *  10 VolumeGone       volume text
+ *  11 Renewed          time 8, session text; in the log of a group only
  * </pre>
  *
  * The map of grants keeps each LockPut in this form too. Written by LogItemWriter. Any thread.
@@ -44,6 +45,7 @@ final class LogItemCodec {
     static final byte VALUE_PUT = 8;
     static final byte THROUGH = 9;
     static final byte VOLUME_GONE = 10;
+    static final byte RENEWED = 11;
 
     static final int FORGETS = 1;
     static final int RECOVERING = 2;
@@ -155,7 +157,11 @@ final class LogItemCodec {
             }
             case THROUGH -> new LogItem.Through(from.getLong());
             case VOLUME_GONE -> new LogItem.Changed(new VolumeGone(text(from)));
-            default -> throw new IllegalArgumentException("item of kind " + kind + ", known are 1 to 10");
+            case RENEWED -> {
+                long timeNanos = from.getLong();
+                yield new LogItem.Renewed(text(from), timeNanos);
+            }
+            default -> throw new IllegalArgumentException("item of kind " + kind + ", known are 1 to 11");
         };
     }
 

@@ -69,6 +69,11 @@ final class LogItemWriter {
             }
             case LogItem.RecoveryOver r -> room(0).put(LogItemCodec.RECOVERY_OVER);
             case LogItem.Through t -> room(0).put(LogItemCodec.THROUGH).putLong(t.sequence());
+            case LogItem.Renewed r -> {
+                byte[] session = utf8(r.sessionId());
+                room(session.length).put(LogItemCodec.RENEWED).putLong(r.timeNanos());
+                text(session);
+            }
             case LogItem.Changed c -> write(c.change());
         }
     }

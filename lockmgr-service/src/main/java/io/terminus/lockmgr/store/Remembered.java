@@ -39,6 +39,7 @@ final class Remembered {
                 opening = new LogItem.Opening(o.epoch(), o.bootId(), o.maxTtlNanos(), o.forgets(), false);
             }
             case LogItem.Through t -> {}
+            case LogItem.Renewed r -> {} // a restart gives every session one full ttl
             case LogItem.Changed c -> take(c.change());
         }
     }

@@ -5,7 +5,6 @@ import io.grpc.netty.NettyChannelBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.lockmgr.grpc.SessionDesk;
 import io.terminus.lockmgr.grpc.WatchDesk;
-import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
@@ -69,25 +68,16 @@ final class TestServer implements AutoCloseable {
                 MAX_LOCKS,
                 0,
                 outboundLimit,
-                limits);
+                limits,
+                LockManagerProperties.Mode.STANDALONE,
+                1,
+                LockManagerProperties.Cluster.NONE);
         store = DecisionStore.open(new StoreSettings(
                 directory, bootId, 1 << 20, MAX_LOCKS, properties.maxTtl().toNanos(), 0));
-        SessionDesk desk = new SessionDesk();
-        watches = new WatchDesk(limits.watchers());
-        AuditLog audit = new AuditLog(directory);
-        BootClock clock = new BootClock();
-        LockTable table = LockManagerApplication.table(properties, store, clock.getAsLong());
-        manager = new LockManager(
-                table,
-                store,
-                desk,
-                watches,
-                audit,
-                clock,
-                new LockMetrics(registry, store, watches::count),
-                failed::countDown);
-        manager.start();
-        server = new GrpcServer(properties, manager, desk, watches, audit, store.epoch());
+        SingleNode node = new SingleNode(properties, store, registry, failed::countDown);
+        manager = node.manager;
+        watches = node.watches;
+        server = new GrpcServer(properties, node);
         server.start();
         channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
                 .usePlaintext()
@@ -109,18 +99,22 @@ final class TestServer implements AutoCloseable {
                 1000,
                 0,
                 1000,
-                LIMITS);
+                LIMITS,
+                LockManagerProperties.Mode.STANDALONE,
+                1,
+                LockManagerProperties.Cluster.NONE);
         DecisionStore store =
                 DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, TTL.toNanos(), 0));
         WatchDesk watches = new WatchDesk(10);
+        Journal journal = new LocalJournal(store);
         return new LockManager(
-                LockManagerApplication.table(properties, store, 0),
-                store,
+                SingleNode.table(properties, store, 0),
+                journal,
                 new SessionDesk(),
                 watches,
                 new AuditLog(directory),
                 clock,
-                new LockMetrics(new SimpleMeterRegistry(), store, watches::count),
+                new LockMetrics(new SimpleMeterRegistry(), journal, watches::count),
                 onFailure);
     }
 

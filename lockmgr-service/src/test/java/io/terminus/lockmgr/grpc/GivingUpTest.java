@@ -21,6 +21,7 @@ import io.terminus.proto.lock.v1.Range;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.Test;
 
 /** The turns of the loop are taken by hand here, so that a call can be given up at any moment. */
@@ -120,6 +121,16 @@ class GivingUpTest {
             @Override
             public void afterwards(Runnable saying) {
                 sayings.add(saying);
+            }
+
+            @Override
+            public void aside(Runnable task) {
+                sayings.add(task);
+            }
+
+            @Override
+            public void renew(Command.Renew command, BooleanSupplier current) {
+                apply(command);
             }
 
             @Override

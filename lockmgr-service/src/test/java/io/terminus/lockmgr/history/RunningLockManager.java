@@ -21,20 +21,22 @@ final class RunningLockManager implements AutoCloseable {
 
     private final Path directory;
     private final List<String> settings;
-    private final int grpcPort = freePort();
+    private final int grpcPort;
     private final int httpPort = freePort();
     private final HttpClient http = HttpClient.newHttpClient();
     private Process process;
     private int starts;
 
     static RunningLockManager start(Path directory, String... settings) throws IOException, InterruptedException {
-        RunningLockManager running = new RunningLockManager(directory, List.of(settings));
+        RunningLockManager running = new RunningLockManager(directory, freePort(), List.of(settings));
         running.awaitHealthy();
         return running;
     }
 
-    private RunningLockManager(Path directory, List<String> settings) throws IOException {
+    /** Launched, and not healthy yet. */
+    RunningLockManager(Path directory, int grpcPort, List<String> settings) throws IOException {
         this.directory = directory;
+        this.grpcPort = grpcPort;
         this.settings = settings;
         this.process = launch();
     }
@@ -49,7 +51,15 @@ final class RunningLockManager implements AutoCloseable {
 
     /** As {@code kill -9} and a start right behind it. */
     void killAndStart() throws IOException, InterruptedException {
+        kill();
+        startAgain();
+    }
+
+    void kill() throws InterruptedException {
         process.destroyForcibly().waitFor();
+    }
+
+    void startAgain() throws IOException, InterruptedException {
         process = launch();
         awaitHealthy();
     }
@@ -77,7 +87,7 @@ final class RunningLockManager implements AutoCloseable {
                 .start();
     }
 
-    private void awaitHealthy() throws IOException, InterruptedException {
+    void awaitHealthy() throws IOException, InterruptedException {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_SECONDS);
         while (!healthy()) {
             if (!process.isAlive() || System.nanoTime() > deadline) {
@@ -99,7 +109,7 @@ final class RunningLockManager implements AutoCloseable {
         }
     }
 
-    private static int freePort() {
+    static int freePort() {
         try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             return socket.getLocalPort();
         } catch (IOException e) {

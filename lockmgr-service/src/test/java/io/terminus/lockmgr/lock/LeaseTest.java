@@ -55,6 +55,21 @@ class LeaseTest {
     }
 
     @Test
+    void aTableThatGoesOnForAnotherLetsLeasesRunOnAndGivesEachAtLeastSoLong() {
+        long now = 100 * SECOND;
+        LockTable next = new LockTable(Settings.defaults(), 2, now);
+        next.restore(
+                List.of(new Change.SessionOpened("alice", "alice", TTL), new Change.SessionOpened("bob", "bob", TTL)));
+
+        next.restoreLease("alice", now - SECOND, now + SECOND);
+        next.restoreLease("bob", now - TTL, now + SECOND);
+        next.restoreLease("unknown", now, now);
+
+        assertThat(next.session("alice").orElseThrow().leaseEndNanos()).isEqualTo(now - SECOND + LEASE);
+        assertThat(next.session("bob").orElseThrow().leaseEndNanos()).isEqualTo(now + SECOND);
+    }
+
+    @Test
     void aRenewalOfAnUnknownSessionIsToldThatItIsOver() {
         story.renew("nobody");
 

@@ -18,7 +18,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param nbdSocket a unix domain socket that serves NBD beside the port, to the file's owner and group, without TLS
  * @param nbdTls TLS on the NBD port
  * @param advertiseHost how other agents and clients reach this host
- * @param lockManager host:port of the lock manager's gRPC
+ * @param lockManager host:port of the lock manager's gRPC; of a group those of its members, with commas between them
  * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked, and how long, less a third, a lock
  *     manager may be away unnoticed
  * @param peerCompression how journal bytes travel to other agents that are set to it too: see {@link Compression}

@@ -3,10 +3,8 @@ package io.terminus.agent.lock;
 import io.github.resilience4j.core.IntervalFunction;
 import io.github.resilience4j.retry.Retry;
 import io.github.resilience4j.retry.RetryConfig;
-import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
-import io.grpc.netty.NettyChannelBuilder;
 import io.terminus.agent.volume.VolumeAuthority;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.lockmgr.client.AcquireRequest;
@@ -46,7 +44,6 @@ public final class LockManagerLink implements AutoCloseable {
     private static final Duration ADMIN_DEADLINE = Duration.ofSeconds(3);
 
     private final LockClient client;
-    private final ManagedChannel admin;
     private final Path sessionFile;
     private final Retry retry = Retry.of(
             "lock-manager-admin",
@@ -67,7 +64,6 @@ public final class LockManagerLink implements AutoCloseable {
 
     public LockManagerLink(String target, String agent, Duration ttl, Path sessionFile) {
         this.sessionFile = sessionFile;
-        this.admin = NettyChannelBuilder.forTarget(target).usePlaintext().build();
         this.client = LockClient.connect(
                 LockClient.Config.of(target, "agent/" + agent).withTtl(ttl).withListener(new Events()));
         closePredecessor();
@@ -84,7 +80,6 @@ public final class LockManagerLink implements AutoCloseable {
     @Override
     public void close() {
         client.close();
-        admin.shutdownNow();
         try {
             Files.deleteIfExists(sessionFile);
         } catch (IOException e) {
@@ -96,7 +91,9 @@ public final class LockManagerLink implements AutoCloseable {
         try {
             if (Files.exists(sessionFile)) {
                 String id = Files.readString(sessionFile).strip();
-                client.closeSession(id)
+                // Once attached: of a group only the one that leads can do it.
+                client.ready()
+                        .thenCompose(attached -> client.closeSession(id))
                         .whenComplete((done, failure) -> LOG.info(
                                 "session {} of this agent's predecessor: {}",
                                 id,
@@ -195,7 +192,7 @@ public final class LockManagerLink implements AutoCloseable {
         public CompletableFuture<String> revokeHolder() {
             return CompletableFuture.supplyAsync(() ->
                     retry.executeSupplier(() -> {
-                        LockAdminGrpc.LockAdminBlockingStub stub = LockAdminGrpc.newBlockingStub(admin)
+                        LockAdminGrpc.LockAdminBlockingStub stub = LockAdminGrpc.newBlockingStub(client.channel())
                                 .withDeadlineAfter(ADMIN_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
                         List<LockInfo> held = stub
                                 .listLocks(ListLocksRequest.newBuilder()

@@ -1,0 +1,168 @@
+package io.terminus.benchmarks.cluster;
+
+import com.google.common.util.concurrent.FutureCallback;
+import com.google.common.util.concurrent.Futures;
+import com.google.common.util.concurrent.ListenableFuture;
+import com.google.common.util.concurrent.MoreExecutors;
+import io.etcd.jetcd.ByteSequence;
+import io.etcd.jetcd.Client;
+import io.etcd.jetcd.Lock;
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.terminus.lockmgr.client.AcquireRequest;
+import io.terminus.lockmgr.client.LockClient;
+import io.terminus.lockmgr.client.LockMode;
+import io.terminus.lockmgr.client.LockRange;
+import io.terminus.proto.lock.v1.Acquire;
+import io.terminus.proto.lock.v1.AcquireLockRequest;
+import io.terminus.proto.lock.v1.Answer;
+import io.terminus.proto.lock.v1.LockServiceGrpc;
+import io.terminus.proto.lock.v1.Mode;
+import io.terminus.proto.lock.v1.OpenSessionRequest;
+import io.terminus.proto.lock.v1.Range;
+import io.terminus.proto.lock.v1.ReleaseLockRequest;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+
+/** Ways to take a lock that nobody else wants and to give it back, each awaited, any number at once. Any thread. */
+sealed interface LockPairs extends AutoCloseable {
+
+    int LEASE_SECONDS = 60;
+
+    CompletableFuture<?> pair(long lock);
+
+    @Override
+    void close();
+
+    /** etcd's own lock service, each lock a key under one lease. */
+    final class Etcd implements LockPairs {
+        private final Client client;
+        private final Lock locks;
+        private final long lease;
+
+        Etcd(Group group) throws Exception {
+            client = Client.builder()
+                    .endpoints(group.addresses().stream()
+                            .map(address -> "http://" + address)
+                            .toArray(String[]::new))
+                    .build();
+            locks = client.getLockClient();
+            lease = client.getLeaseClient()
+                    .grant(LEASE_SECONDS * 10L)
+                    .get(30, TimeUnit.SECONDS)
+                    .getID();
+        }
+
+        @Override
+        public CompletableFuture<?> pair(long lock) {
+            ByteSequence name = ByteSequence.from("lock-" + lock, StandardCharsets.UTF_8);
+            return locks.lock(name, lease).thenCompose(held -> locks.unlock(held.getKey()));
+        }
+
+        @Override
+        public void close() {
+            client.close();
+        }
+    }
+
+    /** One call for each operation, to the lock manager that leads. */
+    final class Unary implements LockPairs {
+        private final ManagedChannel channel;
+        private final LockServiceGrpc.LockServiceFutureStub stub;
+        private final String session;
+
+        Unary(Group group) throws Exception {
+            channel = ManagedChannelBuilder.forTarget(group.addresses().get(group.leader()))
+                    .usePlaintext()
+                    .build();
+            stub = LockServiceGrpc.newFutureStub(channel);
+            session = LockServiceGrpc.newBlockingStub(channel)
+                    .openSession(OpenSessionRequest.newBuilder()
+                            .setOwner("bench-unary")
+                            .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
+                            .build())
+                    .getSessionId();
+        }
+
+        @Override
+        public CompletableFuture<?> pair(long lock) {
+            Acquire acquire = Acquire.newBuilder()
+                    .setVolume("bench")
+                    .setRange(Range.newBuilder().setStart(lock).setEnd(lock + 1))
+                    .setMode(Mode.MODE_EX)
+                    .setWaitMillis(60_000)
+                    .build();
+            return completable(stub.acquireLock(AcquireLockRequest.newBuilder()
+                            .setSessionId(session)
+                            .setAcquire(acquire)
+                            .build()))
+                    .thenCompose(granted -> completable(stub.releaseLock(ReleaseLockRequest.newBuilder()
+                            .setSessionId(session)
+                            .setLockId(granted.getGranted().getLockId())
+                            .build())));
+        }
+
+        private static CompletableFuture<Answer> completable(ListenableFuture<Answer> call) {
+            CompletableFuture<Answer> answered = new CompletableFuture<>();
+            Futures.addCallback(
+                    call,
+                    new FutureCallback<>() {
+                        @Override
+                        public void onSuccess(Answer answer) {
+                            if (answer.hasRefused()) {
+                                answered.completeExceptionally(new IllegalStateException(answer.toString()));
+                            } else {
+                                answered.complete(answer);
+                            }
+                        }
+
+                        @Override
+                        public void onFailure(Throwable failure) {
+                            answered.completeExceptionally(failure);
+                        }
+                    },
+                    MoreExecutors.directExecutor());
+            return answered;
+        }
+
+        @Override
+        public void close() {
+            channel.shutdownNow();
+        }
+    }
+
+    /** The client library, which sends together what comes up together. */
+    final class Library implements LockPairs {
+        final LockClient client;
+
+        Library(Group group) throws Exception {
+            client = connect(group.addresses(), "bench-library");
+        }
+
+        static LockClient connect(List<String> addresses, String owner) throws Exception {
+            LockClient client = LockClient.connect(LockClient.Config.of(String.join(",", addresses), owner)
+                    .withTtl(Duration.ofSeconds(LEASE_SECONDS))
+                    .withMaxInFlight(200_000));
+            client.ready().get(60, TimeUnit.SECONDS);
+            return client;
+        }
+
+        static AcquireRequest exclusive(String volume, long lock) {
+            return AcquireRequest.of(
+                    volume, new LockRange(lock, lock + 1), LockMode.EXCLUSIVE, Duration.ofMinutes(1));
+        }
+
+        @Override
+        public CompletableFuture<?> pair(long lock) {
+            return client.acquire(exclusive("bench", lock)).thenCompose(grant -> grant.release());
+        }
+
+        @Override
+        public void close() {
+            client.close();
+        }
+    }
+}

@@ -1,0 +1,158 @@
+package io.terminus.lockmgr.app;
+
+import io.grpc.Status;
+import io.grpc.stub.StreamObserver;
+import io.terminus.lockmgr.grpc.Audit;
+import io.terminus.lockmgr.ha.GroupMember;
+import io.terminus.lockmgr.ha.Member;
+import io.terminus.proto.lock.v1.AddMemberRequest;
+import io.terminus.proto.lock.v1.ClusterMember;
+import io.terminus.proto.lock.v1.ClusterView;
+import io.terminus.proto.lock.v1.DescribeClusterRequest;
+import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.proto.lock.v1.MoveLeadRequest;
+import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/** Who belongs to the group and who leads it, for operators and for members that start. Changes wait on gRPC's own threads. */
+final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
+
+    private static final long NOT_KNOWN = -1;
+
+    private final ClusterNode node;
+    private final Audit audit;
+
+    ClusterService(ClusterNode node, Audit audit) {
+        this.node = node;
+        this.audit = audit;
+    }
+
+    static ClusterMember message(Member member, long commitIndex) {
+        return ClusterMember.newBuilder()
+                .setId(member.id())
+                .setRaftAddress(member.raftAddress())
+                .setClientAddress(member.clientAddress())
+                .setCommitIndex(commitIndex)
+                .build();
+    }
+
+    @Override
+    public void describe(DescribeClusterRequest request, StreamObserver<ClusterView> out) {
+        reply(out, view());
+    }
+
+    @Override
+    public void addMember(AddMemberRequest request, StreamObserver<ClusterView> out) {
+        Member added;
+        try {
+            ClusterMember wanted = request.getMember();
+            added = Member.parse(wanted.getId() + "=" + wanted.getRaftAddress() + "/" + wanted.getClientAddress());
+        } catch (IllegalArgumentException e) {
+            out.onError(Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());
+            return;
+        }
+        change(out, "add-member", added.toString(), group -> {
+            List<Member> members = new ArrayList<>(group.view().members());
+            members.removeIf(one -> one.id().equals(added.id()));
+            members.add(added);
+            group.setMembers(members);
+        });
+    }
+
+    @Override
+    public void removeMember(RemoveMemberRequest request, StreamObserver<ClusterView> out) {
+        String id = request.getId();
+        List<Member> members =
+                new ArrayList<>(node.view().map(GroupMember.View::members).orElse(List.of()));
+        if (id.equals(node.self().id()) && node.leads()) {
+            out.onError(Status.FAILED_PRECONDITION
+                    .withDescription("member " + id + " leads: move the lead first")
+                    .asRuntimeException());
+        } else if (node.leads() && members.removeIf(one -> one.id().equals(id)) && members.isEmpty()) {
+            out.onError(Status.FAILED_PRECONDITION
+                    .withDescription("member " + id + " is the only one")
+                    .asRuntimeException());
+        } else {
+            change(out, "remove-member", id, group -> group.setMembers(members));
+        }
+    }
+
+    @Override
+    public void moveLead(MoveLeadRequest request, StreamObserver<ClusterView> out) {
+        String to = request.getTo();
+        if (node.view().stream()
+                .flatMap(view -> view.members().stream())
+                .noneMatch(one -> one.id().equals(to))) {
+            out.onError(Status.NOT_FOUND
+                    .withDescription("'" + to + "' is no member of the group")
+                    .asRuntimeException());
+            return;
+        }
+        change(out, "move-lead", to, group -> group.moveLead(to));
+    }
+
+    private interface Change {
+        void on(GroupMember group) throws IOException, TimeoutException, InterruptedException;
+    }
+
+    private void change(StreamObserver<ClusterView> out, String action, String what, Change change) {
+        GroupMember group = node.member();
+        if (group == null || !node.leads()) {
+            out.onError(Status.UNAVAILABLE
+                    .withDescription(NotLeading.sentence(node.self().id(), node.leader()))
+                    .asRuntimeException(NotLeading.trailers(node.leader())));
+            return;
+        }
+        String failure = carryOut(change, group);
+        audit.record("gRPC", action, what, failure == null ? "done" : failure);
+        if (failure == null) {
+            reply(out, view());
+        } else {
+            out.onError(Status.ABORTED
+                    .withDescription(action + " " + what + " is not known to be done: " + failure)
+                    .asRuntimeException());
+        }
+    }
+
+    private static @Nullable String carryOut(Change change, GroupMember group) {
+        try {
+            change.on(group);
+            return null;
+        } catch (IOException e) {
+            return String.valueOf(e.getMessage());
+        } catch (TimeoutException e) {
+            return "it takes longer than expected, and goes on";
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return "interrupted";
+        }
+    }
+
+    private ClusterView view() {
+        ClusterView.Builder to = ClusterView.newBuilder().setNode(node.self().id());
+        GroupMember.View view = node.view().orElse(null);
+        if (view == null) {
+            node.formation().configured().forEach(member -> to.addMembers(message(member, NOT_KNOWN)));
+            return to.build();
+        }
+        view.members()
+                .forEach(member ->
+                        to.addMembers(message(member, view.commitIndexes().getOrDefault(member.id(), NOT_KNOWN))));
+        return to.setFormed(node.formation().formed() || view.epoch() > 0)
+                .setEpoch(view.epoch())
+                .setTerm(view.term())
+                .setLeader(view.leader().map(Member::id).orElse(""))
+                .setAppliedIndex(view.appliedIndex())
+                .setDigest(view.digest())
+                .build();
+    }
+
+    private static void reply(StreamObserver<ClusterView> out, ClusterView view) {
+        out.onNext(view);
+        out.onCompleted();
+    }
+}

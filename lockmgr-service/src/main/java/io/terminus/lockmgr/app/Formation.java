@@ -1,0 +1,261 @@
+package io.terminus.lockmgr.app;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.StatusRuntimeException;
+import io.terminus.lockmgr.ha.GroupMember;
+import io.terminus.lockmgr.ha.Member;
+import io.terminus.proto.lock.v1.AddMemberRequest;
+import io.terminus.proto.lock.v1.ClusterMember;
+import io.terminus.proto.lock.v1.ClusterView;
+import io.terminus.proto.lock.v1.DescribeClusterRequest;
+import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Whether this member may take part, and as what. A member whose directory is empty must not vote as if it were the one it was: what it had
+ * acknowledged, and the group counts on, is gone with its memory. So it asks the others first:
+ *
+ * <ul>
+ *   <li>All answer, and none has a memory: the group begins, with the members of the settings.
+ *   <li>One has a memory, and this member belongs to the group: it was wiped. The leader is asked to take it out, then it starts with
+ *       nothing, and the leader is asked to take it in again, which it does once it has caught up.
+ *   <li>One has a memory, and this member does not belong to the group: it starts and waits to be added.
+ *   <li>Else it waits.
+ * </ul>
+ *
+ * <p>From its first start on the file {@value #FILE} in its directory says who it is:
+ *
+ * <pre>
+ *   terminus-member 1
+ *   GROUP NODE
+ *   forming: nobody has led yet, as far as is known; member; joining: it waits to be added; rejoining: it asks for that
+ * </pre>
+ *
+ * One thread.
+ */
+final class Formation implements AutoCloseable {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Formation.class);
+
+    static final String FILE = "member";
+    private static final String HEADER = "terminus-member 1";
+    private static final String FORMING = "forming";
+    private static final String MEMBER = "member";
+    private static final String JOINING = "joining";
+    private static final String REJOINING = "rejoining";
+
+    private static final long ASK_MILLIS = 1000;
+
+    /** Taking a member in ends when it has caught up. */
+    private static final long CHANGE_SECONDS = 35;
+
+    sealed interface Next {}
+
+    /** The group is to be joined or begun with these. */
+    record Begin(List<Member> members) implements Next {}
+
+    record Wait(String why) implements Next {}
+
+    private final Path directory;
+    private final String group;
+    private final Member self;
+    private final List<Member> configured;
+    private final Map<String, ManagedChannel> channels = new HashMap<>();
+    private volatile String standing = FORMING;
+    private volatile boolean hasFile;
+
+    Formation(Path directory, String group, Member self, List<Member> configured) {
+        this.directory = directory;
+        this.group = group;
+        this.self = self;
+        this.configured = configured;
+    }
+
+    List<Member> configured() {
+        return configured;
+    }
+
+    /** @throws StartRefusedException if the directory is another member's */
+    Next look() throws IOException {
+        if (Files.exists(directory.resolve(FILE))) {
+            standing = read();
+            hasFile = true;
+            boolean belongs = standing.equals(FORMING) || standing.equals(MEMBER);
+            return new Begin(configured.stream()
+                    .filter(one -> belongs || !one.equals(self))
+                    .toList());
+        }
+        List<String> silent = new ArrayList<>();
+        for (Member other : configured) {
+            if (other.id().equals(self.id())) {
+                continue;
+            }
+            Optional<ClusterView> view = describe(other);
+            if (view.isEmpty()) {
+                silent.add(other.id() + " at " + other.clientAddress() + " does not answer");
+            } else if (view.get().getFormed()) {
+                return join(view.get());
+            }
+        }
+        return silent.isEmpty() ? new Begin(configured) : new Wait(String.join(", ", silent));
+    }
+
+    private Next join(ClusterView view) {
+        List<Member> others = new ArrayList<>();
+        boolean belongs = false;
+        for (ClusterMember one : view.getMembersList()) {
+            if (one.getId().equals(self.id())) {
+                belongs = true;
+            } else {
+                others.add(new Member(one.getId(), one.getRaftAddress(), one.getClientAddress()));
+            }
+        }
+        if (belongs) {
+            Optional<Member> leader = others.stream()
+                    .filter(one -> one.id().equals(view.getLeader()))
+                    .findFirst();
+            if (leader.isEmpty()) {
+                return new Wait("this member has lost its memory, and nobody leads who could take it out");
+            }
+            LOG.warn("this member has lost its memory: {} is asked to take it out and in again", leader.get());
+            try {
+                var unused = changing(leader.get())
+                        .removeMember(RemoveMemberRequest.newBuilder()
+                                .setId(self.id())
+                                .build());
+            } catch (StatusRuntimeException e) {
+                return new Wait(
+                        "this member has lost its memory, and " + leader.get().id() + " could not take it out: "
+                                + e.getStatus().getDescription());
+            }
+            standing = REJOINING;
+        } else {
+            standing = JOINING;
+        }
+        return new Begin(others);
+    }
+
+    /** The member has started. Later ones are no first starts. */
+    void begun() throws IOException {
+        if (!hasFile) {
+            write();
+            hasFile = true;
+        }
+    }
+
+    /** Has the group a memory, as far as was known when this was last written down? */
+    boolean formed() {
+        return !standing.equals(FORMING);
+    }
+
+    /** Keeps what is known in the file, and asks to be taken in, if that is still to be done. */
+    void lookAfter(GroupMember.View view) {
+        boolean belongs = view.members().stream().anyMatch(one -> one.id().equals(self.id()));
+        boolean arrived = standing.equals(FORMING) ? view.epoch() > 0 : belongs && !standing.equals(MEMBER);
+        if (arrived) {
+            standing = MEMBER;
+            try {
+                write();
+            } catch (IOException e) {
+                LOG.warn("{} cannot be written: {}", directory.resolve(FILE), e.toString());
+            }
+        }
+        if (!standing.equals(REJOINING)) {
+            return;
+        }
+        for (Member other : view.members()) {
+            Optional<ClusterView> seen = describe(other);
+            if (seen.isPresent() && seen.get().getLeader().equals(other.id())) {
+                try {
+                    var unused = changing(other)
+                            .addMember(AddMemberRequest.newBuilder()
+                                    .setMember(ClusterService.message(self, -1))
+                                    .build());
+                } catch (StatusRuntimeException e) {
+                    LOG.warn("{} could not take this member in: {}", other, e.getStatus());
+                }
+                return;
+            }
+        }
+    }
+
+    private Optional<ClusterView> describe(Member other) {
+        try {
+            return Optional.of(LockClusterGrpc.newBlockingStub(channel(other))
+                    .withDeadlineAfter(ASK_MILLIS, TimeUnit.MILLISECONDS)
+                    .describe(DescribeClusterRequest.getDefaultInstance()));
+        } catch (StatusRuntimeException e) {
+            return Optional.empty();
+        }
+    }
+
+    private LockClusterGrpc.LockClusterBlockingStub changing(Member leader) {
+        return LockClusterGrpc.newBlockingStub(channel(leader)).withDeadlineAfter(CHANGE_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private ManagedChannel channel(Member other) {
+        ManagedChannel channel = channels.computeIfAbsent(
+                other.clientAddress(),
+                address ->
+                        ManagedChannelBuilder.forTarget(address).usePlaintext().build());
+        channel.resetConnectBackoff();
+        return channel;
+    }
+
+    private String read() throws IOException {
+        Path file = directory.resolve(FILE);
+        List<String> lines = Files.readAllLines(file, UTF_8);
+        if (lines.size() != 3 || !lines.get(0).equals(HEADER)) {
+            throw new StartRefusedException(file + " begins with '" + (lines.isEmpty() ? "" : lines.get(0))
+                    + "'; this lock manager knows '" + HEADER + "'");
+        }
+        if (!lines.get(1).equals(whose())) {
+            throw new StartRefusedException("data directory " + directory + " belongs to '" + lines.get(1)
+                    + "', and this is '" + whose() + "': each member of each group needs its own");
+        }
+        return lines.get(2);
+    }
+
+    private void write() throws IOException {
+        Files.createDirectories(directory);
+        Path temporary = directory.resolve(FILE + ".tmp");
+        Files.writeString(
+                temporary,
+                HEADER + "\n" + whose() + "\n" + standing + "\n",
+                UTF_8,
+                StandardOpenOption.CREATE,
+                StandardOpenOption.TRUNCATE_EXISTING,
+                StandardOpenOption.WRITE,
+                StandardOpenOption.SYNC);
+        Files.move(temporary, directory.resolve(FILE), StandardCopyOption.ATOMIC_MOVE);
+        try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
+            channel.force(true);
+        }
+    }
+
+    private String whose() {
+        return group + " " + self.id();
+    }
+
+    @Override
+    public void close() {
+        channels.values().forEach(ManagedChannel::shutdownNow);
+    }
+}

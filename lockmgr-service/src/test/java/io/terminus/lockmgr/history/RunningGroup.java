@@ -1,0 +1,121 @@
+package io.terminus.lockmgr.history;
+
+import static org.awaitility.Awaitility.await;
+
+import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.StatusRuntimeException;
+import io.terminus.proto.lock.v1.ClusterView;
+import io.terminus.proto.lock.v1.DescribeClusterRequest;
+import io.terminus.proto.lock.v1.LockClusterGrpc;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+
+/** Three packaged lock managers that are one group, each a process that can be killed and started again. */
+final class RunningGroup implements AutoCloseable {
+
+    private static final List<String> IDS = List.of("a", "b", "c");
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
+
+    private final List<RunningLockManager> members = new ArrayList<>();
+    private final List<ManagedChannel> channels = new ArrayList<>();
+
+    static RunningGroup start(Path directory) throws IOException, InterruptedException {
+        RunningGroup group = new RunningGroup(directory);
+        for (RunningLockManager member : group.members) {
+            member.awaitHealthy();
+        }
+        group.leader();
+        return group;
+    }
+
+    private RunningGroup(Path directory) throws IOException {
+        List<Integer> ports = new ArrayList<>();
+        List<String> named = new ArrayList<>();
+        for (String id : IDS) {
+            ports.add(RunningLockManager.freePort());
+            named.add(id + "=127.0.0.1:" + RunningLockManager.freePort() + "/127.0.0.1:" + ports.getLast());
+        }
+        for (int i = 0; i < IDS.size(); i++) {
+            Path own = Files.createDirectories(directory.resolve(IDS.get(i)));
+            members.add(new RunningLockManager(
+                    own,
+                    ports.get(i),
+                    List.of(
+                            "--lockmgr.mode=cluster",
+                            "--lockmgr.cluster.node=" + IDS.get(i),
+                            "--lockmgr.cluster.snapshot-after=200",
+                            "--lockmgr.cluster.keep-entries=50",
+                            "--lockmgr.cluster.members=" + String.join(",", named))));
+            channels.add(ManagedChannelBuilder.forTarget(members.get(i).target())
+                    .usePlaintext()
+                    .build());
+        }
+    }
+
+    String targets() {
+        return String.join(",", members.stream().map(RunningLockManager::target).toList());
+    }
+
+    /** Which of them says of itself that it leads, once one does. */
+    int leader() {
+        int[] leader = {-1};
+        await().atMost(PATIENCE).until(() -> {
+            for (int i = 0; i < IDS.size(); i++) {
+                Optional<ClusterView> view = view(i);
+                if (view.isPresent() && view.get().getLeader().equals(IDS.get(i))) {
+                    leader[0] = i;
+                }
+            }
+            return leader[0] >= 0;
+        });
+        return leader[0];
+    }
+
+    void kill(int member) throws InterruptedException {
+        members.get(member).kill();
+    }
+
+    void startAgain(int member) throws IOException, InterruptedException {
+        members.get(member).startAgain();
+    }
+
+    /** Everyone has applied the same, and it adds up to the same. */
+    void awaitAgreement() {
+        await().atMost(PATIENCE).until(() -> {
+            List<ClusterView> views = new ArrayList<>();
+            for (int i = 0; i < IDS.size(); i++) {
+                view(i).ifPresent(views::add);
+            }
+            return views.size() == IDS.size()
+                    && views.stream()
+                                    .map(view -> view.getAppliedIndex() + " " + view.getDigest())
+                                    .distinct()
+                                    .count()
+                            == 1;
+        });
+    }
+
+    private Optional<ClusterView> view(int member) {
+        try {
+            channels.get(member).resetConnectBackoff();
+            return Optional.of(LockClusterGrpc.newBlockingStub(channels.get(member))
+                    .withDeadlineAfter(2, TimeUnit.SECONDS)
+                    .describe(DescribeClusterRequest.getDefaultInstance()));
+        } catch (StatusRuntimeException down) {
+            return Optional.empty();
+        }
+    }
+
+    @Override
+    public void close() {
+        channels.forEach(ManagedChannel::shutdownNow);
+        members.forEach(RunningLockManager::close);
+    }
+}
