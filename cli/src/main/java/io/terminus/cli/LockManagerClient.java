@@ -141,8 +141,7 @@ final class LockManagerClient implements AutoCloseable {
         do {
             ListVolumesRequest request =
                     ListVolumesRequest.newBuilder().setPageToken(pageToken).build();
-            ListVolumesResponse page =
-                    ask(stub -> stub.listVolumes(request));
+            ListVolumesResponse page = ask(stub -> stub.listVolumes(request));
             volumes.addAll(page.getVolumesList());
             pageToken = page.getNextPageToken();
         } while (!pageToken.isEmpty());
@@ -156,8 +155,7 @@ final class LockManagerClient implements AutoCloseable {
         while (locks.size() < LONGEST_LIST) {
             ListLocksRequest request =
                     query.toBuilder().setLimit(PAGE).setPageToken(pageToken).build();
-            ListLocksResponse page =
-                    ask(stub -> stub.listLocks(request));
+            ListLocksResponse page = ask(stub -> stub.listLocks(request));
             locks.addAll(page.getLocksList());
             pageToken = page.getNextPageToken();
             if (pageToken.isEmpty()) {
@@ -212,8 +210,7 @@ final class LockManagerClient implements AutoCloseable {
                     .setOwnerPrefix(ownerPrefix)
                     .setPageToken(pageToken)
                     .build();
-            ListSessionsResponse page =
-                    ask(stub -> stub.listSessions(request));
+            ListSessionsResponse page = ask(stub -> stub.listSessions(request));
             sessions.addAll(page.getSessionsList());
             pageToken = page.getNextPageToken();
         } while (!pageToken.isEmpty());

@@ -84,7 +84,8 @@ final class LockManagersCommand {
                 @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
             Matcher parts = MEMBER.matcher(member);
             if (!parts.matches()) {
-                throw new Failure("member '" + member + "' is not ID=HOST:PORT/HOST:PORT, for the group and for clients");
+                throw new Failure(
+                        "member '" + member + "' is not ID=HOST:PORT/HOST:PORT, for the group and for clients");
             }
             AddMemberRequest request = AddMemberRequest.newBuilder()
                     .setMember(ClusterMember.newBuilder()
@@ -183,7 +184,8 @@ final class LockManagersCommand {
             ClusterView best = null;
             for (String address : addresses) {
                 try {
-                    ClusterView view = on(address, ASK, stub -> stub.describe(DescribeClusterRequest.getDefaultInstance()));
+                    ClusterView view =
+                            on(address, ASK, stub -> stub.describe(DescribeClusterRequest.getDefaultInstance()));
                     if (view.getNode().equals(view.getLeader())) {
                         return view;
                     }
@@ -207,7 +209,8 @@ final class LockManagersCommand {
                     .filter(one -> one.getId().equals(view.getLeader()))
                     .map(ClusterMember::getClientAddress)
                     .findFirst()
-                    .orElseThrow(() -> new Failure("none of the lock managers leads, so the group cannot be changed now"));
+                    .orElseThrow(
+                            () -> new Failure("none of the lock managers leads, so the group cannot be changed now"));
             try {
                 return on(leader, CHANGE, change);
             } catch (StatusRuntimeException e) {

@@ -76,8 +76,8 @@ record PortPlan(int base, int lockManagers) {
         return String.join(
                 ",",
                 lockManagerMembers().stream()
-                        .map(member ->
-                                member.title() + "=" + local(group(member)) + "/" + endpoints(member).grpc())
+                        .map(member -> member.title() + "=" + local(group(member)) + "/"
+                                + endpoints(member).grpc())
                         .toList());
     }
 

@@ -137,7 +137,12 @@ public final class Terminus {
         checkLockManagers(lockManagers);
         checkPortBase(portBase, lockManagers == null ? 1 : lockManagers);
         checkVolumeSize(size);
-        return new Up(installation, directory(dir), screen, new Up.Options(detach, size, portBase, lockManagers, timeout)).run();
+        return new Up(
+                        installation,
+                        directory(dir),
+                        screen,
+                        new Up.Options(detach, size, portBase, lockManagers, timeout))
+                .run();
     }
 
     @Command(
@@ -216,8 +221,8 @@ public final class Terminus {
 
     private static void checkLockManagers(@Nullable Integer lockManagers) {
         if (lockManagers != null && lockManagers != 1 && lockManagers != 3 && lockManagers != 5) {
-            throw new Failure("--lock-managers of " + lockManagers + " is not 1, 3 or 5: an even number survives no more"
-                    + " losses than one less");
+            throw new Failure("--lock-managers of " + lockManagers
+                    + " is not 1, 3 or 5: an even number survives no more" + " losses than one less");
         }
     }
 

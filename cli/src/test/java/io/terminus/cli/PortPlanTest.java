@@ -22,7 +22,8 @@ class PortPlanTest {
                 .sorted()
                 .toList();
 
-        assertThat(used).isEqualTo(IntStream.range(100, 100 + PortPlan.count(3)).boxed().toList());
+        assertThat(used)
+                .isEqualTo(IntStream.range(100, 100 + PortPlan.count(3)).boxed().toList());
         assertThat(ports.lockManagerTargets()).isEqualTo("localhost:102,localhost:111,localhost:114");
         assertThat(ports.groupMembers())
                 .isEqualTo("lockmgr=localhost:110/localhost:102,lockmgr-2=localhost:113/localhost:111,"

@@ -102,8 +102,8 @@ class TerminusTest {
                 int base = silent.getLocalPort() - 2;
                 Map<String, ProcessIdentity> processes = new HashMap<>();
                 processes.put("lockmgr", ProcessIdentity.of(process.toHandle()));
-                directory.save(
-                        new SetState(SetState.VERSION, state.id(), base, state.sizeBytes(), null, state.java(), processes));
+                directory.save(new SetState(
+                        SetState.VERSION, state.id(), base, state.sizeBytes(), null, state.java(), processes));
 
                 FakeSet.Result status = run("status", "--json");
 

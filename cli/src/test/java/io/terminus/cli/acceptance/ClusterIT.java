@@ -24,6 +24,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -149,13 +150,14 @@ class ClusterIT {
         await().atMost(LiveSet.PATIENCE).until(() -> taken.get() >= goal);
     }
 
-    private static void takeAndRelease(LockClient client, AtomicLong taken, AtomicBoolean over) {
+    private static @Nullable Void takeAndRelease(LockClient client, AtomicLong taken, AtomicBoolean over) throws Exception {
         for (long i = 0; !over.get(); i++) {
             try (Grant grant = client.lock(exclusive("busy", i % 16))) {
                 taken.incrementAndGet();
                 assertThat(grant.token()).isPositive();
             }
         }
+        return null;
     }
 
     private static LockClient client(LiveSet set, String owner, ConcurrentLinkedQueue<String> lost) {

@@ -89,8 +89,8 @@ final class LiveSet implements AutoCloseable {
 
     /** The first start: it makes the volume. */
     void create(String size, String... more) {
-        List<String> arguments = new ArrayList<>(
-                List.of("up", "--detach", "--size", size, "--port-base", Integer.toString(portBase)));
+        List<String> arguments =
+                new ArrayList<>(List.of("up", "--detach", "--size", size, "--port-base", Integer.toString(portBase)));
         arguments.addAll(List.of(more));
         terminus(arguments.toArray(String[]::new));
     }

@@ -98,8 +98,9 @@ final class Formation implements AutoCloseable {
             standing = read();
             hasFile = true;
             boolean belongs = standing.equals(FORMING) || standing.equals(MEMBER);
-            return new Begin(
-                    configured.stream().filter(one -> belongs || !one.equals(self)).toList());
+            return new Begin(configured.stream()
+                    .filter(one -> belongs || !one.equals(self))
+                    .toList());
         }
         List<String> silent = new ArrayList<>();
         for (Member other : configured) {

@@ -116,8 +116,8 @@ public final class GroupMember implements AutoCloseable {
         Files.createDirectories(settings.directory);
         boolean known =
                 Files.isDirectory(settings.directory.resolve(groupId.getUuid().toString()));
-        RaftGroup begun = RaftGroup.valueOf(
-                groupId, group.stream().map(Member::asPeer).toList());
+        RaftGroup begun =
+                RaftGroup.valueOf(groupId, group.stream().map(Member::asPeer).toList());
         boolean belongs = group.contains(settings.self);
         this.joining = belongs || known ? null : begun;
         this.server = RaftServer.newBuilder()
@@ -163,8 +163,8 @@ public final class GroupMember implements AutoCloseable {
     public void start() throws IOException, TimeoutException, InterruptedException {
         server.start();
         if (joining != null) {
-            await(server.groupManagementAsync(GroupManagementRequest.newAdd(
-                    clientId, server.getId(), calls.getAndIncrement(), joining, true)));
+            await(server.groupManagementAsync(
+                    GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), joining, true)));
         }
     }
 

@@ -100,7 +100,8 @@ class LockHistoryIT {
     private void begin(String targets, long seed) {
         for (int i = 0; i < CLIENTS; i++) {
             String name = "client-" + i;
-            LockClient client = LockClient.connect(LockClient.Config.of(targets, name).withTtl(TTL));
+            LockClient client =
+                    LockClient.connect(LockClient.Config.of(targets, name).withTtl(TTL));
             clients.add(client);
             for (int w = 0; w < WORKERS_OF_CLIENT; w++) {
                 Random random = new Random(seed + workers.size());

@@ -60,8 +60,7 @@ final class RunningGroup implements AutoCloseable {
     }
 
     String targets() {
-        return String.join(
-                ",", members.stream().map(RunningLockManager::target).toList());
+        return String.join(",", members.stream().map(RunningLockManager::target).toList());
     }
 
     /** Which of them says of itself that it leads, once one does. */

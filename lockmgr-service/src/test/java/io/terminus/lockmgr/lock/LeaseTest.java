@@ -58,8 +58,8 @@ class LeaseTest {
     void aTableThatGoesOnForAnotherLetsLeasesRunOnAndGivesEachAtLeastSoLong() {
         long now = 100 * SECOND;
         LockTable next = new LockTable(Settings.defaults(), 2, now);
-        next.restore(List.of(
-                new Change.SessionOpened("alice", "alice", TTL), new Change.SessionOpened("bob", "bob", TTL)));
+        next.restore(
+                List.of(new Change.SessionOpened("alice", "alice", TTL), new Change.SessionOpened("bob", "bob", TTL)));
 
         next.restoreLease("alice", now - SECOND, now + SECOND);
         next.restoreLease("bob", now - TTL, now + SECOND);
