@@ -150,7 +150,8 @@ class ClusterIT {
         await().atMost(LiveSet.PATIENCE).until(() -> taken.get() >= goal);
     }
 
-    private static @Nullable Void takeAndRelease(LockClient client, AtomicLong taken, AtomicBoolean over) throws Exception {
+    private static @Nullable Void takeAndRelease(LockClient client, AtomicLong taken, AtomicBoolean over)
+            throws Exception {
         for (long i = 0; !over.get(); i++) {
             try (Grant grant = client.lock(exclusive("busy", i % 16))) {
                 taken.incrementAndGet();
