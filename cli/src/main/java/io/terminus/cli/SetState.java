@@ -1,6 +1,7 @@
 package io.terminus.cli;
 
 import com.fasterxml.jackson.annotation.JsonIgnore;
+import com.fasterxml.jackson.annotation.JsonInclude;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -23,7 +24,7 @@ record SetState(
         String id,
         int portBase,
         long sizeBytes,
-        @Nullable Integer lockManagers,
+        @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Integer lockManagers,
         String java,
         Map<String, ProcessIdentity> processes) {
 

@@ -73,7 +73,9 @@ public final class ClusterBench extends BenchCommand {
     }
 
     private static String etcdVersion() throws IOException {
-        Process etcd = new ProcessBuilder("etcd", "--version").redirectErrorStream(true).start();
+        Process etcd = new ProcessBuilder("etcd", "--version")
+                .redirectErrorStream(true)
+                .start();
         String said = new String(etcd.getInputStream().readAllBytes(), java.nio.charset.StandardCharsets.UTF_8);
         return said.lines().findFirst().orElse("etcd");
     }
@@ -191,8 +193,8 @@ public final class ClusterBench extends BenchCommand {
                 int leader = locks.leader();
                 long killedNanos = System.nanoTime();
                 locks.kill(leader);
-                Grant first = other.acquire(LockPairs.Library.exclusive("new", kill))
-                        .get(END_SECONDS, TimeUnit.SECONDS);
+                Grant first =
+                        other.acquire(LockPairs.Library.exclusive("new", kill)).get(END_SECONDS, TimeUnit.SECONDS);
                 millis.add((System.nanoTime() - killedNanos) / 1e6);
                 report.progress("kill %d: a new lock after %.0f ms", kill, millis.getLast());
                 if (!tokens.add(first.token()) || granted(other, many / 2)) {

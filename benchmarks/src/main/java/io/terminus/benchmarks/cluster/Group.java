@@ -50,8 +50,8 @@ final class Group implements AutoCloseable {
         }
         for (int i = 0; i < size; i++) {
             Path own = Files.createDirectories(directory.resolve("m" + i));
-            List<String> command = new ArrayList<>(
-                    List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+            List<String> command = new ArrayList<>(List.of(
+                    Path.of(System.getProperty("java.home"), "bin", "java").toString()));
             command.addAll(FLAGS);
             command.addAll(List.of(
                     "-jar",
@@ -129,7 +129,8 @@ final class Group implements AutoCloseable {
                 return;
             } catch (IOException e) {
                 if (!processes.get(member).isAlive() || System.nanoTime() > deadline) {
-                    throw new IOException(commands.get(member).getFirst() + " did not start; see " + directories.get(member), e);
+                    throw new IOException(
+                            commands.get(member).getFirst() + " did not start; see " + directories.get(member), e);
                 }
                 Thread.sleep(20);
             }

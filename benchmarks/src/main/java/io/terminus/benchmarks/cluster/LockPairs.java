@@ -26,6 +26,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /** Ways to take a lock that nobody else wants and to give it back, each awaited, any number at once. Any thread. */
 sealed interface LockPairs extends AutoCloseable {
@@ -111,9 +112,9 @@ sealed interface LockPairs extends AutoCloseable {
                     call,
                     new FutureCallback<>() {
                         @Override
-                        public void onSuccess(Answer answer) {
-                            if (answer.hasRefused()) {
-                                answered.completeExceptionally(new IllegalStateException(answer.toString()));
+                        public void onSuccess(@Nullable Answer answer) {
+                            if (answer == null || answer.hasRefused()) {
+                                answered.completeExceptionally(new IllegalStateException(String.valueOf(answer)));
                             } else {
                                 answered.complete(answer);
                             }
@@ -151,8 +152,7 @@ sealed interface LockPairs extends AutoCloseable {
         }
 
         static AcquireRequest exclusive(String volume, long lock) {
-            return AcquireRequest.of(
-                    volume, new LockRange(lock, lock + 1), LockMode.EXCLUSIVE, Duration.ofMinutes(1));
+            return AcquireRequest.of(volume, new LockRange(lock, lock + 1), LockMode.EXCLUSIVE, Duration.ofMinutes(1));
         }
 
         @Override

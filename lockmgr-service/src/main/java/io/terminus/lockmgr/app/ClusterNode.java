@@ -399,7 +399,7 @@ final class ClusterNode implements LockNode {
     /** In good order: what is queued is still decided, and clients are told. */
     @Override
     public void close() {
-        thread.execute(() -> {
+        inOrder(() -> {
             Leadership ending = leadership;
             leadership = null;
             refuseCalls();

@@ -69,7 +69,7 @@ public class LockManagerApplication {
         return new SpringApplication(LockManagerApplication.class).run(args);
     }
 
-    @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.
+    @Bean // Mostly the gRPC server has ended it already, before its port closes.
     LockNode lockNode(LockManagerProperties properties, MeterRegistry registry) {
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
