@@ -65,10 +65,9 @@ final class Browser implements AutoCloseable {
 
     /** A new browser profile with one page. */
     Visit visit(ColorScheme colours) {
-        BrowserContext context = chromium.newContext(
-                new com.microsoft.playwright.Browser.NewContextOptions()
-                        .setColorScheme(colours)
-                        .setViewportSize(WIDTH, HEIGHT));
+        BrowserContext context = chromium.newContext(new com.microsoft.playwright.Browser.NewContextOptions()
+                .setColorScheme(colours)
+                .setViewportSize(WIDTH, HEIGHT));
         context.setDefaultTimeout(PATIENCE_MILLIS);
         return new Visit(context, pictures);
     }
@@ -98,7 +97,8 @@ final class Browser implements AutoCloseable {
                     complaints.add(message.text());
                 }
             });
-            page.onRequest(request -> hosts.add(java.net.URI.create(request.url()).getAuthority()));
+            page.onRequest(
+                    request -> hosts.add(java.net.URI.create(request.url()).getAuthority()));
         }
 
         Page page() {
@@ -107,8 +107,7 @@ final class Browser implements AutoCloseable {
 
         /** The whole page as a picture, for whoever wants to see what it looks like. */
         void picture(String name) {
-            page.screenshot(
-                    new Page.ScreenshotOptions().setFullPage(true).setPath(pictures.resolve(name + ".png")));
+            page.screenshot(new Page.ScreenshotOptions().setFullPage(true).setPath(pictures.resolve(name + ".png")));
         }
 
         /** @param authorities whom the page may have asked */

@@ -34,8 +34,8 @@ class ConsoleIT {
     private static final String BACKUP = "app/backup";
 
     @RegisterExtension
-    static final SharedSet SET = new SharedSet(
-            "64MiB", Map.of("AGENT_LEASETTL", "60s", "LOCKMGR_MAXTTL", LockHolders.TTL_MILLIS + "ms"));
+    static final SharedSet SET =
+            new SharedSet("64MiB", Map.of("AGENT_LEASETTL", "60s", "LOCKMGR_MAXTTL", LockHolders.TTL_MILLIS + "ms"));
 
     private static Browser browser;
 
@@ -84,9 +84,9 @@ class ConsoleIT {
             assertThat(card(page, "Who waits for whom")).containsText("Nobody waits for anybody.");
             // Two looks at the writer make a rate; writes between them make a latency.
             write(200);
-            assertThat(card(page, "Lately").getByRole(AriaRole.IMG, labelled("Lag"))).isVisible();
-            assertThat(card(page, "Lately").locator("path.line").first())
-                    .hasAttribute("d", Pattern.compile("M.*"));
+            assertThat(card(page, "Lately").getByRole(AriaRole.IMG, labelled("Lag")))
+                    .isVisible();
+            assertThat(card(page, "Lately").locator("path.line").first()).hasAttribute("d", Pattern.compile("M.*"));
             visit.picture("volume-light");
             visit.leave(console);
         }
@@ -109,7 +109,8 @@ class ConsoleIT {
             assertThat(card(page, "Locks")).containsText("recalled");
             assertThat(page.locator("body")).hasCSS("background-color", "rgb(15, 21, 27)");
             visit.picture("contention-dark");
-            page.getByLabel("Colours", new Page.GetByLabelOptions().setExact(true)).selectOption("light");
+            page.getByLabel("Colours", new Page.GetByLabelOptions().setExact(true))
+                    .selectOption("light");
             assertThat(page.locator("body")).hasCSS("background-color", "rgb(244, 246, 248)");
             visit.picture("contention-light");
             visit.leave(console);
@@ -183,7 +184,8 @@ class ConsoleIT {
             visit.picture("sessions-light");
             page.navigate("http://" + console + "/console/#/volumes/taken");
 
-            assertThat(page.getByRole(AriaRole.BUTTON, named("Release lock of " + INDEXER))).isVisible();
+            assertThat(page.getByRole(AriaRole.BUTTON, named("Release lock of " + INDEXER)))
+                    .isVisible();
             visit.leave(console);
         }
     }

@@ -77,10 +77,8 @@ final class LockHolders implements AutoCloseable {
 
     /** Returns when so many requests wait for locks of this volume. */
     void awaitWaiting(String volume, int waiting) {
-        ListLocksRequest request = ListLocksRequest.newBuilder()
-                .setVolume(volume)
-                .setWaiting(true)
-                .build();
+        ListLocksRequest request =
+                ListLocksRequest.newBuilder().setVolume(volume).setWaiting(true).build();
         await().atMost(Duration.ofSeconds(PATIENCE_SECONDS))
                 .until(() -> LockAdminGrpc.newBlockingStub(channel)
                                 .withDeadlineAfter(PATIENCE_SECONDS, TimeUnit.SECONDS)
@@ -90,13 +88,15 @@ final class LockHolders implements AutoCloseable {
     }
 
     private String session(String owner) {
-        return sessions.computeIfAbsent(owner, o -> LockServiceGrpc.newBlockingStub(channel)
-                .withDeadlineAfter(PATIENCE_SECONDS, TimeUnit.SECONDS)
-                .openSession(OpenSessionRequest.newBuilder()
-                        .setOwner(o)
-                        .setTtlMillis(TTL_MILLIS)
-                        .build())
-                .getSessionId());
+        return sessions.computeIfAbsent(
+                owner,
+                o -> LockServiceGrpc.newBlockingStub(channel)
+                        .withDeadlineAfter(PATIENCE_SECONDS, TimeUnit.SECONDS)
+                        .openSession(OpenSessionRequest.newBuilder()
+                                .setOwner(o)
+                                .setTtlMillis(TTL_MILLIS)
+                                .build())
+                        .getSessionId());
     }
 
     @Override

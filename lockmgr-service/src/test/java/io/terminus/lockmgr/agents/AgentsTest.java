@@ -45,8 +45,9 @@ class AgentsTest {
             }
         }
 
-        assertThat(perhapsDone).contains(Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED).doesNotContain(
-                Status.Code.FAILED_PRECONDITION, Status.Code.NOT_FOUND, Status.Code.INVALID_ARGUMENT);
+        assertThat(perhapsDone)
+                .contains(Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED)
+                .doesNotContain(Status.Code.FAILED_PRECONDITION, Status.Code.NOT_FOUND, Status.Code.INVALID_ARGUMENT);
     }
 
     @Test
