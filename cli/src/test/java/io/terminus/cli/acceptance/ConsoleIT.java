@@ -26,10 +26,8 @@ import tools.jackson.databind.JsonNode;
 class ConsoleIT {
 
     private static final long MIB = 1 << 20;
-
-    private static final String INDEXER = "app/indexer";
-
     private static final Pattern DRAWN = Pattern.compile("M.*");
+    private static final String INDEXER = "app/indexer";
     private static final String WRITER = "app/writer";
     private static final String BACKUP = "app/backup";
 
