@@ -3,8 +3,8 @@ import { api } from './api';
 import type { Deed } from './Confirm';
 import { count, plural, seconds } from './format';
 import { Mark } from './marks';
+import { ActionsHead, ListHead, Pager } from './parts';
 import { usePoll } from './poll';
-import { Pager } from './VolumesPage';
 
 const LIMIT = 50;
 
@@ -15,35 +15,19 @@ interface Props {
 }
 
 export function SessionsPage({ owner, mayChange, onDeed }: Props) {
-  const [typed, setTyped] = useState(owner);
   const [wanted, setWanted] = useState(owner);
   const [after, setAfter] = useState<string[]>([]);
-  useEffect(() => setTyped(owner), [owner]);
-  useEffect(() => {
-    const timer = setTimeout(() => {
-      setAfter([]);
-      setWanted(typed);
-    }, 200);
-    return () => clearTimeout(timer);
-  }, [typed]);
+  useEffect(() => filter(owner), [owner]);
+  function filter(text: string) {
+    setAfter([]);
+    setWanted(text);
+  }
   const place = after[after.length - 1] ?? '';
   const polled = usePoll(`sessions ${wanted} ${place}`, (signal) => api.sessions(wanted, place, LIMIT, signal));
   const sessions = polled.value?.items ?? [];
   return (
     <section>
-      <div class="head">
-        <h1>Sessions</h1>
-        <label class="filter">
-          <span class="hidden">Owner begins with</span>
-          <input
-            type="search"
-            placeholder="Owner begins with  ( / )"
-            value={typed}
-            onInput={(e) => setTyped(e.currentTarget.value)}
-            data-shortcut="/"
-          />
-        </label>
-      </div>
+      <ListHead title="Sessions" hint="Owner begins with" filter={wanted} onFilter={filter} />
       <div class="card scroll">
         <table>
           <thead>
@@ -54,11 +38,7 @@ export function SessionsPage({ owner, mayChange, onDeed }: Props) {
               <th class="number">Lease ends in</th>
               <th class="number">Holds</th>
               <th class="number">Waits for</th>
-              {mayChange ? (
-                <th>
-                  <span class="hidden">Actions</span>
-                </th>
-              ) : null}
+              <ActionsHead mayChange={mayChange} />
             </tr>
           </thead>
           <tbody>

@@ -4,6 +4,7 @@ import { api } from './api';
 import type { Deed } from './Confirm';
 import { bytes, count, micros, range } from './format';
 import { Bar, HealthMark, Mark, SyncMark } from './marks';
+import { ActionsHead } from './parts';
 import { Plot } from './Plot';
 import { joined } from './plot';
 import { usePoll } from './poll';
@@ -120,11 +121,7 @@ function Replicas(props: {
               <th class="number">To be synced</th>
               <th class="number">To be applied</th>
               <th>What it says</th>
-              {mayChange ? (
-                <th>
-                  <span class="hidden">Actions</span>
-                </th>
-              ) : null}
+              <ActionsHead mayChange={mayChange} />
             </tr>
           </thead>
           <tbody>
@@ -326,11 +323,7 @@ function Claims(props: { name: string; window: Window; mayChange: boolean; onDee
             <th>Range</th>
             <th>Owner</th>
             <th>Token</th>
-            {mayChange ? (
-              <th>
-                <span class="hidden">Actions</span>
-              </th>
-            ) : null}
+            <ActionsHead mayChange={mayChange} />
           </tr>
         </thead>
         <tbody>
@@ -386,40 +379,20 @@ function Owner({ name }: { name: string }) {
 }
 
 function lockState(lock: Lock) {
-  if (lock.delayed) {
-    return (
-      <Mark kind="idle" sign="✖">
-        left behind
-      </Mark>
-    );
-  }
-  if (lock.revoked) {
-    return (
-      <Mark kind="bad" sign="✖">
-        revoked
-      </Mark>
-    );
-  }
+  if (lock.delayed) return <Mark kind="idle" sign="✖" children="left behind" />;
+  if (lock.revoked) return <Mark kind="bad" sign="✖" children="revoked" />;
   return lock.recalled ? (
-    <Mark kind="warn" sign="◆">
-      recalled
-    </Mark>
+    <Mark kind="warn" sign="◆" children="recalled" />
   ) : (
-    <Mark kind="good" sign="●">
-      held
-    </Mark>
+    <Mark kind="good" sign="●" children="held" />
   );
 }
 
 function waiterState(waiter: Waiter) {
   return waiter.standby ? (
-    <Mark kind="idle" sign="○">
-      on standby
-    </Mark>
+    <Mark kind="idle" sign="○" children="on standby" />
   ) : (
-    <Mark kind="warn" sign="◔">
-      waiting
-    </Mark>
+    <Mark kind="warn" sign="◔" children="waiting" />
   );
 }
 

@@ -1,7 +1,7 @@
-import { useEffect, useState } from 'preact/hooks';
 import type { Overview, Volume } from './api';
 import { bytes, count } from './format';
 import { HealthMark } from './marks';
+import { ListHead, Pager } from './parts';
 import type { Polled } from './poll';
 import { toVolume } from './route';
 
@@ -14,30 +14,11 @@ interface Props {
 }
 
 export function VolumesPage({ polled, filter, onFilter, after, onAfter }: Props) {
-  const [typed, setTyped] = useState(filter);
-  useEffect(() => {
-    const timer = setTimeout(() => {
-      if (typed !== filter) onFilter(typed);
-    }, 200);
-    return () => clearTimeout(timer);
-  }, [typed]);
   const overview = polled.value;
   const volumes = overview?.volumes ?? [];
   return (
     <section>
-      <div class="head">
-        <h1>Volumes</h1>
-        <label class="filter">
-          <span class="hidden">Name holds</span>
-          <input
-            type="search"
-            placeholder="Filter by name  ( / )"
-            value={typed}
-            onInput={(e) => setTyped(e.currentTarget.value)}
-            data-shortcut="/"
-          />
-        </label>
-      </div>
+      <ListHead title="Volumes" hint="Filter by name" filter={filter} onFilter={onFilter} />
       <div class="card scroll">
         <table>
           <thead>
@@ -92,22 +73,5 @@ function Row({ volume }: { volume: Volume }) {
       <td class="number">{count(volume.held)}</td>
       <td class="number">{volume.waiting > 0 ? <strong>◔ {count(volume.waiting)}</strong> : 0}</td>
     </tr>
-  );
-}
-
-/** `after` holds the places of the pages before, so that there is a way back. */
-export function Pager(props: { next: string | null; after: string[]; onAfter: (after: string[]) => void }) {
-  const { next, after, onAfter } = props;
-  if (!next && after.length === 0) return null;
-  return (
-    <nav class="pager" aria-label="Pages">
-      <button disabled={after.length === 0} onClick={() => onAfter(after.slice(0, -1))}>
-        ← Previous
-      </button>
-      <span>Page {after.length + 1}</span>
-      <button disabled={!next} onClick={() => next && onAfter([...after, next])}>
-        Next →
-      </button>
-    </nav>
   );
 }

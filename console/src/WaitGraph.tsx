@@ -7,8 +7,12 @@ const MOST = 40;
 const WIDTH = 190;
 const HEIGHT = 46;
 const GAP_X = 110;
-const GAP_Y = 16;
+const GAP_Y = 28;
+/** How far above its ends an arrow passes the parties that stand between them. */
+const ARCH = HEIGHT / 2 + GAP_Y / 2;
 const MOST_WORDS = 12;
+/** For arrows within the last column. */
+const MARGIN_RIGHT = 60;
 
 /** Who waits for whom: an arrow from who waits to who is in the way, and the same in words. */
 export function WaitGraph({ graph }: { graph: Graph }) {
@@ -27,9 +31,9 @@ export function WaitGraph({ graph }: { graph: Graph }) {
     <div class="graph">
       <div class="scroll">
         <svg
-          viewBox={`-4 -4 ${width + 8} ${height + 8}`}
-          width={width + 8}
-          height={height + 8}
+          viewBox={`-4 ${-GAP_Y} ${width + MARGIN_RIGHT} ${height + GAP_Y + 4}`}
+          width={width + MARGIN_RIGHT}
+          height={height + GAP_Y + 4}
           role="group"
           aria-label="Who waits for whom"
         >
@@ -108,6 +112,11 @@ function curve(from: { x: number; y: number }, to: { x: number; y: number }): st
   if (from.x > to.x) {
     const x1 = from.x;
     const x2 = to.x + WIDTH;
+    if (x1 - x2 > GAP_X) {
+      // A curve of this kind comes three quarters of the way to its control points.
+      const up = (ARCH * 4) / 3;
+      return `M${x1} ${y1}C${x1 - 60} ${y1 - up} ${x2 + 60} ${y2 - up} ${x2 + 1} ${y2}`;
+    }
     const bend = Math.min(60, (x1 - x2) / 2);
     return `M${x1} ${y1}C${x1 - bend} ${y1} ${x2 + bend} ${y2} ${x2 + 1} ${y2}`;
   }

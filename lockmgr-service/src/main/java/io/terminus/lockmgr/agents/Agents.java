@@ -167,13 +167,14 @@ public final class Agents implements AutoCloseable {
         String writer = writer(config);
         VerifyRequest request =
                 VerifyRequest.newBuilder().setName(volume).setRepair(repair).build();
-        Context.CancellableContext context = Context.ROOT.withCancellation();
-        Verifying verifying = new Verifying(() -> verifications.remove(config.getUuid(), context));
-        Context.CancellableContext earlier = verifications.put(config.getUuid(), context);
-        if (earlier != null) {
-            earlier.cancel(null);
-        }
         AgentLink link = link(config, writer);
+        Context.CancellableContext context = Context.ROOT.withCancellation();
+        if (verifications.putIfAbsent(config.getUuid(), context) != null) {
+            // To stop it here and now would stop the new one: the agent hears of the end of a call later.
+            throw new AgentRefusedException(
+                    Why.NOT_NOW, "a comparison of '" + volume + "' that was begun here is under way: stop it first");
+        }
+        Verifying verifying = new Verifying(() -> verifications.remove(config.getUuid(), context));
         context.run(() -> AgentControlGrpc.newStub(link.channel()).verify(request, verifying));
         call(writer, () -> {
             try {

@@ -132,6 +132,7 @@ class ConsoleRestTest {
             HttpResponse<String> unknown = send("POST", "/volumes/told/promote?agent=z");
             HttpResponse<String> forced = send("POST", "/volumes/told/promote?agent=a&force=true");
             HttpResponse<String> verify = send("POST", "/volumes/told/verify?repair=true");
+            HttpResponse<String> again = send("POST", "/volumes/told/verify");
             HttpResponse<String> stopped = send("DELETE", "/volumes/told/verify");
             HttpResponse<String> demoted = send("POST", "/volumes/told/demote");
 
@@ -140,6 +141,8 @@ class ConsoleRestTest {
             assertThat(unknown.statusCode()).isEqualTo(404);
             assertThat(forced.body()).contains("served by a");
             assertThat(verify.statusCode()).isEqualTo(202);
+            assertThat(again.statusCode()).isEqualTo(409);
+            assertThat(again.body()).contains("is under way: stop it first");
             assertThat(stopped.body()).contains("the comparison was stopped");
             assertThat(demoted.statusCode()).isEqualTo(200);
             await().until(() -> agent.asked.contains("stop verifying"));

@@ -72,7 +72,7 @@ class LockHistoryIT {
     @Test
     @Timeout(value = 60, unit = TimeUnit.MINUTES)
     void whatClientsSawIsLinearizableByteByByteOverKillsOfMembersOfAGroup() throws Exception {
-        long seed = Long.getLong("seed", 6);
+        long seed = Long.getLong("terminus.seed", 6);
         int kills = Integer.getInteger("terminus.rounds", 2);
         Random chance = new Random(seed);
         try (RunningGroup group = RunningGroup.start(directory)) {

@@ -593,7 +593,7 @@ class MembershipTest {
     @ParameterizedTest
     @MethodSource("runs")
     void whoeverIsElectedAtAnyInstantHasEverythingAcknowledged(int run) {
-        long seed = Long.getLong("seed", run);
+        long seed = Long.getLong("terminus.seed", run);
         new Model(seed).run(400);
     }
 

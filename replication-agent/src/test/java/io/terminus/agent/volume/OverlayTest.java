@@ -139,7 +139,7 @@ class OverlayTest {
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
     void readsWhatAllCommittedRecordsMakeOfTheVolume(long number) throws IOException {
-        long seed = Long.getLong("seed", number);
+        long seed = Long.getLong("terminus.seed", number);
         Random random = new Random(seed);
         byte[] expected = new byte[VOLUME_BYTES];
         long position = 0;

@@ -339,7 +339,7 @@ class ReplicaTest {
     @ParameterizedTest
     @ValueSource(longs = {1, 2, 3, 4, 5, 6})
     void theImageIsWhatTheCommittedRecordsMakeOfIt(long number) throws IOException {
-        long seed = Long.getLong("seed", number);
+        long seed = Long.getLong("terminus.seed", number);
         Random random = new Random(seed);
         record Op(long end, int offset, byte[] bytes) {}
         List<Op> ops = new ArrayList<>();
