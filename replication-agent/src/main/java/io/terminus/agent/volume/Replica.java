@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import io.terminus.agent.image.GatheredWrites;
 import io.terminus.agent.image.Image;
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
@@ -7,7 +8,6 @@ import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.RecordKind;
-import io.terminus.agent.journal.RecordView;
 import io.terminus.agent.journal.Recovery;
 import io.terminus.agent.volume.AllocationVisitor.Holds;
 import java.io.IOException;
@@ -20,6 +20,7 @@ import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Locale;
 import java.util.UUID;
+import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.UnaryOperator;
@@ -80,7 +81,7 @@ final class Replica implements AutoCloseable {
     /** A volume that nobody writes to for so long gets a checkpoint. */
     private static final long REST_NANOS = 10_000_000_000L;
 
-    /** Apply in steps of this many journal bytes, so that progress is seen. */
+    /** Apply in steps of this many journal bytes, so that progress is seen; writes of one step reach the image together. */
     private static final long APPLY_STEP_BYTES = 8L << 20;
 
     /** Records not applied yet that one question about a range looks at. */
@@ -153,6 +154,17 @@ final class Replica implements AutoCloseable {
 
     /** Held while records go into the image and out of the overlay: the overlay is filled for the first time between. */
     private final ReentrantLock applyLock = new ReentrantLock();
+
+    private final Condition imageWhole = applyLock.newCondition();
+
+    /**
+     * A step of apply failed for want of space: of what follows the applied prefix the image may have any part, until the step succeeds.
+     * Under the apply lock.
+     */
+    private boolean imageTorn;
+
+    /** The applier's. */
+    private final GatheredWrites gathered;
 
     /** How often the journal has started over; under the apply lock. A checkpoint under way must be of the same history. */
     private long histories;
@@ -281,6 +293,7 @@ final class Replica implements AutoCloseable {
         this.budgetBytes = (long) journalSegments * segmentBytes;
         this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
         this.image = image;
+        this.gathered = new GatheredWrites(image);
         this.imageReach = Math.max(
                 journal.end(),
                 Math.max(journal.recovery().knownSafe(), superblock.checkpoint().position()));
@@ -807,7 +820,8 @@ final class Replica implements AutoCloseable {
     }
 
     private boolean isDue(CopyItem copy) {
-        return copy.kind() == CopyItem.Kind.HOLD || (copy.position() <= applied && (held || rebuilding()));
+        return copy.kind() == CopyItem.Kind.HOLD
+                || (copy.position() <= applied && !imageTorn && (held || rebuilding()));
     }
 
     private void write(CopyItem copy) throws IOException {
@@ -1010,22 +1024,7 @@ final class Replica implements AutoCloseable {
         long from = applied;
         try {
             long to = Math.min(target, applicable()); // a cut may have come between
-            long step = Math.min(to, from + APPLY_STEP_BYTES);
-            long[] reached = {from};
-            boolean[] punched = {false};
-            try {
-                journal.forEach(from, to, r -> {
-                    apply(r);
-                    punched[0] |= (r.flags() & Journal.MAY_PUNCH) != 0;
-                    reached[0] = r.endPosition();
-                    return reached[0] < step;
-                });
-                waitingFor = null;
-            } finally {
-                overlay.applied(reached[0]);
-                applied = reached[0];
-            }
-            if (punched[0]) {
+            if (applyStep(from, to)) {
                 secureAgain();
             }
         } finally {
@@ -1052,14 +1051,54 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    private void apply(RecordView r) throws IOException {
-        switch (r.kind()) {
-            case WRITE -> {
-                image.write(r.payload(), r.offset());
-                payloadApplied += r.payloadLength();
-            }
-            case WRITE_ZEROES -> image.zero(r.offset(), r.length(), (r.flags() & Journal.MAY_PUNCH) != 0);
-            case TERM, PAD -> {}
+    /** Returns whether a hole was made. */
+    private boolean applyStep(long from, long to) throws IOException {
+        long step = Math.min(to, from + APPLY_STEP_BYTES);
+        long[] seen = {from};
+        long[] reached = {from};
+        boolean[] punched = {false};
+        imageTorn = true;
+        try {
+            journal.forEach(from, to, r -> {
+                switch (r.kind()) {
+                    case WRITE -> {
+                        if (!gathered.takes(r.payloadLength())) {
+                            flushGathered();
+                            reached[0] = seen[0];
+                        }
+                        gathered.add(r.offset(), r.payload());
+                        payloadApplied += r.payloadLength();
+                    }
+                    case WRITE_ZEROES -> {
+                        flushGathered();
+                        reached[0] = seen[0];
+                        boolean mayPunch = (r.flags() & Journal.MAY_PUNCH) != 0;
+                        punched[0] |= mayPunch;
+                        image.zero(r.offset(), r.length(), mayPunch);
+                    }
+                    case TERM, PAD -> {}
+                }
+                seen[0] = r.endPosition();
+                return seen[0] < step;
+            });
+            flushGathered();
+            reached[0] = seen[0];
+            imageTorn = false;
+            imageWhole.signalAll();
+            waitingFor = null;
+        } finally {
+            gathered.clear();
+            overlay.applied(reached[0]);
+            applied = reached[0];
+        }
+        return punched[0];
+    }
+
+    private void flushGathered() throws IOException {
+        try {
+            gathered.flush();
+        } catch (InternalError e) {
+            throw new IOException("a page of the journal cannot be read", e);
         }
     }
 
@@ -1169,6 +1208,7 @@ final class Replica implements AutoCloseable {
     long readForCopy(long offset, ByteBuffer into) throws IOException {
         applyLock.lock();
         try {
+            awaitWholeImage();
             image.read(offset, into);
             return applied;
         } finally {
@@ -1180,6 +1220,7 @@ final class Replica implements AutoCloseable {
     long holeForCopy(long offset, long limit, long[] at) throws IOException {
         applyLock.lock();
         try {
+            awaitWholeImage();
             long[] hole = {0};
             image.extents(offset, limit, (start, length, data) -> {
                 hole[0] = data ? 0 : length;
@@ -1189,6 +1230,13 @@ final class Replica implements AutoCloseable {
             return hole[0];
         } finally {
             applyLock.unlock();
+        }
+    }
+
+    /** With the apply lock, which is given up meanwhile. Of a replica that closes nobody hears any more what was read. */
+    private void awaitWholeImage() {
+        while (imageTorn && !closing) {
+            imageWhole.awaitUninterruptibly();
         }
     }
 
@@ -1222,6 +1270,12 @@ final class Replica implements AutoCloseable {
     @Override
     public void close() {
         closing = true;
+        applyLock.lock();
+        try {
+            imageWhole.signalAll();
+        } finally {
+            applyLock.unlock();
+        }
         LockSupport.unpark(syncer);
         LockSupport.unpark(applier);
         try {
