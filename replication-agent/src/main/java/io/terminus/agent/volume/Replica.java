@@ -4,6 +4,7 @@ import io.terminus.agent.image.GatheredWrites;
 import io.terminus.agent.image.Image;
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalClosedException;
 import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
@@ -68,12 +69,8 @@ final class Replica implements AutoCloseable {
     /** How long published bytes may stay unsynced when nobody waits for them. */
     private static final long SYNC_PACE_NANOS = 50_000_000;
 
-    /**
-     * Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. More
-     * would cost less, because scattered pages are synced more cheaply the more there are; but so much more journal stays on
-     * the disk, which on a small one is the volume's space.
-     */
-    private static final long CHECKPOINT_BYTES = 64L << 20;
+    /** A sync that takes longer is left to its own thread: a peer's reader, or a client's, is to be heard meanwhile. */
+    private static final long QUICK_SYNC_NANOS = 20_000_000;
 
     private static final long OLD_CHECKPOINT_BYTES = 64L << 20;
     private static final long OLD_CHECKPOINT_NANOS = 5_000_000_000L;
@@ -83,6 +80,11 @@ final class Replica implements AutoCloseable {
 
     /** Apply in steps of this many journal bytes, so that progress is seen; writes of one step reach the image together. */
     private static final long APPLY_STEP_BYTES = 8L << 20;
+
+    /** Less than this is not applied at once, if the last step was not so long ago. */
+    private static final long GATHER_BYTES = 1L << 20;
+
+    private static final long GATHER_NANOS = 10_000_000;
 
     /** Records not applied yet that one question about a range looks at. */
     private static final int MOST_SHOWN = 4096;
@@ -148,7 +150,7 @@ final class Replica implements AutoCloseable {
 
     private long copyWrittenAtNanos;
 
-    private final long checkpointBytes;
+    private final CheckpointPace pace;
     private final Thread syncer;
     private final Thread applier;
 
@@ -179,6 +181,8 @@ final class Replica implements AutoCloseable {
     /** In the step of apply that is under way. */
     private long payloadApplied;
 
+    private long appliedAtNanos = System.nanoTime() - GATHER_NANOS;
+
     private Superblock superblock;
     private volatile Observer observer = new Observer() {
         @Override
@@ -194,6 +198,8 @@ final class Replica implements AutoCloseable {
     private volatile long applied;
     private volatile long checkpoint;
     private volatile long syncDemand;
+    private final ReentrantLock syncTurn = new ReentrantLock();
+    private volatile long lastSyncNanos;
     private volatile long retainFrom;
     private volatile boolean syncerIdle;
     private volatile boolean applierIdle;
@@ -291,7 +297,7 @@ final class Replica implements AutoCloseable {
         this.volume = config.name();
         this.segmentBytes = config.segmentBytes();
         this.budgetBytes = (long) journalSegments * segmentBytes;
-        this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
+        this.pace = new CheckpointPace(budgetBytes, () -> dir.toFile().getUsableSpace());
         this.image = image;
         this.gathered = new GatheredWrites(image);
         this.imageReach = Math.max(
@@ -389,6 +395,11 @@ final class Replica implements AutoCloseable {
         return budgetBytes;
     }
 
+    /** What a writer is told of the journal here: as its checkpoints are taken by that, a journal on a tight disk counts as small. */
+    long roomyBytes() {
+        return pace.journalBytes(System.nanoTime());
+    }
+
     long committed() {
         return committed;
     }
@@ -469,6 +480,31 @@ final class Replica implements AutoCloseable {
         LockSupport.unpark(applier); // it hears of syncs from the syncer only, which may find nothing left to do
     }
 
+    /**
+     * As {@link #requestSync}, from a thread that has nothing to do until then: it syncs itself, which saves waking the sync thread and
+     * being woken, unless a sync is under way (then the next one is for all who wait) or the disk is slow (then others may want something of
+     * this thread meanwhile).
+     */
+    void syncHere(long position) {
+        if (journal.durable() >= position) {
+            return;
+        }
+        if (closing || failed || lastSyncNanos > QUICK_SYNC_NANOS || !syncTurn.tryLock()) {
+            requestSync(position);
+            return;
+        }
+        boolean synced;
+        try {
+            synced = syncOnce();
+        } finally {
+            syncTurn.unlock();
+        }
+        if (synced) {
+            observer.synced(); // apply hears of it by and by: to be woken for each small write would cost it more than
+            // the write
+        }
+    }
+
     /** Somebody waits until this position is durable. */
     void requestSync(long position) {
         if (position > syncDemand) {
@@ -486,6 +522,10 @@ final class Replica implements AutoCloseable {
         }
         committed = position;
         // Not for every write: most are not durable yet, and the syncer wakes the applier when they are.
+        wakeApplier();
+    }
+
+    private void wakeApplier() {
         if (applierIdle && applicable() > applied) {
             LockSupport.unpark(applier);
         }
@@ -900,6 +940,7 @@ final class Replica implements AutoCloseable {
         long last = System.nanoTime() - SYNC_PACE_NANOS;
         while (!closing) {
             if (journal.durable() >= journal.end()) {
+                wakeApplier();
                 syncerIdle = true;
                 if (journal.durable() >= journal.end() && !closing) {
                     LockSupport.park(this);
@@ -912,22 +953,37 @@ final class Replica implements AutoCloseable {
                 LockSupport.parkNanos(this, rest);
                 continue;
             }
-            last = System.nanoTime();
+            syncTurn.lock();
             try {
-                syncJournal(last);
-            } catch (IOException e) {
-                measures.syncFailed();
-                fail("fdatasync of the journal failed: " + e.getMessage());
-                return;
-            } catch (RuntimeException | Error e) {
-                ourOwnBug(e);
-                return;
+                if (syncDemand <= journal.durable() && rest > 0) {
+                    continue; // somebody who waited has done it
+                }
+                last = System.nanoTime();
+                if (!syncOnce()) {
+                    return;
+                }
+            } finally {
+                syncTurn.unlock();
             }
             observer.synced();
-            if (applierIdle) {
-                LockSupport.unpark(applier);
-            }
+            wakeApplier();
         }
+    }
+
+    /** Whoever has the turn. False: this replica is over. */
+    private boolean syncOnce() {
+        try {
+            syncJournal(System.nanoTime());
+            return true;
+        } catch (JournalClosedException e) {
+            return false;
+        } catch (IOException e) {
+            measures.syncFailed();
+            fail("fdatasync of the journal failed: " + e.getMessage());
+        } catch (RuntimeException | Error e) {
+            ourOwnBug(e);
+        }
+        return false;
     }
 
     private void syncJournal(long beganNanos) throws IOException {
@@ -935,7 +991,8 @@ final class Replica implements AutoCloseable {
         event.begin();
         long before = journal.durable();
         long after = journal.sync();
-        measures.sync().record(System.nanoTime() - beganNanos);
+        lastSyncNanos = System.nanoTime() - beganNanos;
+        measures.sync().record(lastSyncNanos);
         event.end();
         if (event.shouldCommit()) {
             event.volume = volume;
@@ -949,8 +1006,11 @@ final class Replica implements AutoCloseable {
             try {
                 boolean copied = writeCopies();
                 long target = applicable();
-                if (target > applied) {
+                if (target > applied && !gathers(target)) {
                     applyTo(target);
+                    appliedAtNanos = System.nanoTime();
+                } else if (target > applied) {
+                    LockSupport.parkNanos(this, GATHER_NANOS);
                 } else if (copied) {
                     continue;
                 } else if (copiesUnsyncedBytes > 0) {
@@ -981,6 +1041,18 @@ final class Replica implements AutoCloseable {
                 return;
             }
         }
+    }
+
+    /**
+     * Little has come since the last step: more is waited for, for a moment. A client that syncs each small write makes them applicable one
+     * by one, and would pay for a turn of this thread with each.
+     */
+    private boolean gathers(long target) {
+        return target - applied < GATHER_BYTES
+                && System.nanoTime() - appliedAtNanos < GATHER_NANOS
+                && nextCopy() == null
+                && !checkpointWanted
+                && !closing;
     }
 
     private void waitForProgress() {
@@ -1104,7 +1176,7 @@ final class Replica implements AutoCloseable {
 
     private boolean checkpointDue() {
         long behind = applied - checkpoint;
-        return behind >= checkpointBytes || (behind > 0 && checkpointWanted);
+        return pace.isDue(behind, System.nanoTime()) || (behind > 0 && checkpointWanted);
     }
 
     /** Much was applied since, and the last one was not taken just now. */
