@@ -248,8 +248,9 @@ public final class PeerServer implements AutoCloseable {
         private void streamBegins(Volume v, Greeting hello, Inbound in) {
             volume = v;
             inbound = in;
-            if (spoken.zstd()) {
-                unpacker = new RunUnpacker();
+            RunCodec codec = spoken.compression().codec();
+            if (codec != null) {
+                unpacker = new RunUnpacker(codec);
             }
             heardAtNanos = System.nanoTime();
             s.deadline(settings.silence(), "the writer was to be heard");
