@@ -469,7 +469,9 @@ public final class Image implements AutoCloseable {
             int piece = PIECE_BYTES - (int) (at & PIECE_BYTES - 1);
             source.limit(Math.min(end, source.position() + piece));
             try {
-                channel().write(source, at);
+                if (channel().write(source, at) > 0) {
+                    askedForSpace = false;
+                }
             } catch (ClosedChannelException e) {
                 recover(e);
             } catch (IOException e) {

@@ -940,8 +940,8 @@ final class Replica implements AutoCloseable {
         long last = System.nanoTime() - SYNC_PACE_NANOS;
         while (!closing) {
             if (journal.durable() >= journal.end()) {
-                wakeApplier();
                 syncerIdle = true;
+                wakeApplier(); // behind that: whoever publishes and syncs from now on wakes this thread
                 if (journal.durable() >= journal.end() && !closing) {
                     LockSupport.park(this);
                 }
