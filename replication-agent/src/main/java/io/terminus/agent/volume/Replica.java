@@ -36,8 +36,8 @@ import org.slf4j.LoggerFactory;
  * <p>The write-ahead rule, on every replica, the writer's own included: the image is written only from records that are
  * <em>committed</em> (so an ordinary failover cuts journals and never images) and <em>durable</em> in this journal (so
  * power loss cannot leave the image ahead of it). {@code sync} fdatasyncs what was published, at once when somebody waits
- * for it and every {@link #SYNC_PACE_NANOS} otherwise; {@code apply} writes the image behind it. Acknowledgements wait
- * for neither unless the ack level says so.
+ * for it (unless that somebody does it, see {@link #syncHere}) and every {@link #SYNC_PACE_NANOS} otherwise; {@code apply}
+ * writes the image behind it, the writes of a step together. Acknowledgements wait for neither unless the ack level says so.
  *
  * <p>Checkpoint, in this order: sample the applied prefix, sync the image, write the superblock that names the prefix;
  * only then may the segments before it be reused. The sync may take long, so apply goes on meanwhile.
@@ -972,6 +972,9 @@ final class Replica implements AutoCloseable {
 
     /** Whoever has the turn. False: this replica is over. */
     private boolean syncOnce() {
+        if (failed) {
+            return false; // by whoever had the turn before
+        }
         try {
             syncJournal(System.nanoTime());
             return true;
