@@ -39,6 +39,12 @@ public final class Image implements AutoCloseable {
 
     private static final long AHEAD_STEP_BYTES = 128 << 10;
 
+    /**
+     * Written at once, and within a multiple of this: Linux keeps what one call writes in page-cache folios of up to that size, and
+     * a 4 KiB write into a folio of 1 MiB costs 2.6 times one into a folio of 32 KiB, however much later it comes.
+     */
+    public static final int PIECE_BYTES = 32 << 10;
+
     private static final ByteBuffer ZEROS = ByteBuffer.allocateDirect(1 << 20).asReadOnlyBuffer();
 
     private final Path path;
@@ -456,11 +462,16 @@ public final class Image implements AutoCloseable {
 
     private void writeFully(ByteBuffer source, long offset) throws IOException {
         int start = source.position();
+        int end = source.limit();
         boolean askedForSpace = false;
-        while (source.hasRemaining()) {
+        while (source.position() < end) {
             long at = offset + source.position() - start;
+            int piece = PIECE_BYTES - (int) (at & PIECE_BYTES - 1);
+            source.limit(Math.min(end, source.position() + piece));
             try {
-                channel().write(source, at);
+                if (channel().write(source, at) > 0) {
+                    askedForSpace = false;
+                }
             } catch (ClosedChannelException e) {
                 recover(e);
             } catch (IOException e) {

@@ -14,7 +14,11 @@ import java.util.Locale;
  */
 class Disk {
 
-    private static final int ZEROS_BYTES = 1 << 20;
+    /**
+     * Zeros written at once. Linux keeps them in page-cache folios of up to that size, and they stay with a segment over all its
+     * laps: a record of 4 KiB costs 2.4 times as much in folios of 1 MiB as in those of 64 KiB, or of 128.
+     */
+    private static final int ZEROS_BYTES = 64 << 10;
 
     /** Fills a new file with zeros and waits until it is on the disk, blocks and size. */
     void prewrite(Path file, int bytes) throws IOException {

@@ -1097,8 +1097,40 @@ public final class Journal implements AutoCloseable {
             this.codec = codec;
         }
 
-        /** All records of this place, by one write. */
         private void records() throws IOException {
+            RecordBatch.Draft draft = batch.draft(first);
+            ByteBuffer payload = draft.payload();
+            if (behind - first == 1 && payload != null && draft.goesApart()) {
+                apart(draft, payload);
+            } else {
+                together();
+            }
+        }
+
+        /** A copy of the payload beside its header would cost more than the second call. */
+        private void apart(RecordBatch.Draft draft, ByteBuffer payload) throws IOException {
+            int payloadBytes = payload.remaining();
+            int checksum = codec.payloadChecksum(payload, origin, term, position);
+            segment(position).write(at(position) + HEADER_BYTES, payload.duplicate());
+            ByteBuffer bytes = scratch(HEADER_BYTES);
+            int rest = draft.recordBytes() - HEADER_BYTES - payloadBytes;
+            if (rest > 0) {
+                segment(position).write(at(position) + HEADER_BYTES + payloadBytes, zeros(bytes, rest));
+                bytes.clear().limit(HEADER_BYTES);
+            }
+            header(bytes, 0, position, draft, checksum);
+            segment(position).write(at(position), bytes);
+        }
+
+        private static ByteBuffer zeros(ByteBuffer into, int count) {
+            for (int i = 0; i < count; i++) {
+                into.put(i, (byte) 0);
+            }
+            return into.limit(count);
+        }
+
+        /** All records of this place, by one write. */
+        private void together() throws IOException {
             ByteBuffer bytes = scratch((int) (end - position));
             for (int i = first, at = 0; i < behind; i++) {
                 RecordBatch.Draft draft = batch.draft(i);

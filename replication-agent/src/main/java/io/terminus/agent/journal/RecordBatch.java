@@ -30,7 +30,15 @@ public final class RecordBatch {
         int recordBytes() {
             return RecordFormat.recordBytes(payloadBytes());
         }
+
+        /** Its payload is written from where it is. A heap buffer's is not: Java would copy it for the call. */
+        boolean goesApart() {
+            return payload != null && payload.remaining() >= APART_BYTES && payload.isDirect();
+        }
     }
+
+    /** From here on to copy a payload costs more than another call of the kernel. */
+    static final int APART_BYTES = 128 << 10;
 
     private final List<Draft> drafts = new ArrayList<>();
     private long[] ends = new long[16];
@@ -98,12 +106,15 @@ public final class RecordBatch {
         return drafts.get(index);
     }
 
-    /** The index behind the last record, from {@code first} on, that lies within so many bytes; one does. */
+    /** The index behind the last record, from {@code first} on, to be written together within so many bytes; one does. */
     int within(int first, int bytes) {
+        if (drafts.get(first).goesApart()) {
+            return first + 1;
+        }
         int behind = first;
         for (int left = bytes; behind < drafts.size(); behind++) {
             left -= drafts.get(behind).recordBytes();
-            if (left < 0) {
+            if (left < 0 || drafts.get(behind).goesApart()) {
                 break;
             }
         }

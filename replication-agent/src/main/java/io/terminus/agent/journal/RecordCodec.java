@@ -80,6 +80,15 @@ final class RecordCodec {
         return (int) crc.getValue();
     }
 
+    /** The checksum of a payload that lies anywhere, of what remains of it. */
+    int payloadChecksum(ByteBuffer payload, long origin, long term, long position) {
+        seedFields.putLong(16, origin).putLong(SEED_TERM_AT, term).putLong(SEED_POSITION_AT, position);
+        crc.reset();
+        crc.update(seed, 0, PAYLOAD_SEED_BYTES);
+        crc.update(payload.duplicate());
+        return (int) crc.getValue();
+    }
+
     /**
      * The first rule that the header at {@code at} breaks, by itself: nothing is known of terms, and the payload is not looked
      * at. A header that passes can be read field by field, and the record lies within its segment.

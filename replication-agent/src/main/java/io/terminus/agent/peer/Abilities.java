@@ -16,17 +16,15 @@ import java.util.List;
 record Abilities(int oldestVersion, int newestVersion, List<String> features) {
 
     /** What is spoken on one connection. */
-    record Agreement(int version, boolean credit, boolean zstd) {
-        static final Agreement NONE = new Agreement(OLDEST_VERSION, false, false);
+    record Agreement(int version, boolean credit, Compression compression) {
+        static final Agreement NONE = new Agreement(OLDEST_VERSION, false, Compression.NONE);
 
         List<String> features() {
             List<String> names = new ArrayList<>();
             if (credit) {
                 names.add(CREDIT);
             }
-            if (zstd) {
-                names.add(ZSTD);
-            }
+            names.addAll(Abilities.features(compression));
             return names;
         }
     }
@@ -40,8 +38,11 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
      */
     static final String CREDIT = "credit";
 
-    /** Runs may come as PACKED frames. */
+    /** Runs may come as PACKED frames, each one zstd frame. */
     static final String ZSTD = "zstd";
+
+    /** Runs may come as PACKED frames, each one LZ4 block. */
+    static final String LZ4 = "lz4";
 
     /** More features than anybody ever has: who says so is no agent. */
     private static final int MOST_FEATURES = 64;
@@ -51,13 +52,17 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
     }
 
     static Abilities of(LinkSettings settings) {
-        return new Abilities(
-                OLDEST_VERSION,
-                NEWEST_VERSION,
-                switch (settings.compression()) {
-                    case NONE -> List.of(CREDIT);
-                    case ZSTD -> List.of(CREDIT, ZSTD);
-                });
+        List<String> names = new ArrayList<>(List.of(CREDIT));
+        names.addAll(features(settings.compression()));
+        return new Abilities(OLDEST_VERSION, NEWEST_VERSION, names);
+    }
+
+    private static List<String> features(Compression compression) {
+        return switch (compression) {
+            case NONE -> List.of();
+            case LZ4 -> List.of(LZ4);
+            case ZSTD -> List.of(ZSTD);
+        };
     }
 
     static Abilities of(boolean said, io.terminus.proto.agent.v1.Abilities a) throws RefusedException {
@@ -94,7 +99,7 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
                     "agent " + self + " speaks " + versions() + " of the peer protocol, and " + other + " "
                             + asking.versions());
         }
-        return new Agreement(version, bothHave(CREDIT, asking), bothHave(ZSTD, asking));
+        return new Agreement(version, bothHave(CREDIT, asking), compression(asking.features));
     }
 
     /** The other side's answer: it may only name what this agent has offered. */
@@ -109,7 +114,18 @@ record Abilities(int oldestVersion, int newestVersion, List<String> features) {
             throw new RefusedException(
                     Why.BAD_MESSAGE, by + " answers with the features " + named + "; offered were " + features);
         }
-        return new Agreement(spoken, named.contains(CREDIT), named.contains(ZSTD));
+        return new Agreement(spoken, named.contains(CREDIT), compression(named));
+    }
+
+    /** The one of this side, if the other side has it: a side is set to one at most. */
+    private Compression compression(List<String> others) {
+        for (Compression c : Compression.values()) {
+            List<String> its = features(c);
+            if (!its.isEmpty() && features.containsAll(its) && others.containsAll(its)) {
+                return c;
+            }
+        }
+        return Compression.NONE;
     }
 
     private boolean bothHave(String feature, Abilities other) {

@@ -4,10 +4,13 @@ import com.github.luben.zstd.util.Native;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import net.jpountz.lz4.LZ4Factory;
+import org.jspecify.annotations.Nullable;
 
-/** How the runs of a link are compressed, if both its agents are set to it. */
+/** How the runs of a link are compressed, if both its agents are set to the same. */
 public enum Compression {
     NONE,
+    LZ4,
     ZSTD;
 
     /** As the settings spell it. */
@@ -37,7 +40,18 @@ public enum Compression {
     public void load() {
         switch (this) {
             case NONE -> {}
+            case LZ4 -> LZ4Factory.fastestInstance();
             case ZSTD -> Native.load();
         }
+    }
+
+    /** One for each thread that packs or unpacks; null: runs travel as they are. */
+    @Nullable
+    RunCodec codec() {
+        return switch (this) {
+            case NONE -> null;
+            case LZ4 -> new Lz4Codec();
+            case ZSTD -> new ZstdCodec();
+        };
     }
 }

@@ -20,7 +20,7 @@ import java.util.zip.CRC32C;
  *          within one segment, protected by their records' own checksums; a run may begin and end inside a record
  *  STATUS  end i64 | committed i64 | sync up to i64 | floor i64          what a RUN says, when there is nothing to send
  *  PACKED  from i64 | run bytes i32 | packed bytes i32 | committed i64 | sync up to i64 | floor i64 | packed bytes
- *          a RUN's bytes as one zstd frame, in the body; only where both sides have the feature
+ *          a RUN's bytes as one zstd frame or LZ4 block, in the body; only where both sides have that feature
  *  ACK     received i64 | durable i64 | applied i64                      cumulative; answers every RUN and STATUS
  *          | copies written i64 | copies durable i64                     cumulative; 0 where none are under way
  *          | counted i64 | lands up to i64                              bytes of this connection so far, and what its

@@ -46,6 +46,9 @@ public final class PeerServer implements AutoCloseable {
     /** As in one write of one block. */
     private static final int SMALL_BYTES = 8 << 10;
 
+    /** Between two syncs, of a client that waits for each: a write with FUA, or a write and then a flush. */
+    private static final int MOST_RUNS_OF_ONE = 2;
+
     /** Within a COPY's body. */
     private static final int COPY_COMMITTED_AT = 32;
 
@@ -118,7 +121,9 @@ public final class PeerServer implements AutoCloseable {
         private @Nullable RunUnpacker unpacker;
         private boolean answerDue;
         private boolean smallRun;
-        private long syncAfterRun;
+        private long syncWanted;
+        private long syncAsked;
+        private int runsSinceSync;
         private long copySequence;
         private long heardAtNanos = System.nanoTime();
         private volatile long ackedAtNanos;
@@ -161,10 +166,9 @@ public final class PeerServer implements AutoCloseable {
                             in.progress().received(),
                             Long.MAX_VALUE,
                             "the journal here begins to differ there");
-                    in.told(
-                            Positions.require("committed", body.getLong()),
-                            Positions.require("the position to sync up to", body.getLong()),
-                            body.getLong());
+                    long committed = Positions.require("committed", body.getLong());
+                    syncWanted = Positions.require("the position to sync up to", body.getLong());
+                    in.told(committed, body.getLong());
                     answerDue = true;
                 }
                 case CONFIG -> {
@@ -244,8 +248,9 @@ public final class PeerServer implements AutoCloseable {
         private void streamBegins(Volume v, Greeting hello, Inbound in) {
             volume = v;
             inbound = in;
-            if (spoken.zstd()) {
-                unpacker = new RunUnpacker();
+            RunCodec codec = spoken.compression().codec();
+            if (codec != null) {
+                unpacker = new RunUnpacker(codec);
             }
             heardAtNanos = System.nanoTime();
             s.deadline(settings.silence(), "the writer was to be heard");
@@ -274,8 +279,9 @@ public final class PeerServer implements AutoCloseable {
 
         @Override
         void run(long from, int bytes, long committed, long syncUpTo, long floor) throws RefusedException {
-            stream().told(committed, syncUpTo, floor);
-            syncAfterRun = syncUpTo;
+            stream().told(committed, floor);
+            syncWanted = syncUpTo;
+            runsSinceSync++;
             smallRun = bytes <= SMALL_BYTES;
         }
 
@@ -322,8 +328,13 @@ public final class PeerServer implements AutoCloseable {
             counted = taken();
             if (answerDue) {
                 answerDue = false;
-                in.syncUpTo(syncAfterRun);
-                acknowledge(in, true);
+                boolean oneWaits = smallRun && runsSinceSync <= MOST_RUNS_OF_ONE;
+                if (syncWanted > syncAsked) {
+                    syncAsked = syncWanted;
+                    runsSinceSync = 0;
+                }
+                boolean told = in.syncUpTo(syncWanted, oneWaits);
+                acknowledge(in, !told);
             } else if (now - ackedAtNanos > HEARTBEAT_NANOS) {
                 acknowledge(in, true);
             }

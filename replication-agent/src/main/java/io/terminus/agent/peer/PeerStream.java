@@ -563,9 +563,10 @@ final class PeerStream implements PeerNetwork.Stream {
             sentBytes = said;
             landsThere = counted ? a.getLandsUpTo() : Long.MAX_VALUE;
             countedThere = said; // it has read all of that, or would not have answered
-            packs = spoken.zstd();
-            if (packs && packer == null) {
-                packer = new RunPacker();
+            packs = spoken.compression() != Compression.NONE;
+            if (packer == null) {
+                RunCodec codec = spoken.compression().codec();
+                packer = codec == null ? null : new RunPacker(codec);
             }
             cursor.accepted(a.getIncarnation(), received, durable, applied, a.getJournalBytes());
             window.startOver(counted ? said : received);

@@ -1,7 +1,5 @@
 package io.terminus.agent.peer;
 
-import com.github.luben.zstd.ZstdCompressCtx;
-import com.github.luben.zstd.ZstdException;
 import java.nio.ByteBuffer;
 import org.jspecify.annotations.Nullable;
 
@@ -14,17 +12,13 @@ final class RunPacker implements AutoCloseable {
     /** Of a run, so that its frame fits into what a connection reads into; zstd works in pieces of this size itself. */
     static final int MAX_RUN_BYTES = 120 << 10;
 
-    /** The fastest of zstd's levels that are not for latency alone. */
-    private static final int LEVEL = 1;
-
-    private final ZstdCompressCtx zstd = new ZstdCompressCtx();
+    private final RunCodec codec;
     private final ByteBuffer plain = ByteBuffer.allocateDirect(MAX_RUN_BYTES);
     private final ByteBuffer packed = ByteBuffer.allocateDirect(MAX_RUN_BYTES);
     private final PackingHabit habit = new PackingHabit();
 
-    RunPacker() {
-        zstd.setLevel(LEVEL);
-        zstd.setChecksum(false); // the frame has one
+    RunPacker(RunCodec codec) {
+        this.codec = codec;
     }
 
     boolean tries(long bytes) {
@@ -44,11 +38,8 @@ final class RunPacker implements AutoCloseable {
             // process
             // in native code.
             plain.clear().put(run).flip();
-            int after = zstd.compressDirectByteBuffer(packed.clear(), 0, before, plain, 0, before);
-            return habit.tried(before, after) ? packed.limit(after) : null;
-        } catch (ZstdException e) {
-            habit.tried(before, before); // it would have become longer
-            return null;
+            int after = codec.pack(plain, before, packed.clear());
+            return habit.tried(before, after == RunCodec.NO_SHORTER ? before : after) ? packed.limit(after) : null;
         } catch (InternalError e) {
             return null; // sent as it is, it fails where failures of the journal are dealt with
         }
@@ -56,6 +47,6 @@ final class RunPacker implements AutoCloseable {
 
     @Override
     public void close() {
-        zstd.close();
+        codec.close();
     }
 }

@@ -1,7 +1,5 @@
 package io.terminus.agent.peer;
 
-import com.github.luben.zstd.ZstdDecompressCtx;
-import com.github.luben.zstd.ZstdException;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.nio.ByteBuffer;
@@ -12,8 +10,12 @@ import java.nio.ByteBuffer;
  */
 final class RunUnpacker implements AutoCloseable {
 
-    private final ZstdDecompressCtx zstd = new ZstdDecompressCtx();
+    private final RunCodec codec;
     private final ByteBuffer plain = ByteBuffer.allocateDirect(RunPacker.MAX_RUN_BYTES);
+
+    RunUnpacker(RunCodec codec) {
+        this.codec = codec;
+    }
 
     /** Returns the run, good until the next call. */
     ByteBuffer unpack(ByteBuffer packed, int runBytes) throws RefusedException {
@@ -24,9 +26,8 @@ final class RunUnpacker implements AutoCloseable {
         }
         int got;
         try {
-            got = zstd.decompressDirectByteBuffer(
-                    plain.clear(), 0, runBytes, packed, packed.position(), packed.remaining());
-        } catch (ZstdException e) {
+            got = codec.unpack(packed, plain.clear(), runBytes);
+        } catch (RunCodec.MalformedException e) {
             throw new RefusedException(
                     Why.BAD_MESSAGE,
                     "a packed run of " + runBytes + " bytes in " + packed.remaining() + " cannot be unpacked: "
@@ -41,6 +42,6 @@ final class RunUnpacker implements AutoCloseable {
 
     @Override
     public void close() {
-        zstd.close();
+        codec.close();
     }
 }

@@ -154,8 +154,8 @@ public final class Inbound {
         replica.measures().staged(bytes);
     }
 
-    /** What every message of the writer says besides bytes. */
-    public void told(long committed, long syncUpTo, long floor) throws RefusedException {
+    /** What every message of the writer says besides bytes, and besides {@link #syncUpTo}. */
+    public void told(long committed, long floor) throws RefusedException {
         synchronized (fence) {
             requireLive();
             replica.commit(Math.min(committed, replica.journal().end()));
@@ -164,7 +164,6 @@ public final class Inbound {
             // full of what an old floor kept, and could not read the next one for want of a segment.
             replica.retain(member.getAsBoolean() ? floor : Long.MAX_VALUE);
         }
-        syncUpTo(syncUpTo);
     }
 
     /** An item of a copy, in its place among the runs; its bytes are this replica's from now on. */
@@ -199,12 +198,23 @@ public final class Inbound {
         }
     }
 
-    /** The writer waits until this is durable here. What has not come yet is synced when it has. */
-    public void syncUpTo(long position) {
+    /**
+     * The writer waits until this is durable here. What has not come yet is synced when it has.
+     *
+     * @param here nothing else is likely to come until then: the caller syncs, rather than wake somebody, and
+     *     {@link #onProgress} is told before this returns. Whether it did is returned
+     */
+    public boolean syncUpTo(long position, boolean here) {
         long wanted = Math.min(position, replica.journal().end());
-        if (wanted > replica.journal().durable()) {
+        if (wanted <= replica.journal().durable()) {
+            return false;
+        }
+        if (here) {
+            replica.syncHere(wanted);
+        } else {
             replica.requestSync(wanted);
         }
+        return replica.journal().durable() >= wanted;
     }
 
     /**

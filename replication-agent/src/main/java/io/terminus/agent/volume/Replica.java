@@ -1,13 +1,14 @@
 package io.terminus.agent.volume;
 
+import io.terminus.agent.image.GatheredWrites;
 import io.terminus.agent.image.Image;
 import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalClosedException;
 import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.RecordKind;
-import io.terminus.agent.journal.RecordView;
 import io.terminus.agent.journal.Recovery;
 import io.terminus.agent.volume.AllocationVisitor.Holds;
 import java.io.IOException;
@@ -20,6 +21,7 @@ import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Locale;
 import java.util.UUID;
+import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.UnaryOperator;
@@ -34,8 +36,8 @@ import org.slf4j.LoggerFactory;
  * <p>The write-ahead rule, on every replica, the writer's own included: the image is written only from records that are
  * <em>committed</em> (so an ordinary failover cuts journals and never images) and <em>durable</em> in this journal (so
  * power loss cannot leave the image ahead of it). {@code sync} fdatasyncs what was published, at once when somebody waits
- * for it and every {@link #SYNC_PACE_NANOS} otherwise; {@code apply} writes the image behind it. Acknowledgements wait
- * for neither unless the ack level says so.
+ * for it (unless that somebody does it, see {@link #syncHere}) and every {@link #SYNC_PACE_NANOS} otherwise; {@code apply}
+ * writes the image behind it, the writes of a step together. Acknowledgements wait for neither unless the ack level says so.
  *
  * <p>Checkpoint, in this order: sample the applied prefix, sync the image, write the superblock that names the prefix;
  * only then may the segments before it be reused. The sync may take long, so apply goes on meanwhile.
@@ -67,12 +69,8 @@ final class Replica implements AutoCloseable {
     /** How long published bytes may stay unsynced when nobody waits for them. */
     private static final long SYNC_PACE_NANOS = 50_000_000;
 
-    /**
-     * Applied bytes after which the image is synced and the segments behind are given back; a quarter of a small budget. More
-     * would cost less, because scattered pages are synced more cheaply the more there are; but so much more journal stays on
-     * the disk, which on a small one is the volume's space.
-     */
-    private static final long CHECKPOINT_BYTES = 64L << 20;
+    /** A sync that takes longer is left to its own thread: a peer's reader, or a client's, is to be heard meanwhile. */
+    private static final long QUICK_SYNC_NANOS = 20_000_000;
 
     private static final long OLD_CHECKPOINT_BYTES = 64L << 20;
     private static final long OLD_CHECKPOINT_NANOS = 5_000_000_000L;
@@ -80,8 +78,13 @@ final class Replica implements AutoCloseable {
     /** A volume that nobody writes to for so long gets a checkpoint. */
     private static final long REST_NANOS = 10_000_000_000L;
 
-    /** Apply in steps of this many journal bytes, so that progress is seen. */
+    /** Apply in steps of this many journal bytes, so that progress is seen; writes of one step reach the image together. */
     private static final long APPLY_STEP_BYTES = 8L << 20;
+
+    /** Less than this is not applied at once, if the last step was not so long ago. */
+    private static final long GATHER_BYTES = 1L << 20;
+
+    private static final long GATHER_NANOS = 10_000_000;
 
     /** Records not applied yet that one question about a range looks at. */
     private static final int MOST_SHOWN = 4096;
@@ -147,12 +150,23 @@ final class Replica implements AutoCloseable {
 
     private long copyWrittenAtNanos;
 
-    private final long checkpointBytes;
+    private final CheckpointPace pace;
     private final Thread syncer;
     private final Thread applier;
 
     /** Held while records go into the image and out of the overlay: the overlay is filled for the first time between. */
     private final ReentrantLock applyLock = new ReentrantLock();
+
+    private final Condition imageWhole = applyLock.newCondition();
+
+    /**
+     * A step of apply failed for want of space: of what follows the applied prefix the image may have any part, until the step succeeds.
+     * Under the apply lock.
+     */
+    private boolean imageTorn;
+
+    /** The applier's. */
+    private final GatheredWrites gathered;
 
     /** How often the journal has started over; under the apply lock. A checkpoint under way must be of the same history. */
     private long histories;
@@ -166,6 +180,8 @@ final class Replica implements AutoCloseable {
 
     /** In the step of apply that is under way. */
     private long payloadApplied;
+
+    private long appliedAtNanos = System.nanoTime() - GATHER_NANOS;
 
     private Superblock superblock;
     private volatile Observer observer = new Observer() {
@@ -182,6 +198,8 @@ final class Replica implements AutoCloseable {
     private volatile long applied;
     private volatile long checkpoint;
     private volatile long syncDemand;
+    private final ReentrantLock syncTurn = new ReentrantLock();
+    private volatile long lastSyncNanos;
     private volatile long retainFrom;
     private volatile boolean syncerIdle;
     private volatile boolean applierIdle;
@@ -279,8 +297,9 @@ final class Replica implements AutoCloseable {
         this.volume = config.name();
         this.segmentBytes = config.segmentBytes();
         this.budgetBytes = (long) journalSegments * segmentBytes;
-        this.checkpointBytes = Math.min(CHECKPOINT_BYTES, budgetBytes / 4);
+        this.pace = new CheckpointPace(budgetBytes, () -> dir.toFile().getUsableSpace());
         this.image = image;
+        this.gathered = new GatheredWrites(image);
         this.imageReach = Math.max(
                 journal.end(),
                 Math.max(journal.recovery().knownSafe(), superblock.checkpoint().position()));
@@ -376,6 +395,11 @@ final class Replica implements AutoCloseable {
         return budgetBytes;
     }
 
+    /** What a writer is told of the journal here: as its checkpoints are taken by that, a journal on a tight disk counts as small. */
+    long roomyBytes() {
+        return pace.journalBytes(System.nanoTime());
+    }
+
     long committed() {
         return committed;
     }
@@ -456,6 +480,31 @@ final class Replica implements AutoCloseable {
         LockSupport.unpark(applier); // it hears of syncs from the syncer only, which may find nothing left to do
     }
 
+    /**
+     * As {@link #requestSync}, from a thread that has nothing to do until then: it syncs itself, which saves waking the sync thread and
+     * being woken, unless a sync is under way (then the next one is for all who wait) or the disk is slow (then others may want something of
+     * this thread meanwhile).
+     */
+    void syncHere(long position) {
+        if (journal.durable() >= position) {
+            return;
+        }
+        if (closing || failed || lastSyncNanos > QUICK_SYNC_NANOS || !syncTurn.tryLock()) {
+            requestSync(position);
+            return;
+        }
+        boolean synced;
+        try {
+            synced = syncOnce();
+        } finally {
+            syncTurn.unlock();
+        }
+        if (synced) {
+            observer.synced(); // apply hears of it by and by: to be woken for each small write would cost it more than
+            // the write
+        }
+    }
+
     /** Somebody waits until this position is durable. */
     void requestSync(long position) {
         if (position > syncDemand) {
@@ -473,6 +522,10 @@ final class Replica implements AutoCloseable {
         }
         committed = position;
         // Not for every write: most are not durable yet, and the syncer wakes the applier when they are.
+        wakeApplier();
+    }
+
+    private void wakeApplier() {
         if (applierIdle && applicable() > applied) {
             LockSupport.unpark(applier);
         }
@@ -807,7 +860,8 @@ final class Replica implements AutoCloseable {
     }
 
     private boolean isDue(CopyItem copy) {
-        return copy.kind() == CopyItem.Kind.HOLD || (copy.position() <= applied && (held || rebuilding()));
+        return copy.kind() == CopyItem.Kind.HOLD
+                || (copy.position() <= applied && !imageTorn && (held || rebuilding()));
     }
 
     private void write(CopyItem copy) throws IOException {
@@ -887,6 +941,7 @@ final class Replica implements AutoCloseable {
         while (!closing) {
             if (journal.durable() >= journal.end()) {
                 syncerIdle = true;
+                wakeApplier(); // behind that: whoever publishes and syncs from now on wakes this thread
                 if (journal.durable() >= journal.end() && !closing) {
                     LockSupport.park(this);
                 }
@@ -898,22 +953,40 @@ final class Replica implements AutoCloseable {
                 LockSupport.parkNanos(this, rest);
                 continue;
             }
-            last = System.nanoTime();
+            syncTurn.lock();
             try {
-                syncJournal(last);
-            } catch (IOException e) {
-                measures.syncFailed();
-                fail("fdatasync of the journal failed: " + e.getMessage());
-                return;
-            } catch (RuntimeException | Error e) {
-                ourOwnBug(e);
-                return;
+                if (syncDemand <= journal.durable() && rest > 0) {
+                    continue; // somebody who waited has done it
+                }
+                last = System.nanoTime();
+                if (!syncOnce()) {
+                    return;
+                }
+            } finally {
+                syncTurn.unlock();
             }
             observer.synced();
-            if (applierIdle) {
-                LockSupport.unpark(applier);
-            }
+            wakeApplier();
         }
+    }
+
+    /** Whoever has the turn. False: this replica is over. */
+    private boolean syncOnce() {
+        if (failed) {
+            return false; // by whoever had the turn before
+        }
+        try {
+            syncJournal(System.nanoTime());
+            return true;
+        } catch (JournalClosedException e) {
+            return false;
+        } catch (IOException e) {
+            measures.syncFailed();
+            fail("fdatasync of the journal failed: " + e.getMessage());
+        } catch (RuntimeException | Error e) {
+            ourOwnBug(e);
+        }
+        return false;
     }
 
     private void syncJournal(long beganNanos) throws IOException {
@@ -921,7 +994,8 @@ final class Replica implements AutoCloseable {
         event.begin();
         long before = journal.durable();
         long after = journal.sync();
-        measures.sync().record(System.nanoTime() - beganNanos);
+        lastSyncNanos = System.nanoTime() - beganNanos;
+        measures.sync().record(lastSyncNanos);
         event.end();
         if (event.shouldCommit()) {
             event.volume = volume;
@@ -935,8 +1009,11 @@ final class Replica implements AutoCloseable {
             try {
                 boolean copied = writeCopies();
                 long target = applicable();
-                if (target > applied) {
+                if (target > applied && !gathers(target)) {
                     applyTo(target);
+                    appliedAtNanos = System.nanoTime();
+                } else if (target > applied) {
+                    LockSupport.parkNanos(this, GATHER_NANOS);
                 } else if (copied) {
                     continue;
                 } else if (copiesUnsyncedBytes > 0) {
@@ -967,6 +1044,18 @@ final class Replica implements AutoCloseable {
                 return;
             }
         }
+    }
+
+    /**
+     * Little has come since the last step: more is waited for, for a moment. A client that syncs each small write makes them applicable one
+     * by one, and would pay for a turn of this thread with each.
+     */
+    private boolean gathers(long target) {
+        return target - applied < GATHER_BYTES
+                && System.nanoTime() - appliedAtNanos < GATHER_NANOS
+                && nextCopy() == null
+                && !checkpointWanted
+                && !closing;
     }
 
     private void waitForProgress() {
@@ -1010,22 +1099,7 @@ final class Replica implements AutoCloseable {
         long from = applied;
         try {
             long to = Math.min(target, applicable()); // a cut may have come between
-            long step = Math.min(to, from + APPLY_STEP_BYTES);
-            long[] reached = {from};
-            boolean[] punched = {false};
-            try {
-                journal.forEach(from, to, r -> {
-                    apply(r);
-                    punched[0] |= (r.flags() & Journal.MAY_PUNCH) != 0;
-                    reached[0] = r.endPosition();
-                    return reached[0] < step;
-                });
-                waitingFor = null;
-            } finally {
-                overlay.applied(reached[0]);
-                applied = reached[0];
-            }
-            if (punched[0]) {
+            if (applyStep(from, to)) {
                 secureAgain();
             }
         } finally {
@@ -1052,20 +1126,60 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    private void apply(RecordView r) throws IOException {
-        switch (r.kind()) {
-            case WRITE -> {
-                image.write(r.payload(), r.offset());
-                payloadApplied += r.payloadLength();
-            }
-            case WRITE_ZEROES -> image.zero(r.offset(), r.length(), (r.flags() & Journal.MAY_PUNCH) != 0);
-            case TERM, PAD -> {}
+    /** Returns whether a hole was made. */
+    private boolean applyStep(long from, long to) throws IOException {
+        long step = Math.min(to, from + APPLY_STEP_BYTES);
+        long[] seen = {from};
+        long[] reached = {from};
+        boolean[] punched = {false};
+        imageTorn = true;
+        try {
+            journal.forEach(from, to, r -> {
+                switch (r.kind()) {
+                    case WRITE -> {
+                        if (!gathered.takes(r.payloadLength())) {
+                            flushGathered();
+                            reached[0] = seen[0];
+                        }
+                        gathered.add(r.offset(), r.payload());
+                        payloadApplied += r.payloadLength();
+                    }
+                    case WRITE_ZEROES -> {
+                        flushGathered();
+                        reached[0] = seen[0];
+                        boolean mayPunch = (r.flags() & Journal.MAY_PUNCH) != 0;
+                        punched[0] |= mayPunch;
+                        image.zero(r.offset(), r.length(), mayPunch);
+                    }
+                    case TERM, PAD -> {}
+                }
+                seen[0] = r.endPosition();
+                return seen[0] < step;
+            });
+            flushGathered();
+            reached[0] = seen[0];
+            imageTorn = false;
+            imageWhole.signalAll();
+            waitingFor = null;
+        } finally {
+            gathered.clear();
+            overlay.applied(reached[0]);
+            applied = reached[0];
+        }
+        return punched[0];
+    }
+
+    private void flushGathered() throws IOException {
+        try {
+            gathered.flush();
+        } catch (InternalError e) {
+            throw new IOException("a page of the journal cannot be read", e);
         }
     }
 
     private boolean checkpointDue() {
         long behind = applied - checkpoint;
-        return behind >= checkpointBytes || (behind > 0 && checkpointWanted);
+        return pace.isDue(behind, System.nanoTime()) || (behind > 0 && checkpointWanted);
     }
 
     /** Much was applied since, and the last one was not taken just now. */
@@ -1169,6 +1283,7 @@ final class Replica implements AutoCloseable {
     long readForCopy(long offset, ByteBuffer into) throws IOException {
         applyLock.lock();
         try {
+            awaitWholeImage();
             image.read(offset, into);
             return applied;
         } finally {
@@ -1180,6 +1295,7 @@ final class Replica implements AutoCloseable {
     long holeForCopy(long offset, long limit, long[] at) throws IOException {
         applyLock.lock();
         try {
+            awaitWholeImage();
             long[] hole = {0};
             image.extents(offset, limit, (start, length, data) -> {
                 hole[0] = data ? 0 : length;
@@ -1189,6 +1305,13 @@ final class Replica implements AutoCloseable {
             return hole[0];
         } finally {
             applyLock.unlock();
+        }
+    }
+
+    /** With the apply lock, which is given up meanwhile. Of a replica that closes nobody hears any more what was read. */
+    private void awaitWholeImage() {
+        while (imageTorn && !closing) {
+            imageWhole.awaitUninterruptibly();
         }
     }
 
@@ -1222,6 +1345,12 @@ final class Replica implements AutoCloseable {
     @Override
     public void close() {
         closing = true;
+        applyLock.lock();
+        try {
+            imageWhole.signalAll();
+        } finally {
+            applyLock.unlock();
+        }
         LockSupport.unpark(syncer);
         LockSupport.unpark(applier);
         try {

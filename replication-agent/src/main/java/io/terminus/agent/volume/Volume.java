@@ -476,9 +476,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return configVersion > 0;
     }
 
-    /** Bytes that the journal here may hold. */
+    /** Bytes that the journal here may hold, or on a tight disk should. */
     public long journalBytes() {
-        return replica.budgetBytes();
+        return replica.roomyBytes();
     }
 
     public Path imagePath() {

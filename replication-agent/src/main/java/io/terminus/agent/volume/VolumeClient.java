@@ -168,11 +168,16 @@ public final class VolumeClient implements AutoCloseable {
         captured();
         long sync = durableWanted;
         durableWanted = 0;
-        long now = writer.forward(sync);
+        long now = writer.forward(sync, sync > 0 && waitsForOne());
         if (inBatch) {
             measured(now);
         }
         complete(now);
+    }
+
+    /** The client has one request open, which is to become durable: it is likely to send nothing until that is answered. */
+    private synchronized boolean waitsForOne() {
+        return untilCommitted.isEmpty() && untilDurable.size() == 1;
     }
 
     /** Before the disk is waited for: what came before need not. */
@@ -181,7 +186,7 @@ public final class VolumeClient implements AutoCloseable {
             captureDrafts();
             long sync = durableWanted;
             durableWanted = 0;
-            writer.forward(sync);
+            writer.forward(sync, false);
         }
     }
 

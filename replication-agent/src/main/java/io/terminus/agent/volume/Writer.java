@@ -174,7 +174,7 @@ final class Writer {
     /** May a request be taken? Asked before it is captured; waits while too much is not applied yet. */
     boolean admits() {
         if (overfull()) {
-            forward(0); // what this caller was handed before must not wait for what it is handed now
+            forward(0, false); // what this caller was handed before must not wait for what it is handed now
         }
         while (overfull() && !stopped.get() && !draining) {
             replica.requestSync(replica.journal().end());
@@ -239,12 +239,20 @@ final class Writer {
         return new ReplicationMap.Levels(received, durable, applied, everywhere);
     }
 
-    /** What one read of a client's socket brought is in the journal: off it goes. Returns when that began. */
-    long forward(long syncUpTo) {
+    /**
+     * What one read of a client's socket brought is in the journal: off it goes. Returns when that began.
+     *
+     * @param syncUpTo is to be durable; 0: nothing is
+     * @param waits the caller has nothing to do until that is so
+     */
+    long forward(long syncUpTo, boolean waits) {
         long now = System.nanoTime();
         probe(now);
-        if (syncUpTo > 0) {
-            demandSync(syncUpTo);
+        if (syncUpTo > syncDemand) {
+            syncDemand = syncUpTo; // before the peers are sent to: they are told, and sync at the same time
+        }
+        if (syncUpTo > 0 && !waits) {
+            replica.requestSync(syncUpTo);
         }
         replica.published();
         long end = replica.journal().end();
@@ -256,6 +264,9 @@ final class Writer {
         }
         if (alone) {
             advance(now);
+        }
+        if (syncUpTo > 0 && waits) {
+            replica.syncHere(syncUpTo);
         }
         return now;
     }

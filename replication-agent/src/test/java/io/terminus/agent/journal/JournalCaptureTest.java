@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -273,6 +274,48 @@ class JournalCaptureTest {
         try (Journal again = Given.reopened(directory)) {
             assertThat(again.recovery().verdict()).isInstanceOf(Recovery.Clean.class);
             assertThat(again.end()).isEqualTo(1792);
+        }
+    }
+
+    @Test
+    void largePayloadsOfABatchAreWrittenFromWhereTheyAreAndTheirRecordsAreLikeAllOthers() throws IOException {
+        int apart = RecordBatch.APART_BYTES;
+        int[] lengths = {apart - 1, apart, apart + 1, 512, 512, apart + 127, apart + 128, 100, 200_001};
+        try (Journal journal = Given.journal(directory)) {
+            journal.openTerm(1, "a", 1, 0);
+            for (int lap = 0;
+                    lap < 12;
+                    lap++) { // the files of the first laps hold other bytes where these have padding
+                RecordBatch batch = new RecordBatch();
+                for (int i = 0; i < lengths.length; i++) {
+                    ByteBuffer direct = Given.payload(lap * 10 + i, lengths[i]);
+                    boolean onHeap = lap % 3 == 2;
+                    batch.write(
+                            i,
+                            onHeap ? ByteBuffer.allocate(lengths[i]).put(direct).flip() : direct,
+                            0);
+                }
+                long from = journal.end();
+                journal.capture(batch, 1, 1, 0);
+
+                List<Integer> seen = new ArrayList<>();
+                int of = lap;
+                journal.forEach(from, journal.end(), view -> {
+                    if (view.kind() == RecordKind.WRITE) {
+                        int i = (int) view.offset();
+                        seen.add(view.payloadLength());
+                        assertThat(view.payloadIntact()).isTrue();
+                        assertThat(view.payload()).isEqualTo(Given.payload(of * 10 + i, lengths[i]));
+                        long padding = view.endPosition() - view.position() - 128 - view.payloadLength();
+                        byte[] behind = Given.read(directory, view.endPosition() - padding, (int) padding);
+                        assertThat(behind).isEqualTo(new byte[(int) padding]);
+                    }
+                    return true;
+                });
+                assertThat(seen).containsExactly(Arrays.stream(lengths).boxed().toArray(Integer[]::new));
+                journal.sync();
+                journal.release(journal.end());
+            }
         }
     }
 

@@ -15,15 +15,20 @@ import org.junit.jupiter.api.Test;
 class AbilitiesTest {
 
     private static final Abilities PLAIN = Abilities.of(LinkSettings.DEFAULTS);
-    private static final Abilities PACKING =
-            Abilities.of(new LinkSettings(Compression.ZSTD, Duration.ofSeconds(2), TestHooks.NONE));
+    private static final Abilities PACKING = setTo(Compression.ZSTD);
 
     @Test
     void aLinkIsCompressedIfBothAgentsAreSetToIt() throws RefusedException {
-        assertThat(PACKING.agreeWith(PACKING, "b", "a").zstd()).isTrue();
-        assertThat(PACKING.agreeWith(PLAIN, "b", "a").zstd()).isFalse();
-        assertThat(PLAIN.agreeWith(PACKING, "b", "a").zstd()).isFalse();
-        assertThat(PLAIN.agreeWith(PLAIN, "b", "a")).isEqualTo(new Agreement(1, true, false));
+        for (Compression one : Compression.values()) {
+            for (Compression other : Compression.values()) {
+                Agreement agreement = setTo(one).agreeWith(setTo(other), "b", "a");
+                Agreement heard = setTo(other).agreed(1, agreement.features(), "b");
+
+                Compression both = one == other ? one : Compression.NONE;
+                assertThat(agreement).isEqualTo(new Agreement(1, true, both));
+                assertThat(heard).isEqualTo(agreement);
+            }
+        }
     }
 
     @Test
@@ -106,9 +111,14 @@ class AbilitiesTest {
     @Test
     void aSettingThatIsNoneOfThemIsNamed() {
         assertThat(Compression.of("k", "zstd")).isEqualTo(Compression.ZSTD);
+        assertThat(Compression.of("k", "lz4")).isEqualTo(Compression.LZ4);
         assertThat(Compression.of("k", "none")).isEqualTo(Compression.NONE);
         assertThatThrownBy(() -> Compression.of("agent.peer-compression", "gzip"))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessage("agent.peer-compression of \"gzip\" is not among [none, zstd]");
+                .hasMessage("agent.peer-compression of \"gzip\" is not among [none, lz4, zstd]");
+    }
+
+    private static Abilities setTo(Compression compression) {
+        return Abilities.of(new LinkSettings(compression, Duration.ofSeconds(2), TestHooks.NONE));
     }
 }

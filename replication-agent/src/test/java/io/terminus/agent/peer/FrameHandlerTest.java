@@ -25,7 +25,7 @@ class FrameHandlerTest {
         private final int mostPerLanding;
         private @Nullable ByteBuffer landing;
         private long expected;
-        private @Nullable RunUnpacker unpacker = new RunUnpacker();
+        private @Nullable RunUnpacker unpacker = new RunUnpacker(new ZstdCodec());
         int left;
         boolean ended;
         String why = "";

@@ -341,7 +341,7 @@ class CopyOrderTest {
             }
         }
         // What the writer knows to be committed, and that nothing older will be copied.
-        in.told(a.committed(), 0, a.journal().oldest());
+        in.told(a.committed(), a.journal().oldest());
         if (copying && wire.isEmpty() && endSequence == Long.MAX_VALUE) {
             horizon = Math.max(horizon, Math.min(in.progress().received(), a.applied()));
             in.copy(new CopyItem(0, Kind.HORIZON, horizon, 0, 0, null));
@@ -398,7 +398,8 @@ class CopyOrderTest {
             }
             Inbound in = inbound;
             if (in != null) {
-                in.told(a.committed(), a.journal().end(), a.journal().oldest());
+                in.told(a.committed(), a.journal().oldest());
+                in.syncUpTo(a.journal().end(), false);
             }
             acknowledge(a, b);
             return !copying

@@ -16,6 +16,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** What a link does between two real agents: compressed runs, and several volumes. */
 class LinkTest {
@@ -34,9 +36,10 @@ class LinkTest {
         }
     }
 
-    @Test
-    void runsThatShrinkTravelPackedAndTheRestAsItIs() throws Exception {
-        Agents set = start(Compression.ZSTD, TestHooks.NONE, Duration.ofSeconds(30));
+    @ParameterizedTest
+    @EnumSource(names = {"LZ4", "ZSTD"})
+    void runsThatShrinkTravelPackedAndTheRestAsItIs(Compression compression) throws Exception {
+        Agents set = start(compression, TestHooks.NONE, Duration.ofSeconds(30));
         byte[] expected = new byte[VOLUME_BYTES];
         Agents.Client client = set.client("a");
         VolumeMeasures.Peer sent = set.volume("a").measures().peer("b");

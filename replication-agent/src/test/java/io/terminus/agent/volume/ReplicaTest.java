@@ -8,6 +8,7 @@ import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -16,6 +17,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.UUID;
@@ -102,6 +104,68 @@ class ReplicaTest {
 
         awaitApplied(replica, first);
         assertThat(image(replica)[0]).isEqualTo((byte) 1);
+    }
+
+    @Test
+    void whoWaitsForASyncDoesItAndNeedsNoOtherThread() throws IOException {
+        Replica replica = created("r"); // not started: nobody else syncs
+        replica.journal().openTerm(1, "a", 10, 0);
+        long end = write(replica, 0, 1, 0);
+
+        replica.syncHere(end);
+
+        assertThat(replica.journal().durable()).isEqualTo(end);
+    }
+
+    @Test
+    void whatItsWaiterSyncedIsAppliedThoughNobodyWokeTheApplier() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        for (int i = 1; i <= 10; i++) {
+            long end = write(replica, 0, i, replica.committed());
+            if (i % 2 == 0) {
+                replica.commit(end);
+            }
+            replica.published();
+            replica.syncHere(end);
+            replica.commit(end);
+
+            awaitApplied(replica, end);
+            assertThat(image(replica)[0]).isEqualTo((byte) i);
+        }
+    }
+
+    @Test
+    void manyWhoWaitAtOnceAreAllServed() throws Exception {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        List<Thread> waiters = new ArrayList<>();
+        List<Throwable> failures = Collections.synchronizedList(new ArrayList<>());
+        for (int w = 0; w < 8; w++) {
+            int number = w;
+            waiters.add(Thread.ofPlatform()
+                    .uncaughtExceptionHandler((t, e) -> failures.add(e))
+                    .start(() -> {
+                        for (int i = 0; i < 10; i++) {
+                            try {
+                                long end = write(replica, number * 4_096L, i, 0);
+                                replica.published();
+                                replica.syncHere(end);
+                                await().until(() -> replica.journal().durable() >= end);
+                            } catch (IOException e) {
+                                throw new UncheckedIOException(e);
+                            }
+                        }
+                    }));
+        }
+        for (Thread waiter : waiters) {
+            waiter.join();
+        }
+
+        assertThat(failures).isEmpty();
+        assertThat(replica.journal().durable()).isEqualTo(replica.journal().end());
     }
 
     @Test
@@ -212,7 +276,7 @@ class ReplicaTest {
         replica.journal().openTerm(1, "a", 10, 0);
 
         long end = 0;
-        for (int i = 0; i < 40; i++) {
+        for (int i = 0; i < 10; i++) {
             end = write(replica, 0, filled(65_536, i), replica.committed());
             replica.published();
             replica.commit(end);
