@@ -79,7 +79,7 @@ final class Rewriting {
 
     static {
         for (String owner : List.of(
-                "java/lang/Thread", "java/lang/Thread$Builder$OfPlatform", "java/lang/Thread$Builder$OfVirtual")) {
+                "java/lang/Thread", "java/util/concurrent/TimeUnit", "java/lang/Thread$Builder$OfPlatform", "java/lang/Thread$Builder$OfVirtual")) {
             METHODS.put(owner, Threads.class);
         }
         for (String owner : List.of(
@@ -578,7 +578,7 @@ final class Rewriting {
         for (String o : lookedUpIn(owner, name, type.descriptorString())) {
             if (counts.test(o, name)) {
                 if (standIn(owner, name, type, isStatic) == null) {
-                    found.add(owner + "." + name + type.descriptorString());
+                    found.add(o + "." + name + type.descriptorString());
                 }
                 return;
             }

@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
 /** Runs, one at a time. */
 public final class Runs {
 
-    static final List<String> WORLDS = List.of("locks");
+    static final List<String> WORLDS = List.of("locks", "agents");
 
     private static final Map<String, String> SCENARIOS = Map.of(
             "locks", "io.terminus.simulation.world.LocksWorld", "agents", "io.terminus.simulation.world.AgentsWorld");

@@ -175,7 +175,9 @@ public final class Net {
             Port port = ports.get(toHost + ":" + toPort);
             Link back = link(toHost, from);
             Connection c = port == null ? null : new Connection(me, port.process, ephemeralPort(), toPort, out, back);
-            boolean taken = c != null && !port.process.dead() && port.acceptor.accepted(c);
+            boolean taken = c != null
+                    && !port.process.dead()
+                    && world.as(port.process.host(), () -> port.acceptor.accepted(c));
             if (taken) {
                 open.add(c);
             }
@@ -183,11 +185,14 @@ public final class Net {
                 if (me.dead() || back.cut) {
                     return;
                 }
-                if (taken) {
-                    connected.accept(c);
-                } else {
-                    refused.run();
-                }
+                world.as(me.host(), () -> {
+                    if (taken) {
+                        connected.accept(c);
+                    } else {
+                        refused.run();
+                    }
+                    return null;
+                });
             });
         });
     }
@@ -281,7 +286,10 @@ public final class Net {
             if (receiver == null) {
                 early.get(side).add(() -> what.accept(receivers[side]));
             } else {
-                what.accept(receiver);
+                world.as(processes[side].host(), () -> {
+                    what.accept(receiver);
+                    return null;
+                });
             }
         }
 

@@ -51,6 +51,16 @@ public final class Threads {
         Sync.throwIfInterrupted();
     }
 
+    public static void sleep(java.util.concurrent.TimeUnit unit, long time) throws InterruptedException {
+        Sync.throwIfInterrupted();
+        World.sleep(unit.toNanos(time));
+        Sync.throwIfInterrupted();
+    }
+
+    public static void sleep(java.time.Duration time) throws InterruptedException {
+        sleep(java.util.concurrent.TimeUnit.NANOSECONDS, time.toNanos());
+    }
+
     public static void onSpinWait() {
         World.yieldTurn();
     }
