@@ -259,12 +259,17 @@ public final class Disk {
             durableMap = mapThen;
         }
 
-        /** While a sync is under way the power may go: what it was to bring is then as dirty as before. */
-        private void losePower() {
+        /** Who waited for them is dead: what they were to bring is as dirty as before. */
+        private void abandonSyncs() {
             for (TreeMap<Integer, byte[]> half : underWay.reversed()) {
                 dirty.putAll(half);
             }
             underWay.clear();
+        }
+
+        /** While a sync is under way the power may go: what it was to bring is then as dirty as before. */
+        private void losePower() {
+            abandonSyncs();
             TreeMap<Integer, byte[]> old = new TreeMap<>(lost);
             for (Map.Entry<Integer, byte[]> e : dirty.entrySet()) {
                 int fate = rng.below(8);
@@ -395,6 +400,10 @@ public final class Disk {
         Node file = nodes.get(name);
         file.flip(by.below(file.size * 8));
         return name;
+    }
+
+    void processDied() {
+        nodes.values().forEach(Node::abandonSyncs);
     }
 
     void losePower() {

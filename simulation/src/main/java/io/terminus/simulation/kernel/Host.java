@@ -65,6 +65,7 @@ public final class Host {
     /** {@code kill -9}: nothing of the process runs any more, what it has written stays, its connections are reset. */
     public void kill() {
         process.die();
+        disk.processDied();
         world.net().processDied(process, true);
         process = new Process(this);
     }

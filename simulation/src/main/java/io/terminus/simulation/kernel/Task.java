@@ -1,6 +1,8 @@
 package io.terminus.simulation.kernel;
 
+import java.util.Arrays;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
 
 /**
  * One thread of a simulated process. It has a virtual thread of its own to keep its stack on, which runs only while it is
@@ -75,6 +77,11 @@ public final class Task {
             LockSupport.park();
         }
         turn = false;
+    }
+
+    /** Where it stands. */
+    String stack() {
+        return Arrays.stream(carrier.getStackTrace()).limit(30).map(f -> "\n    at " + f).collect(Collectors.joining());
     }
 
     @Override

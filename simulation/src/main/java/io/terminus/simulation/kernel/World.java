@@ -29,6 +29,9 @@ public final class World {
         }
     }
 
+    /** In real time: no turn takes so long. */
+    private static final long STUCK_NANOS = 5_000_000_000L;
+
     private static volatile World current;
 
     private final long seed;
@@ -319,8 +322,16 @@ public final class World {
     /** Runs until {@link #finish} or a violation. */
     public void run() {
         hand(next());
+        long seen = -1;
         while (!over || running != null) {
-            LockSupport.park();
+            LockSupport.parkNanos(STUCK_NANOS);
+            if (steps == seen && (!over || running != null)) {
+                // A task waits for something real: a lock of the JDK, or a call that has no stand-in.
+                violation("the turn of " + running + " does not end: it waits for something outside of the run, at "
+                        + (running == null ? "" : running.stack()));
+                break;
+            }
+            seen = steps;
         }
         net.close();
         hosts.values().forEach(h -> h.disk().close());

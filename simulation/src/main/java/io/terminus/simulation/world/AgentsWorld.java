@@ -1,6 +1,7 @@
 package io.terminus.simulation.world;
 
 import io.grpc.StatusRuntimeException;
+import io.grpc.stub.StreamObserver;
 import io.terminus.agent.app.SimulatedAgent;
 import io.terminus.agent.volume.Role;
 import io.terminus.agent.volume.Volume;
@@ -12,6 +13,7 @@ import io.terminus.proto.agent.v1.AckLevel;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.Failover;
+import io.terminus.proto.agent.v1.PromoteProgress;
 import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaAddress;
@@ -35,7 +37,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /**
  * A lock manager and three agents with a replica each of one volume, whose clients write, read and flush wherever it is served.
@@ -141,7 +146,7 @@ public final class AgentsWorld implements Scenario {
         w.net().weather(50_000 + shape.below(1_000_000L), shape.below(3_000_000L), shape.coin() ? 0 : shape.below(10));
         blocks = 32 + shape.below(96);
         budgetBytes = (3 + shape.below(4)) * (long) SEGMENT_BYTES;
-        heavy = shape.below(3) == 0 ? 60 : 8;
+        heavy = shape.below(4) == 0 ? 40 : 4;
         w.host(MANAGER, rate(shape), shape.below(1_000_000_000L));
         w.host(OPERATOR, 1, 0);
         for (String a : AGENTS) {
@@ -283,15 +288,33 @@ public final class AgentsWorld implements Scenario {
     private void promote(String agent, boolean force) {
         try {
             world.say(OPERATOR, "promote " + agent + (force ? " --force" : ""));
-            control(agent, 12)
-                    .promote(PromoteRequest.newBuilder()
-                            .setName(VOLUME)
-                            .setForce(force)
-                            .setTimeoutMillis(10_000)
-                            .build())
-                    .forEachRemaining(p -> {});
-        } catch (StatusRuntimeException e) {
-            world.say(OPERATOR, "not promoted: " + e.getStatus());
+            CompletableFuture<Boolean> over = new CompletableFuture<>();
+            AgentControlGrpc.newStub(Grpc.channel(agent + ":" + SimulatedAgent.GRPC_PORT))
+                    .withDeadlineAfter(12, TimeUnit.SECONDS)
+                    .promote(
+                            PromoteRequest.newBuilder()
+                                    .setName(VOLUME)
+                                    .setForce(force)
+                                    .setTimeoutMillis(10_000)
+                                    .build(),
+                            new StreamObserver<PromoteProgress>() {
+                                @Override
+                                public void onNext(PromoteProgress value) {}
+
+                                @Override
+                                public void onError(Throwable t) {
+                                    world.say(OPERATOR, "not promoted: " + t.getMessage());
+                                    over.complete(false);
+                                }
+
+                                @Override
+                                public void onCompleted() {
+                                    over.complete(true);
+                                }
+                            });
+            var unused = over.get(14, TimeUnit.SECONDS);
+        } catch (InterruptedException | ExecutionException | TimeoutException e) {
+            world.say(OPERATOR, "not promoted: " + e);
         }
     }
 
@@ -342,7 +365,7 @@ public final class AgentsWorld implements Scenario {
                 }
                 client.endOfBatch();
                 if (!over) {
-                    World.sleep(rng.below(heavy > 20 ? 4_000_000L : 40_000_000L));
+                    World.sleep(rng.below(heavy > 20 ? 12_000_000L : 60_000_000L));
                 }
             }
             long until = World.here().nanoTime() + 20_000_000_000L;

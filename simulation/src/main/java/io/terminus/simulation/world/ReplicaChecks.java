@@ -65,7 +65,7 @@ final class ReplicaChecks {
     /** An agent is about to die. */
     void dies(String agent, Volume volume, boolean power, VolumeConfig config) {
         if (volume != null) {
-            last.put(agent, VolumeSight.of(volume));
+            last.put(agent, world.as(world.host(agent), () -> VolumeSight.of(volume)));
         }
         if (power && memoryCounts) {
             memoryLost.add(agent);
@@ -157,8 +157,11 @@ final class ReplicaChecks {
         int lack = 0;
         StringBuilder who = new StringBuilder();
         for (VolumeConfig.Member m : config.inSync()) {
+            if (memoryLost.contains(m.agent())) {
+                continue; // it does not count in an election, whatever it has
+            }
             VolumeSight s = last.get(m.agent());
-            if (s == null || !has(s, m.agent())) {
+            if (s == null || !has(s)) {
                 lack++;
                 who.append(' ')
                         .append(m.agent())
@@ -172,19 +175,21 @@ final class ReplicaChecks {
         }
     }
 
-    private boolean has(VolumeSight s, String agent) {
-        long end = memoryLost.contains(agent) ? s.durable() : s.end();
-        return s.lineage().commonEnd(ackedIn, end, ackedEnd) >= ackedEnd || s.applied() >= ackedEnd;
+    private boolean has(VolumeSight s) {
+        return s.lineage().commonEnd(ackedIn, s.end(), ackedEnd) >= ackedEnd || s.applied() >= ackedEnd;
     }
 
-    /** So many members of the set have failed that no election may be won. */
+    /**
+     * So many members of the set have failed, or lost what they had not synced, that no election may be won without an
+     * operator who gives something up. What a loss of power took below a committed position counts as damage.
+     */
     boolean mayBeStuck(VolumeConfig config) {
-        if (config == null || failed.isEmpty()) {
+        if (config == null) {
             return false;
         }
         long gone = config.inSync().stream()
-                .filter(m -> failed.containsKey(m.agent()))
+                .filter(m -> failed.containsKey(m.agent()) || memoryLost.contains(m.agent()))
                 .count();
-        return gone > 0 && gone >= Math.min(config.copiesNeeded(), config.inSync().size());
+        return gone > 0 && gone >= config.copiesNeeded();
     }
 }
