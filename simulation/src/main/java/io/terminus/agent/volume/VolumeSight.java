@@ -29,9 +29,10 @@ public record VolumeSight(
         Replica r = v.replica();
         Superblock s = r.superblock();
         Writer w = v.writer();
+        Volume.Status status = v.status();
         return new VolumeSight(
-                v.status().role(),
-                v.status().detail(),
+                status.role(),
+                status.detail(),
                 w != null && w.serving(),
                 w != null && w.believes(),
                 w == null ? 0 : w.term(),

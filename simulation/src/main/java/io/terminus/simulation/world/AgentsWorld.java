@@ -269,7 +269,7 @@ public final class AgentsWorld implements Scenario {
     private void replaceFailed() {
         for (String a : AGENTS) {
             Volume v = volume(a);
-            if (v != null && v.status().role() == Role.FAILED) {
+            if (v != null && sight(a).role() == Role.FAILED) {
                 try {
                     world.host(a).disk().wellAgain();
                     var unused = control(a, 10)
@@ -556,7 +556,7 @@ public final class AgentsWorld implements Scenario {
             Optional<Fault> now =
                     switch (f.kind()) {
                         case "kill at-election", "part at-election" ->
-                            v != null && v.status().role() == Role.CANDIDATE && rng.below(40) == 0
+                            v != null && sight(f.at()).role() == Role.CANDIDATE && rng.below(12) == 0
                                     ? Optional.of(as(f, f.kind().split(" ")[0]))
                                     : Optional.empty();
                         case "kill at-put", "power at-put" ->
@@ -610,7 +610,7 @@ public final class AgentsWorld implements Scenario {
     // ---- checkers
 
     private void afterStep() {
-        if (!armed.isEmpty() && world.steps() % 16 == 0) {
+        if (!armed.isEmpty() && world.steps() % 64 == 0) {
             strikeArmed();
         }
         if (world.steps() % 128 == 0 && created) {
