@@ -69,6 +69,20 @@ class SimTest {
         assertThat(r.violation()).isNull();
     }
 
+    @Test
+    void aReplicaIsOpenedOnAFullDisk() {
+        // given
+        TreeSet<Integer> none = new TreeSet<>();
+
+        // when
+        Runs.Result r = Runs.run("agents", 12, true, none);
+
+        // then
+        assertThat(r.story()).anyMatch(line -> line.contains("full c"));
+        assertThat(r.story()).noneMatch(line -> line.contains("is not opened"));
+        assertThat(r.violation()).isNull();
+    }
+
     private static List<String> broken(String world, String fixed) {
         String[] ends = System.getProperty("sim.seeds", fixed).split("-");
         List<String> broken = new ArrayList<>();

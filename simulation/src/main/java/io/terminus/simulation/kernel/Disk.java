@@ -21,7 +21,7 @@ import java.util.TreeMap;
  * size that was not synced the old one may be back. Names (made, moved, deleted) are journalled: of those since the last sync
  * of any directory the later part is undone. A sync may fail once (EIO): then what was to be synced is dropped from the cache's
  * list of dirty pages, so that a later sync that succeeds does not bring it back. A write may fail with EIO. A disk that is
- * full refuses what needs a new page, and has no usable space. Bits may flip in files of a machine that is without power.
+ * full has no pages but those that are given back to it; names can be made. Bits may flip in files of a machine that is without power.
  * Each sync takes its time, in which other tasks run.
  */
 public final class Disk {
@@ -38,6 +38,10 @@ public final class Disk {
     private final TreeMap<String, Node> nodes = new TreeMap<>();
     private final ArrayList<Runnable> undoNames = new ArrayList<>();
     private boolean full;
+
+    /** While it is full: what was given back since. */
+    private long freePages;
+
     private int failSyncs;
     private int failWrites;
     private String failing = "";
@@ -123,10 +127,12 @@ public final class Disk {
             }
             int first = (int) (at / PAGE_BYTES);
             int end = (int) ((at + count - 1) / PAGE_BYTES) + 1;
-            if (allocated.nextClearBit(first) < end) {
-                if (full) {
+            int fresh = end - first - allocated.get(first, end).cardinality();
+            if (fresh > 0) {
+                if (full && fresh > freePages) {
                     throw new IOException("No space left on device");
                 }
+                freePages -= full ? fresh : 0;
                 allocated.set(first, end);
             }
         }
@@ -136,6 +142,7 @@ public final class Disk {
             int first = (int) ((at + PAGE_BYTES - 1) / PAGE_BYTES);
             int end = (int) ((at + count) / PAGE_BYTES);
             if (end > first) {
+                freePages += allocated.get(first, end).cardinality();
                 allocated.clear(first, end);
             }
         }
@@ -169,7 +176,9 @@ public final class Disk {
             if (newSize < size) {
                 zero(newSize, size - newSize);
                 int firstGone = (int) ((newSize + PAGE_BYTES - 1) / PAGE_BYTES);
-                allocated.clear(firstGone, Math.max(firstGone, allocated.length()));
+                int last = Math.max(firstGone, allocated.length());
+                freePages += allocated.get(firstGone, last).cardinality();
+                allocated.clear(firstGone, last);
             }
             size = newSize;
         }
@@ -351,10 +360,11 @@ public final class Disk {
 
     public void full(boolean full) {
         this.full = full;
+        this.freePages = 0;
     }
 
-    public boolean isFull() {
-        return full;
+    long usableBytes() {
+        return full ? freePages * PAGE_BYTES : 1L << 39;
     }
 
     /** The next sync of a file whose name contains that fails. */
@@ -458,9 +468,6 @@ public final class Disk {
         if (nodes.containsKey(name)) {
             throw new FileAlreadyExistsException(name);
         }
-        if (full) {
-            throw new IOException("No space left on device");
-        }
         Node made = new Node(directory);
         nodes.put(name, made);
         undoNames.add(() -> nodes.remove(name));
@@ -473,6 +480,7 @@ public final class Disk {
             throw new DirectoryNotEmptyException(name);
         }
         nodes.remove(name);
+        freePages += node.allocated.cardinality();
         undoNames.add(() -> nodes.put(name, node));
     }
 
@@ -489,6 +497,7 @@ public final class Disk {
             }
         }
         Node replaced = nodes.get(to);
+        freePages += replaced == null ? 0 : replaced.allocated.cardinality();
         nodes.putAll(moved);
         undoNames.add(() -> {
             moved.keySet().forEach(nodes::remove);

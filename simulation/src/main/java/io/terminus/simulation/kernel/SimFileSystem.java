@@ -521,7 +521,7 @@ public final class SimFileSystem extends FileSystem {
 
                 @Override
                 public long getUsableSpace() {
-                    return disk.isFull() ? 0 : 1L << 39;
+                    return disk.usableBytes();
                 }
 
                 @Override

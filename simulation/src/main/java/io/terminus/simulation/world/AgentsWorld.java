@@ -272,13 +272,15 @@ public final class AgentsWorld implements Scenario {
             if (v != null && sight(a).role() == Role.FAILED) {
                 try {
                     world.host(a).disk().wellAgain();
+                    checks.replacing(a);
                     var unused = control(a, 10)
                             .recreateReplica(RecreateReplicaRequest.newBuilder()
                                     .setName(VOLUME)
                                     .build());
-                    checks.replaced(a);
+                    checks.replaced(a, true);
                     world.say(OPERATOR, "the failed replica at " + a + " is made anew");
                 } catch (StatusRuntimeException e) {
+                    checks.replaced(a, false);
                     world.say(OPERATOR, "the failed replica at " + a + " stays: " + e.getStatus());
                 }
             }

@@ -40,6 +40,7 @@ final class ReplicaChecks {
     private final Map<String, Long> fences = new HashMap<>();
     private final Map<String, Long> versions = new HashMap<>();
     private final Map<String, String> failed = new HashMap<>();
+    private final Set<String> beingReplaced = new HashSet<>();
     private long managerVersion;
     private long ackedEnd = -1;
     private Lineage ackedIn = Lineage.EMPTY;
@@ -82,8 +83,17 @@ final class ReplicaChecks {
         }
     }
 
-    /** It was thrown away, and an empty one is in its place. */
-    void replaced(String agent) {
+    /** It is being thrown away. */
+    void replacing(String agent) {
+        beingReplaced.add(agent);
+    }
+
+    /** It stays, or an empty one is in its place. */
+    void replaced(String agent, boolean done) {
+        beingReplaced.remove(agent);
+        if (!done) {
+            return;
+        }
         failed.remove(agent);
         fences.remove(agent);
         versions.remove(agent);
@@ -101,7 +111,9 @@ final class ReplicaChecks {
         for (Map.Entry<String, Volume> e : volumes.entrySet()) {
             String agent = e.getKey();
             VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(e.getValue()));
-            one(agent, s);
+            if (!beingReplaced.contains(agent)) {
+                one(agent, s);
+            }
             last.put(agent, s);
             if (s.serving() && s.believes()) {
                 if (writer != null) {
