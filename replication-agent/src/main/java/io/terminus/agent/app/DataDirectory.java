@@ -1,11 +1,14 @@
 package io.terminus.agent.app;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 
 /**
@@ -44,7 +47,7 @@ final class DataDirectory implements AutoCloseable {
             Path version = dir.resolve("agent");
             String mine = FORMAT + " " + agent;
             if (!Files.exists(version)) {
-                Files.writeString(version, mine + "\n");
+                write(dir, version, mine + "\n");
             }
             String found = Files.readString(version).strip();
             if (!found.equals(mine)) {
@@ -55,6 +58,23 @@ final class DataDirectory implements AutoCloseable {
             return new DataDirectory(dir, channel, lock);
         } catch (IOException e) {
             throw new StartRefusedException("data directory " + dir + " cannot be used: " + e, e);
+        }
+    }
+
+    /** Whole or not at all, and there for good: without it no later start takes the directory for this agent's. */
+    private static void write(Path dir, Path file, String text) throws IOException {
+        Path next = file.resolveSibling(file.getFileName() + ".next");
+        try (FileChannel channel = FileChannel.open(
+                next, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE)) {
+            ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
+            while (bytes.hasRemaining()) {
+                channel.write(bytes);
+            }
+            channel.force(true);
+        }
+        Files.move(next, file, StandardCopyOption.ATOMIC_MOVE);
+        try (FileChannel directory = FileChannel.open(dir, StandardOpenOption.READ)) {
+            directory.force(true);
         }
     }
 

@@ -85,7 +85,8 @@ class NativeFile implements AutoCloseable {
     private final Path path;
     private final int descriptor;
 
-    private NativeFile(Path path, int descriptor) {
+    /** The simulation has files of its own. */
+    NativeFile(Path path, int descriptor) {
         this.path = path;
         this.descriptor = descriptor;
     }

@@ -282,7 +282,7 @@ final class Replica implements AutoCloseable {
             superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false));
         }
         superblock = superblock.opened(bootId, damaged);
-        superblock.write(dir);
+        write(superblock, dir); // also on a full disk: or this replica would stay away after there is space again
         Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
         Replica replica = new Replica(dir, config, journalSegments, superblock, journal, image);
         replica.keepReserve();
@@ -425,10 +425,17 @@ final class Replica implements AutoCloseable {
     /** Changes the superblock, durably, before it returns. */
     synchronized void update(UnaryOperator<Superblock> change) throws IOException {
         Superblock next = change.apply(superblock);
+        write(next, dir);
+        superblock = next;
+        keepReserve();
+    }
+
+    /** With the space that is held back for it, if there is no other. */
+    private static void write(Superblock next, Path dir) throws IOException {
         try {
             next.write(dir);
         } catch (IOException e) {
-            if (!isFull(e)) {
+            if (!isFull(e, dir)) {
                 throw e; // a failed write or sync is final and not tried again
             }
             if (!Files.deleteIfExists(dir.resolve(RESERVE_FILE))) {
@@ -436,12 +443,10 @@ final class Replica implements AutoCloseable {
             }
             next.write(dir);
         }
-        superblock = next;
-        keepReserve();
     }
 
     /** Java has no type for it and its text may be in any language, so the free space decides; a quota leaves only the text. */
-    private boolean isFull(IOException failure) throws IOException {
+    private static boolean isFull(IOException failure, Path dir) throws IOException {
         String text = String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT);
         return text.contains("no space")
                 || text.contains("quota")
@@ -657,7 +662,7 @@ final class Replica implements AutoCloseable {
             throw e;
         } catch (IOException e) {
             Files.deleteIfExists(file); // what it holds is still in the journal
-            throw isFull(e) ? new DiskFullException(e) : e;
+            throw isFull(e, dir) ? new DiskFullException(e) : e;
         }
     }
 
@@ -694,7 +699,7 @@ final class Replica implements AutoCloseable {
         try {
             marks.forgetAll();
         } catch (IOException e) {
-            throw isFull(e) ? new DiskFullException(e) : e;
+            throw isFull(e, dir) ? new DiskFullException(e) : e;
         }
     }
 

@@ -1,0 +1,97 @@
+package io.terminus.simulation;
+
+import io.terminus.simulation.kernel.Fault;
+import java.util.List;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code terminus sim}: runs of the simulator. Ends with 1 if a run broke a rule. */
+@Command(
+        name = "sim",
+        mixinStandardHelpOptions = true,
+        description = "Runs the services on one thread, under a seed, with everything that can go wrong.")
+public final class Sim implements Callable<Integer> {
+
+    @Option(names = "--seed", description = "Replays this run, and tells its story.")
+    private Long seed;
+
+    @Option(names = "--seeds", description = "Runs FROM-TO, both included.", paramLabel = "FROM-TO")
+    private String seeds;
+
+    @Option(names = "--world", description = "locks or agents; else both.")
+    private String world;
+
+    @Option(names = "--without", split = ",", description = "Faults that do not happen in this run, by number.")
+    private List<Integer> without = List.of();
+
+    @Option(names = "--quiet", description = "Only how it ended.")
+    private boolean quiet;
+
+    @Option(names = "--tail", description = "Of the story only so many lines.", defaultValue = "2147483647")
+    private int tail;
+
+    public static void main(String[] args) {
+        System.exit(new CommandLine(new Sim())
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .execute(args));
+    }
+
+    private List<String> worlds() {
+        return world == null ? Runs.WORLDS : List.of(world);
+    }
+
+    @Override
+    public Integer call() {
+        if (seed == null && seeds == null) {
+            System.err.println("say --seed N or --seeds FROM-TO");
+            return 2;
+        }
+        return seed != null ? one() : batch();
+    }
+
+    private int one() {
+        boolean broken = false;
+        for (String w : worlds()) {
+            Runs.Result r = Runs.run(w, seed, !quiet, new TreeSet<>(without));
+            if (!quiet) {
+                System.out.println("World " + w + ", seed " + seed + ". What goes wrong:");
+                List<Fault> faults = r.faults();
+                IntStream.range(0, faults.size())
+                        .forEach(i -> System.out.println(
+                                "  " + (without.contains(i) ? "(not) " : "") + i + ". " + faults.get(i)));
+                List<String> story = r.story();
+                story.subList(Math.max(0, story.size() - tail), story.size()).forEach(System.out::println);
+            }
+            System.out.println(r.summary());
+            broken |= r.violation() != null;
+        }
+        return broken ? 1 : 0;
+    }
+
+    private int batch() {
+        String[] ends = seeds.split("-");
+        long from = Long.parseLong(ends[0]);
+        long to = Long.parseLong(ends[ends.length - 1]);
+        long began = System.nanoTime();
+        long runs = 0;
+        int broken = 0;
+        for (long s = from; s <= to; s++) {
+            for (String w : worlds()) {
+                Runs.Result r = Runs.run(w, s, false, new TreeSet<>());
+                runs++;
+                if (r.violation() != null) {
+                    broken++;
+                    System.out.println(r.summary());
+                    System.out.println("  shrunk: " + Runs.shrunk(w, s).command());
+                }
+            }
+        }
+        double seconds = (System.nanoTime() - began) / 1e9;
+        System.out.printf("%d runs in %.1f s (%.0f a minute): %d broken%n", runs, seconds, runs / seconds * 60, broken);
+        return broken > 0 ? 1 : 0;
+    }
+}

@@ -1,0 +1,538 @@
+package io.terminus.simulation.kernel;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.NoSuchFileException;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * A machine's file system.
+ *
+ * <p>Fault model. Whatever a process wrote is there for the next process, after a kill too: the pages are the kernel's. A loss
+ * of power takes, of what was written to a file since its last successful sync, page by page ({@value #PAGE_BYTES} bytes)
+ * either all, nothing, or the rest behind a sector in the middle of the page, whatever the order of the writes was; and of a
+ * size that was not synced the old one may be back. Names (made, moved, deleted) are journalled: of those since the last sync
+ * of any directory the later part is undone. A sync may fail once (EIO): then what was to be synced is dropped from the cache's
+ * list of dirty pages, so that a later sync that succeeds does not bring it back. A write may fail with EIO. A disk that is
+ * full has no pages but those that are given back to it; names can be made. Bits may flip in files of a machine that is without power.
+ * Each sync takes its time, in which other tasks run.
+ */
+public final class Disk {
+
+    static final int PAGE_BYTES = 4096;
+    private static final int SECTOR_BYTES = 512;
+    private static final ArrayDeque<ByteBuffer> POOL = new ArrayDeque<>();
+    private static final int POOLED_BYTES = 1 << 20;
+    private static final int MOST_POOLED = 256;
+
+    private final World world;
+    private final String host;
+    private final Rng rng;
+    private final TreeMap<String, Node> nodes = new TreeMap<>();
+    private final ArrayList<Runnable> undoNames = new ArrayList<>();
+    private boolean full;
+
+    /** While it is full: what was given back since. */
+    private long freePages;
+
+    private int failSyncs;
+    private int failWrites;
+    private String failing = "";
+    private long syncNanos = 300_000;
+    private long inodes;
+
+    /** A file, or a directory. */
+    public final class Node {
+        final boolean directory;
+        final long inode = ++inodes;
+        private ByteBuffer content = ByteBuffer.allocateDirect(0);
+        private boolean mapped;
+        private long size;
+        private long durableSize;
+        private final java.util.BitSet allocated = new java.util.BitSet();
+
+        /** What is on the disk of each page that the cache has newer. */
+        private final TreeMap<Integer, byte[]> dirty = new TreeMap<>();
+
+        /** Of each sync under way: what was on the disk before, for those pages. */
+        private final ArrayList<TreeMap<Integer, byte[]>> underWay = new ArrayList<>();
+
+        /** Pages whose sync failed: on the disk is what was there before, and no sync will change that. */
+        private final TreeMap<Integer, byte[]> lost = new TreeMap<>();
+
+        boolean everMapped() {
+            return mapped;
+        }
+
+        /** What a persisted map keeps here instead of bytes. */
+        public TreeMap<Long, byte[]> map;
+
+        private TreeMap<Long, byte[]> durableMap;
+        public boolean mapDamaged;
+        public boolean locked;
+        public Host.Process lockedBy;
+
+        Node(boolean directory) {
+            this.directory = directory;
+        }
+
+        public long size() {
+            return size;
+        }
+
+        public int read(ByteBuffer into, long at) {
+            if (at >= size) {
+                return -1;
+            }
+            int count = (int) Math.min(into.remaining(), size - at);
+            int there = (int) Math.max(0, Math.min(count, content.capacity() - at));
+            if (there > 0) {
+                into.put(into.position(), content, (int) at, there);
+            }
+            for (int i = there; i < count; i++) {
+                into.put(into.position() + i, (byte) 0);
+            }
+            into.position(into.position() + count);
+            return count;
+        }
+
+        public void write(ByteBuffer from, long at) throws IOException {
+            int count = from.remaining();
+            if (failWrites > 0 && matches(this)) {
+                failWrites--;
+                world.say(host, "a write fails with EIO: " + name(this));
+                throw new IOException("Input/output error");
+            }
+            allocate(at, count);
+            room(at + count);
+            for (int page = (int) (at / PAGE_BYTES); page <= (at + count - 1) / PAGE_BYTES && count > 0; page++) {
+                dirty(page);
+            }
+            content.put((int) at, from, from.position(), count);
+            from.position(from.position() + count);
+            size = Math.max(size, at + count);
+        }
+
+        /** @throws IOException if the disk is full and a page of the range has no space yet */
+        public void allocate(long at, long count) throws IOException {
+            if (count == 0) {
+                return;
+            }
+            int first = (int) (at / PAGE_BYTES);
+            int end = (int) ((at + count - 1) / PAGE_BYTES) + 1;
+            int fresh = end - first - allocated.get(first, end).cardinality();
+            if (fresh > 0) {
+                if (full && fresh > freePages) {
+                    throw new IOException("No space left on device");
+                }
+                freePages -= full ? fresh : 0;
+                allocated.set(first, end);
+            }
+        }
+
+        public void punch(long at, long count) {
+            zero(at, count);
+            int first = (int) ((at + PAGE_BYTES - 1) / PAGE_BYTES);
+            int end = (int) ((at + count) / PAGE_BYTES);
+            if (end > first) {
+                freePages += allocated.get(first, end).cardinality();
+                allocated.clear(first, end);
+            }
+        }
+
+        public void zero(long at, long count) {
+            long to = Math.min(at + count, size);
+            room(to);
+            for (long page = at / PAGE_BYTES; page * PAGE_BYTES < to; page++) {
+                dirty((int) page);
+            }
+            for (long i = at; i < to; i++) {
+                content.put((int) i, (byte) 0);
+            }
+        }
+
+        /** From there on: the next byte with space, or without; -1 if none. */
+        public long seek(long from, boolean data) {
+            if (from >= size) {
+                return -1;
+            }
+            int page = (int) (from / PAGE_BYTES);
+            int found = data ? allocated.nextSetBit(page) : allocated.nextClearBit(page);
+            if (found < 0) {
+                return -1;
+            }
+            long at = Math.max(from, (long) found * PAGE_BYTES);
+            return data ? (at >= size ? -1 : at) : Math.min(at, size);
+        }
+
+        public void resize(long newSize) {
+            if (newSize < size) {
+                zero(newSize, size - newSize);
+                int firstGone = (int) ((newSize + PAGE_BYTES - 1) / PAGE_BYTES);
+                int last = Math.max(firstGone, allocated.length());
+                freePages += allocated.get(firstGone, last).cardinality();
+                allocated.clear(firstGone, last);
+            }
+            size = newSize;
+        }
+
+        /** The bytes themselves, shared. */
+        public ByteBuffer map(long at, long count) {
+            room(at + count);
+            mapped = true;
+            return content.slice((int) at, (int) count).asReadOnlyBuffer();
+        }
+
+        private void room(long end) {
+            if (end <= content.capacity()) {
+                return;
+            }
+            if (mapped) {
+                throw new IllegalStateException("a mapped file would have to grow: " + name(this));
+            }
+            ByteBuffer larger = take((int) Math.max(end, Math.min(2L * content.capacity(), 64 << 20)));
+            larger.put(0, content, 0, content.capacity());
+            give(content);
+            content = larger;
+        }
+
+        private void dirty(int page) {
+            if (!dirty.containsKey(page) && !lost.containsKey(page)) {
+                dirty.put(page, page(page));
+            }
+        }
+
+        private byte[] page(int page) {
+            byte[] bytes = new byte[PAGE_BYTES];
+            int at = page * PAGE_BYTES;
+            int there = Math.max(0, Math.min(PAGE_BYTES, content.capacity() - at));
+            if (there > 0) {
+                content.get(at, bytes, 0, there);
+            }
+            return bytes;
+        }
+
+        private void put(int page, byte[] bytes, int from) {
+            int at = page * PAGE_BYTES;
+            int count = Math.min(PAGE_BYTES, content.capacity() - at) - from;
+            if (count > 0) {
+                content.put(at + from, bytes, from, count);
+            }
+        }
+
+        /** fsync: returns when it is on the disk. */
+        public void sync() throws IOException {
+            TreeMap<Integer, byte[]> then = new TreeMap<>(dirty);
+            long sizeThen = size;
+            TreeMap<Long, byte[]> mapThen = map == null ? null : new TreeMap<>(map);
+            boolean fails = failSyncs > 0 && matches(this);
+            if (fails) {
+                failSyncs--;
+            }
+            // What is written again while this waits is dirty again, from what this brought to the disk.
+            dirty.clear();
+            TreeMap<Integer, byte[]> brought = new TreeMap<>();
+            for (int page : then.keySet()) {
+                brought.put(page, page(page));
+            }
+            if (World.self() != null) {
+                underWay.add(then);
+                World.sleep(syncNanos / 2 + rng.below(syncNanos + 1));
+                underWay.removeIf(t -> t == then);
+            }
+            if (fails) {
+                world.say(host, "a sync fails with EIO: " + name(this));
+                for (Map.Entry<Integer, byte[]> e : then.entrySet()) {
+                    dirty.remove(e.getKey());
+                    lost.putIfAbsent(e.getKey(), e.getValue());
+                }
+                throw new IOException("Input/output error");
+            }
+            // Pages dirtied meanwhile were noted as they are in the cache at that moment, which is what was brought or
+            // newer:
+            // on the disk is what was brought.
+            for (int page : List.copyOf(dirty.keySet())) {
+                byte[] there = brought.get(page);
+                if (there != null) {
+                    dirty.put(page, there);
+                }
+            }
+            durableSize = sizeThen;
+            durableMap = mapThen;
+        }
+
+        /** Who waited for them is dead: what they were to bring is as dirty as before. */
+        private void abandonSyncs() {
+            for (TreeMap<Integer, byte[]> half : underWay.reversed()) {
+                dirty.putAll(half);
+            }
+            underWay.clear();
+        }
+
+        /** While a sync is under way the power may go: what it was to bring is then as dirty as before. */
+        private void losePower() {
+            abandonSyncs();
+            TreeMap<Integer, byte[]> old = new TreeMap<>(lost);
+            for (Map.Entry<Integer, byte[]> e : dirty.entrySet()) {
+                int fate = rng.below(8);
+                if (fate < 3) {
+                    old.putIfAbsent(e.getKey(), e.getValue());
+                } else if (fate == 3) {
+                    put(e.getKey(), e.getValue(), SECTOR_BYTES * (1 + rng.below(PAGE_BYTES / SECTOR_BYTES - 1)));
+                }
+            }
+            old.forEach((page, bytes) -> put(page, bytes, 0));
+            dirty.clear();
+            lost.clear();
+            if (size != durableSize && rng.coin()) {
+                resize(durableSize);
+                dirty.clear();
+            }
+            durableSize = size;
+            if (map != null) {
+                if (durableMap == null || !sameMap(map, durableMap)) {
+                    mapDamaged = durableMap == null || rng.coin();
+                    map = durableMap == null ? new TreeMap<>() : new TreeMap<>(durableMap);
+                }
+            }
+            locked = false;
+        }
+
+        public byte[] bytes() {
+            byte[] all = new byte[(int) size];
+            content.get(0, all, 0, (int) Math.min(size, content.capacity()));
+            return all;
+        }
+
+        void flip(long bit) {
+            int at = (int) (bit / 8);
+            if (at < content.capacity()) {
+                content.put(at, (byte) (content.get(at) ^ (1 << (bit % 8))));
+            }
+        }
+
+        private void free() {
+            give(content);
+            content = ByteBuffer.allocateDirect(0);
+        }
+    }
+
+    private static boolean sameMap(TreeMap<Long, byte[]> a, TreeMap<Long, byte[]> b) {
+        return a.size() == b.size()
+                && a.entrySet().stream().allMatch(e -> java.util.Arrays.equals(e.getValue(), b.get(e.getKey())));
+    }
+
+    private static ByteBuffer take(int bytes) {
+        if (bytes <= POOLED_BYTES && bytes > POOLED_BYTES / 2) {
+            ByteBuffer pooled = POOL.poll();
+            if (pooled != null) {
+                for (int i = 0; i < POOLED_BYTES; i += 8) {
+                    pooled.putLong(i, 0);
+                }
+                return pooled;
+            }
+            return ByteBuffer.allocateDirect(POOLED_BYTES);
+        }
+        return ByteBuffer.allocateDirect(bytes);
+    }
+
+    private static void give(ByteBuffer content) {
+        if (content.capacity() == POOLED_BYTES && POOL.size() < MOST_POOLED) {
+            POOL.add(content);
+        }
+    }
+
+    Disk(World world, String host) {
+        this.world = world;
+        this.host = host;
+        this.rng = world.rng("disk " + host);
+        nodes.put("/", new Node(true));
+    }
+
+    // ---- faults
+
+    public void full(boolean full) {
+        this.full = full;
+        this.freePages = 0;
+    }
+
+    long usableBytes() {
+        return full ? freePages * PAGE_BYTES : 1L << 39;
+    }
+
+    /** The next sync of a file whose name contains that fails. */
+    public void failNextSync(String nameContains) {
+        failSyncs = 1;
+        failing = nameContains;
+    }
+
+    public void failNextWrite(String nameContains) {
+        failWrites = 1;
+        failing = nameContains;
+    }
+
+    public void wellAgain() {
+        failSyncs = 0;
+        failWrites = 0;
+        full = false;
+    }
+
+    public void syncTakes(long nanos) {
+        this.syncNanos = nanos;
+    }
+
+    /** Everything is gone: another disk is in its place. */
+    public void wipe() {
+        nodes.values().forEach(Node::free);
+        nodes.clear();
+        undoNames.clear();
+        nodes.put("/", new Node(true));
+        wellAgain();
+    }
+
+    /** One bit of one of the files whose names contain that; returns the file's name, or "" if there is none. */
+    public String flipBit(String nameContains, Rng by) {
+        List<String> files = nodes.entrySet().stream()
+                .filter(e -> !e.getValue().directory && e.getKey().contains(nameContains) && e.getValue().size > 0)
+                .map(Map.Entry::getKey)
+                .toList();
+        if (files.isEmpty()) {
+            return "";
+        }
+        String name = by.pick(files);
+        Node file = nodes.get(name);
+        file.flip(by.below(file.size * 8));
+        return name;
+    }
+
+    void processDied() {
+        nodes.values().forEach(Node::abandonSyncs);
+    }
+
+    void losePower() {
+        int undone = rng.below(undoNames.size() + 1);
+        for (int i = 0; i < undone; i++) {
+            undoNames.removeLast().run();
+        }
+        undoNames.clear();
+        nodes.values().forEach(Node::losePower);
+        failSyncs = 0;
+        failWrites = 0;
+    }
+
+    void close() {
+        if (!nodes.isEmpty()) {
+            nodes.values().forEach(Node::free);
+            nodes.clear();
+        }
+    }
+
+    private boolean matches(Node node) {
+        return failing.isEmpty() || name(node).contains(failing);
+    }
+
+    private String name(Node node) {
+        return nodes.entrySet().stream()
+                .filter(e -> e.getValue().equals(node))
+                .map(Map.Entry::getKey)
+                .findFirst()
+                .orElse("(deleted)");
+    }
+
+    // ---- names; absolute, without the machine
+
+    public Node find(String name) {
+        return nodes.get(name);
+    }
+
+    public Node open(String name) throws NoSuchFileException {
+        Node node = nodes.get(name);
+        if (node == null) {
+            throw new NoSuchFileException(name);
+        }
+        return node;
+    }
+
+    public Node create(String name, boolean directory) throws IOException {
+        Node parent = open(parent(name));
+        if (!parent.directory) {
+            throw new IOException("Not a directory: " + parent(name));
+        }
+        if (nodes.containsKey(name)) {
+            throw new FileAlreadyExistsException(name);
+        }
+        Node made = new Node(directory);
+        nodes.put(name, made);
+        undoNames.add(() -> nodes.remove(name));
+        return made;
+    }
+
+    public void delete(String name) throws IOException {
+        Node node = open(name);
+        if (node.directory && !children(name).isEmpty()) {
+            throw new DirectoryNotEmptyException(name);
+        }
+        nodes.remove(name);
+        freePages += node.allocated.cardinality();
+        undoNames.add(() -> nodes.put(name, node));
+    }
+
+    public void move(String from, String to) throws IOException {
+        open(from);
+        open(parent(to));
+        Map<String, Node> before = new HashMap<>();
+        TreeMap<String, Node> moved = new TreeMap<>();
+        for (String name : List.copyOf(nodes.keySet())) {
+            if (name.equals(from) || name.startsWith(from + "/")) {
+                Node node = nodes.remove(name);
+                before.put(name, node);
+                moved.put(to + name.substring(from.length()), node);
+            }
+        }
+        Node replaced = nodes.get(to);
+        freePages += replaced == null ? 0 : replaced.allocated.cardinality();
+        nodes.putAll(moved);
+        undoNames.add(() -> {
+            moved.keySet().forEach(nodes::remove);
+            if (replaced != null) {
+                nodes.put(to, replaced);
+            }
+            nodes.putAll(before);
+        });
+    }
+
+    public List<String> children(String directory) {
+        String prefix = directory.equals("/") ? "/" : directory + "/";
+        List<String> found = new ArrayList<>();
+        for (String name : nodes.tailMap(prefix, false).keySet()) {
+            if (!name.startsWith(prefix)) {
+                break;
+            }
+            if (name.indexOf('/', prefix.length()) < 0) {
+                found.add(name);
+            }
+        }
+        return found;
+    }
+
+    /** fsync of a directory. */
+    public void syncNames() {
+        int then = undoNames.size();
+        if (World.self() != null) {
+            World.sleep(syncNanos / 2 + rng.below(syncNanos + 1));
+        }
+        undoNames.subList(0, Math.min(then, undoNames.size())).clear();
+    }
+
+    private static String parent(String name) {
+        int slash = name.lastIndexOf('/');
+        return slash <= 0 ? "/" : name.substring(0, slash);
+    }
+}
