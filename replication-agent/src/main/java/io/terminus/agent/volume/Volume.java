@@ -12,12 +12,16 @@ import io.terminus.agent.volume.VolumeMeasures.ElectionOutcome;
 import io.terminus.lockmgr.fencing.FencingChecker;
 import io.terminus.ranges.BlockRange;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
@@ -94,6 +98,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             String detail,
             long committed,
             long token,
+            boolean writesWait,
             List<ReplicaStatus> replicas) {}
 
     static final String DEMOTED = "demoted: served by nobody until an agent is promoted";
@@ -101,6 +106,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private static final Logger LOG = LoggerFactory.getLogger(Volume.class);
     private static final long TICK_MILLIS = 100;
     private static final long RETRY_MILLIS = 1_000;
+    private static final Duration CAN_HOLD_TIMEOUT = Duration.ofSeconds(5);
 
     private final Settings settings;
     private final Replica replica;
@@ -109,6 +115,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private final Consumer<Volume> onDeleted;
     private final ScheduledExecutorService thread;
     private final CopyRate copyRate = new CopyRate();
+    private final ReplicaReads reads;
 
     /** Orders everything that may append to the journal, or ends somebody's right to. */
     private final Object fence = new Object();
@@ -166,6 +173,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         this.settings = settings;
         this.authority = authority;
         this.network = network;
+        this.reads = new ReplicaReads(this, replica, network);
         this.thread = Executors.newSingleThreadScheduledExecutor(
                 Thread.ofPlatform().name("volume-" + config.name()).daemon().factory());
     }
@@ -236,7 +244,29 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return w.attach(replies);
     }
 
+    /** Reads of clients here while another agent writes. */
+    public ReplicaReads reads() {
+        return reads;
+    }
+
     // ---- what peers ask
+
+    /** Fills {@code into} with the committed state from {@code offset} on; returns a position that nothing of it lies behind. */
+    public long readForReplica(long offset, ByteBuffer into) throws RefusedException, IOException {
+        Writer w = requireWriter();
+        long size = w.config().sizeBytes();
+        if (offset < 0 || offset > size - into.remaining()) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "[" + offset + ", +" + into.remaining() + ") is not within the " + size + " bytes of " + name());
+        }
+        w.read(offset, into);
+        long position = w.committed();
+        if (!w.believes()) {
+            throw new RefusedException(Why.NOT_READY, "the volume's lock is not known to be held any more");
+        }
+        return position;
+    }
 
     /** A writer wants to feed this replica. */
     public Reception accept(PeerCursor.Greeting hello) throws RefusedException {
@@ -547,6 +577,27 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             tokens.fence(BlockRange.WHOLE, token);
         } catch (IOException e) {
             throw cannotStore("the fence", e);
+        }
+    }
+
+    /** Why {@link #reads} would not read now, or null. */
+    public @Nullable String refusesReads() {
+        try {
+            requireReadableHere();
+            return null;
+        } catch (RefusedException e) {
+            return e.getMessage();
+        }
+    }
+
+    /** Whether a client may read what the replica here holds, or lacks and can fetch. */
+    void requireReadableHere() throws RefusedException {
+        requireWorking();
+        if (config.standing() == Standing.DELETED || config.address(settings.agent()).isEmpty()) {
+            throw new RefusedException(Why.NOT_READY, "the replica of " + name() + " here is none any more");
+        }
+        if (replica.differingBlocks() > 0) {
+            throw new RefusedException(Why.NOT_READY, doubtful());
         }
     }
 
@@ -1308,7 +1359,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                                 + " its end");
             }
             if (!tried) {
-                requireRoom(sizeBytes);
+                requireRoomAtMembers(w.config(), sizeBytes);
                 tried = true;
             }
             w.grow(sizeBytes);
@@ -1356,8 +1407,31 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    /** Asked before the block says it: from then on every replica has to. */
-    private void requireRoom(long sizeBytes) throws RefusedException {
+    /** Asked before the block says it: from then on every replica has to. One that cannot would leave the set, and stay behind. */
+    private void requireRoomAtMembers(VolumeConfig now, long sizeBytes) throws RefusedException, InterruptedException {
+        requireRoom(sizeBytes);
+        Map<String, CompletableFuture<Void>> asked = new LinkedHashMap<>();
+        for (VolumeConfig.Address a : now.replicas()) {
+            if (!a.agent().equals(settings.agent()) && now.member(a.agent()).isPresent()) {
+                asked.put(a.agent(), network.canHold(a, now.uuid(), sizeBytes, CAN_HOLD_TIMEOUT));
+            }
+        }
+        for (Map.Entry<String, CompletableFuture<Void>> member : asked.entrySet()) {
+            try {
+                member.getValue().get();
+            } catch (ExecutionException e) {
+                Throwable why = e.getCause() == null ? e : e.getCause();
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "volume " + name() + " stays as it is: member " + member.getKey() + " does not say that it can hold "
+                                + sizeBytes + " bytes: " + why.getMessage());
+            }
+        }
+    }
+
+    /** Whether the replica here could be so large. */
+    public void requireRoom(long sizeBytes) throws RefusedException {
+        requireWorking();
         try {
             replica.image().requireRoomFor(sizeBytes);
         } catch (IOException e) {
@@ -1535,9 +1609,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
         }
         State now = state;
-        String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : now.why();
+        String waits = w == null ? null : w.whyWritesWait(System.nanoTime());
+        String words =
+                w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : waits != null ? waits : now.why();
         return new Status(
-                c, configVersion, now.role(), words, replica.committed(), g == null ? 0 : g.token(), replicas);
+                c, configVersion, now.role(), words, replica.committed(), g == null ? 0 : g.token(), waits != null, replicas);
     }
 
     /** Hands over in good order: everything committed and, where peers follow, applied; then closes the replica. */

@@ -107,6 +107,25 @@ class FailoverTest {
     }
 
     @Test
+    void writesThatWaitForMinCopiesAreSaidToWait() throws Exception {
+        agents.start("a", "b");
+        Agents.Client client = agents.client("a");
+        client.writeAndAwait(0, new byte[4_096]);
+        agents.awaitInSync("a", "b");
+        agents.volume("a").set(null, null, 2, Agents.LONG);
+        assertThat(agents.volume("a").status().writesWait()).isFalse();
+
+        agents.agent("b").cutOff();
+        long waiting = client.write(4_096, new byte[4_096]);
+
+        Agents.awaitTrue(() -> agents.volume("a").status().writesWait());
+        assertThat(agents.volume("a").status().detail()).startsWith("writes wait for b");
+        agents.agent("b").bringBack();
+        client.awaitDone(waiting);
+        Agents.awaitTrue(() -> !agents.volume("a").status().writesWait());
+    }
+
+    @Test
     void aReplicaThatHasFailedIsNotPromoted() throws Exception {
         agents.start("a", "b");
 
