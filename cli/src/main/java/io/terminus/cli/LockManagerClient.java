@@ -18,10 +18,12 @@ import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.VolumeInfo;
 import io.terminus.proto.lock.v1.WatchMessage;
 import io.terminus.proto.lock.v1.WatchRequest;
+import io.terminus.proto.lock.v1.WatchVolumesRequest;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /** What the command line asks of the lock manager. Calls throw {@link CallFailure}. */
@@ -56,6 +58,21 @@ final class LockManagerClient implements AutoCloseable {
             pageToken = page.getNextPageToken();
         } while (!pageToken.isEmpty());
         return volumes;
+    }
+
+    /** Tells of the volumes as they change, until the lock manager or this connection ends. Has no deadline. */
+    void watchVolumes(Consumer<List<VolumeInfo>> to) {
+        connection.call(() -> {
+            List<VolumeInfo> volumes = new ArrayList<>();
+            stub.watchVolumes(WatchVolumesRequest.getDefaultInstance()).forEachRemaining(page -> {
+                volumes.addAll(page.getVolumesList());
+                if (page.getNextPageToken().isEmpty()) {
+                    to.accept(List.copyOf(volumes));
+                    volumes.clear();
+                }
+            });
+            return true;
+        });
     }
 
     /** Holders, or waiters, of one volume; at most {@link #LONGEST_LIST}. */

@@ -163,9 +163,7 @@ final class Transmission {
                 ? Failure.SHUTDOWN
                 : (flags & ~allowedFlags(Wire.CMD_WRITE)) != 0 || length > Wire.MOST_PAYLOAD_BYTES
                         ? Failure.INVALID
-                        : readOnly
-                                ? Failure.NOT_PERMITTED
-                                : outside(offset, length) ? Failure.NO_SPACE : null;
+                        : readOnly ? Failure.NOT_PERMITTED : outside(offset, length) ? Failure.NO_SPACE : null;
         if (wrong != null) {
             if (!requests.admits(0)) {
                 return Progress.BUSY;

@@ -162,8 +162,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                 .setLength(length)
                                 .build(),
                         new One<ReadBlocksResponse>(
-                                r -> blocks.complete(
-                                        new Blocks(r.getData().asReadOnlyByteBuffer(), r.getPosition())),
+                                r -> blocks.complete(new Blocks(r.getData().asReadOnlyByteBuffer(), r.getPosition())),
                                 blocks));
         return blocks;
     }

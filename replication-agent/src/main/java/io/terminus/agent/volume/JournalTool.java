@@ -428,7 +428,8 @@ public final class JournalTool {
                 number < superblock.reach() / segmentBytes;
                 number++) {
             if (!found.segments().contains(number)) {
-                say.add("The file of segment %016x".formatted(number) + ", which was there, is gone. If records may have"
+                say.add("The file of segment %016x".formatted(number)
+                        + ", which was there, is gone. If records may have"
                         + " stood in it a start marks this replica as damaged; it vouches for nothing.");
                 usable = false;
             }

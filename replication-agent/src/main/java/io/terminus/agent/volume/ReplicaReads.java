@@ -64,12 +64,11 @@ public final class ReplicaReads {
                 .orElseThrow(() -> new IOException("no agent is known to write " + config.name()
                         + ", and the replica here lacks blocks of what is read"));
         try {
-            Blocks fetched = network.readBlocks(
-                            writer, config.uuid(), offset, length, PATIENCE)
+            Blocks fetched = network.readBlocks(writer, config.uuid(), offset, length, PATIENCE)
                     .get();
             if (fetched.data().remaining() != length) {
-                throw new IOException(writer.agent() + " answered with " + fetched.data().remaining() + " bytes, not "
-                        + length);
+                throw new IOException(
+                        writer.agent() + " answered with " + fetched.data().remaining() + " bytes, not " + length);
             }
             return fetched;
         } catch (ExecutionException e) {

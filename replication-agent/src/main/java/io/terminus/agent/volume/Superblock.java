@@ -40,8 +40,7 @@ import java.util.zip.CRC32C;
  * @param reach from the checkpoint's on the journal has files up to this position, at least: of those that are gone something is
  *     missing; 0: not known
  */
-record Superblock(
-        Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild, Doubt doubt, long reach) {
+record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild, Doubt doubt, long reach) {
 
     /** A value block, encoded; version 0 is the one the replica was made with, which no lock manager has confirmed. */
     record Seen(byte[] config, long version) {}

@@ -593,7 +593,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     /** Whether a client may read what the replica here holds, or lacks and can fetch. */
     void requireReadableHere() throws RefusedException {
         requireWorking();
-        if (config.standing() == Standing.DELETED || config.address(settings.agent()).isEmpty()) {
+        if (config.standing() == Standing.DELETED
+                || config.address(settings.agent()).isEmpty()) {
             throw new RefusedException(Why.NOT_READY, "the replica of " + name() + " here is none any more");
         }
         if (replica.differingBlocks() > 0) {
@@ -1423,8 +1424,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 Throwable why = e.getCause() == null ? e : e.getCause();
                 throw new RefusedException(
                         Why.NOT_READY,
-                        "volume " + name() + " stays as it is: member " + member.getKey() + " does not say that it can hold "
-                                + sizeBytes + " bytes: " + why.getMessage());
+                        "volume " + name() + " stays as it is: member " + member.getKey()
+                                + " does not say that it can hold " + sizeBytes + " bytes: " + why.getMessage());
             }
         }
     }
@@ -1610,10 +1611,16 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         State now = state;
         String waits = w == null ? null : w.whyWritesWait(System.nanoTime());
-        String words =
-                w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : waits != null ? waits : now.why();
+        String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : waits != null ? waits : now.why();
         return new Status(
-                c, configVersion, now.role(), words, replica.committed(), g == null ? 0 : g.token(), waits != null, replicas);
+                c,
+                configVersion,
+                now.role(),
+                words,
+                replica.committed(),
+                g == null ? 0 : g.token(),
+                waits != null,
+                replicas);
     }
 
     /** Hands over in good order: everything committed and, where peers follow, applied; then closes the replica. */

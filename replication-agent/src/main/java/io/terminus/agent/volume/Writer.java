@@ -477,8 +477,8 @@ final class Writer {
                 return false;
             }
             if (damaged >= replica.applied()) {
-                replica.fail("the journal is damaged at position " + damaged + ", and the image has only what lies before "
-                        + replica.applied());
+                replica.fail("the journal is damaged at position " + damaged
+                        + ", and the image has only what lies before " + replica.applied());
             } else {
                 LOG.error(
                         "volume {}: the journal is damaged at position {}, which is history: who needs it is copied to",

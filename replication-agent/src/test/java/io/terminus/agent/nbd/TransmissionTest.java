@@ -95,10 +95,7 @@ class TransmissionTest {
 
         assertThat(recorder.said)
                 .containsExactly(
-                        "refuse 1 NOT_PERMITTED",
-                        "refuse 2 NOT_PERMITTED",
-                        "refuse 3 NOT_PERMITTED",
-                        "read 4 0 1");
+                        "refuse 1 NOT_PERMITTED", "refuse 2 NOT_PERMITTED", "refuse 3 NOT_PERMITTED", "read 4 0 1");
     }
 
     @Test

@@ -109,6 +109,10 @@ public final class Agents implements AutoCloseable {
                 addresses,
                 VolumeConfig.Fork.NONE);
         its.store(config);
+        if (failover == Failover.AUTOMATIC) {
+            agent(names[0]).volumes.create(config); // or another one might be granted the lock first
+            awaitTrue(() -> names[0].equals(its.holder()));
+        }
         for (String name : List.of(names).reversed()) {
             agent(name).volumes.create(config);
         }
@@ -326,8 +330,12 @@ public final class Agents implements AutoCloseable {
             if (target.unsealable) {
                 return CompletableFuture.failedFuture(new IOException("no route to " + peer.agent()));
             }
+            Volume there = target.volumes.byName("v");
+            if (there == null) {
+                return CompletableFuture.failedFuture(new IOException("no replica yet at " + peer.agent()));
+            }
             try {
-                return CompletableFuture.completedFuture(target.volume().seal(term, token, configVersion, name));
+                return CompletableFuture.completedFuture(there.seal(term, token, configVersion, name));
             } catch (RefusedException e) {
                 return CompletableFuture.failedFuture(e);
             }

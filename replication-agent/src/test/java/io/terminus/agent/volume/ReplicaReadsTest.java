@@ -118,7 +118,8 @@ class ReplicaReadsTest {
         assertThat(agents.journal("a").oldest()).isPositive();
         agents.volume("a").copyLimit(256 << 10);
         agents.agent("b").startAgain();
-        Agents.awaitTrue(() -> agents.replica("b").rebuilding() && agents.replica("b").copiesWritten() > 0);
+        Agents.awaitTrue(
+                () -> agents.replica("b").rebuilding() && agents.replica("b").copiesWritten() > 0);
         return client;
     }
 

@@ -6,14 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.terminus.agent.volume.Agents.Client;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.file.StandardOpenOption;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -73,7 +73,8 @@ class ResyncTest {
         long missed = agents.journal("a").end();
         writeAt(client, 5 << 20, 65_536);
         writeAt(client, 6 << 20, 65_536);
-        Agents.awaitTrue(() -> agents.replica("a").applied() == agents.journal("a").end());
+        Agents.awaitTrue(
+                () -> agents.replica("a").applied() == agents.journal("a").end());
         int segment = (int) (missed / Agents.SEGMENT_BYTES);
         Path file = agents.agent("a").directory().resolve("journal/%016x.seg".formatted(segment));
         try (FileChannel journal = FileChannel.open(file, StandardOpenOption.WRITE)) {
