@@ -23,6 +23,7 @@ import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VerifyProgress;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.proto.agent.v1.WatchVolumesRequest;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.List;
@@ -63,6 +64,15 @@ final class AgentClient implements AutoCloseable {
                 .timed(stub)
                 .listVolumes(ListVolumesRequest.getDefaultInstance())
                 .getVolumesList());
+    }
+
+    /** Tells of the volumes as they change, until the agent or this connection ends. Has no deadline. */
+    void watchVolumes(Consumer<List<VolumeStatus>> to) {
+        connection.call(() -> {
+            stub.watchVolumes(WatchVolumesRequest.getDefaultInstance())
+                    .forEachRemaining(state -> to.accept(state.getVolumesList()));
+            return true;
+        });
     }
 
     /** Empty when this agent holds no replica of it. */

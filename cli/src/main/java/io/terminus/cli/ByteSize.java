@@ -6,11 +6,13 @@ import java.util.regex.Pattern;
 
 /**
  * A number of bytes as people write it: {@code 1GiB}, {@code 512MiB}, {@code 4k}, {@code 4096}. Every unit is a power of
- * 1024, with or without {@code iB} or {@code B}, in either case, because that is how block devices are sized.
+ * 1024, with {@code iB} or alone, in either case, because that is how block devices are sized. {@code 10MB} is refused: it is ten
+ * million bytes to some, and a multiple of 1024 to others.
  */
 record ByteSize(long bytes) {
 
-    private static final Pattern SHAPE = Pattern.compile("(\\d{1,19})\\s*(?:([kKmMgGtT])(?:i?[bB])?|[bB])?");
+    private static final Pattern SHAPE = Pattern.compile("(\\d{1,19})\\s*(?:([kKmMgGtT])(?:[iI][bB])?|[bB])?");
+    private static final Pattern TWO_MEANINGS = Pattern.compile("(\\d{1,19})\\s*([kKmMgGtT])[bB]");
     private static final String UNITS = "kmgt";
 
     ByteSize {
@@ -22,6 +24,15 @@ record ByteSize(long bytes) {
     static ByteSize parse(String text) {
         Matcher matcher = SHAPE.matcher(text.trim());
         if (!matcher.matches()) {
+            Matcher ambiguous = TWO_MEANINGS.matcher(text.trim());
+            if (ambiguous.matches()) {
+                String number = ambiguous.group(1);
+                String letter = ambiguous.group(2).toUpperCase(Locale.ROOT);
+                throw new IllegalArgumentException("'" + text + "' is not a size: " + letter
+                        + "B has two meanings; write " + number + letter + "iB, which is " + number + " times 1024"
+                        + (letter.equals("K") ? "" : "^" + (1 + UNITS.indexOf(letter.toLowerCase(Locale.ROOT))))
+                        + ", or the number of bytes");
+            }
             throw new IllegalArgumentException(
                     "'" + text + "' is not a size: write a whole number and B, KiB, MiB, GiB or TiB, as in 1GiB");
         }

@@ -10,6 +10,7 @@ import io.grpc.health.v1.HealthGrpc;
 import io.grpc.stub.AbstractStub;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** A gRPC channel to one process. May be shared by threads. */
@@ -64,6 +65,16 @@ final class Connection implements AutoCloseable {
         } catch (StatusRuntimeException notServing) {
             return false;
         }
+    }
+
+    /** Tells whether it says that it serves, whenever that changes, until it or this connection ends. Has no deadline. */
+    void watchServing(Consumer<Boolean> to) {
+        call(() -> {
+            HealthGrpc.newBlockingStub(channel)
+                    .watch(HealthCheckRequest.getDefaultInstance())
+                    .forEachRemaining(state -> to.accept(state.getStatus() == ServingStatus.SERVING));
+            return true;
+        });
     }
 
     @Override

@@ -22,6 +22,7 @@ import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.VolumeInfo;
 import io.terminus.proto.lock.v1.WatchMessage;
 import io.terminus.proto.lock.v1.WatchRequest;
+import io.terminus.proto.lock.v1.WatchVolumesRequest;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -29,6 +30,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
@@ -97,7 +99,7 @@ final class LockManagerClient implements AutoCloseable {
         }
     }
 
-    private Connection connection(SetMember member) {
+    Connection connection(SetMember member) {
         return Objects.requireNonNull(connections.get(member));
     }
 
@@ -146,6 +148,27 @@ final class LockManagerClient implements AutoCloseable {
             pageToken = page.getNextPageToken();
         } while (!pageToken.isEmpty());
         return volumes;
+    }
+
+    /**
+     * Tells of the volumes as they change, until this lock manager or the connection ends. Has no deadline. A member of a group
+     * that does not lead refuses.
+     */
+    void watchVolumes(SetMember member, Consumer<List<VolumeInfo>> to) {
+        Connection connection = connection(member);
+        connection.call(() -> {
+            List<VolumeInfo> volumes = new ArrayList<>();
+            LockAdminGrpc.newBlockingStub(connection.channel())
+                    .watchVolumes(WatchVolumesRequest.getDefaultInstance())
+                    .forEachRemaining(page -> {
+                        volumes.addAll(page.getVolumesList());
+                        if (page.getNextPageToken().isEmpty()) {
+                            to.accept(List.copyOf(volumes));
+                            volumes.clear();
+                        }
+                    });
+            return true;
+        });
     }
 
     /** Holders, or waiters, of one volume; at most {@link #LONGEST_LIST}. */

@@ -75,8 +75,8 @@ record ProfileReport(String process, double seconds, double cpuSeconds, List<Row
                     continue;
                 }
                 ProfileArea area = ProfileArea.timedBy(type);
-                if (area != null) {
-                    long took = took(event, type);
+                long took = area == null ? 0 : took(event, type);
+                if (area != null && (area != ProfileArea.ACK || took > 0)) {
                     times.computeIfAbsent(area, a -> new Times()).add(took);
                     if (area == ProfileArea.GC) {
                         cpuNanos.merge(area, took, Long::sum); // its one thread is not sampled
@@ -91,6 +91,7 @@ record ProfileReport(String process, double seconds, double cpuSeconds, List<Row
 
     private static long took(RecordedEvent event, String type) {
         return switch (type) {
+            case "io.terminus.Ack" -> event.getDuration("waitedNanos").toNanos(); // since what it acknowledges was sent
             case "terminus.lock.Wait" -> event.getDuration("waitedNanos").toNanos();
             case "terminus.lock.Recall" -> event.getDuration("tookNanos").toNanos();
             case "jdk.GarbageCollection" -> event.getDuration("sumOfPauses").toNanos();

@@ -6,8 +6,16 @@ import java.util.Optional;
 /** {@code terminus status}. */
 final class Status {
 
-    private static final Duration REDRAW = Duration.ofSeconds(1);
-    private static final Duration PLAIN_LINE = Duration.ofSeconds(5);
+    /** What is shown stays at least so long. */
+    private static final Duration REDRAW = Duration.ofMillis(200);
+
+    private static final Duration PLAIN_LINE = Duration.ofSeconds(1);
+
+    /** Processes are given so long to say how they are. */
+    private static final Duration FIRST = Duration.ofSeconds(2);
+
+    /** So often it is seen that a process has come, gone or fallen silent. */
+    private static final Duration LOOK = Duration.ofSeconds(1);
 
     private final Installation installation;
     private final SetDirectory directory;
@@ -28,16 +36,32 @@ final class Status {
             }
             directory.loadExisting();
         }
-        try (StatusProbe probe =
-                new StatusProbe(installation, directory, state.orElseThrow().ports())) {
+        PortPlan ports = state.orElseThrow().ports();
+        if (watch) {
+            return watch(ports, json);
+        }
+        try (StatusProbe probe = new StatusProbe(installation, directory, ports)) {
             StatusReport report = probe.report();
-            show(report, json, watch);
-            while (watch) {
-                pause(screen.isTerminal() && !json ? REDRAW : PLAIN_LINE);
-                report = probe.report();
-                show(report, json, true);
-            }
+            show(report, json, false);
             return report.isWell() ? 0 : 1;
+        }
+    }
+
+    /** Ends with the program. Shows what is new as it is told, no more often than can be read. */
+    private int watch(PortPlan ports, boolean json) {
+        try (StatusWatch told = new StatusWatch(installation, directory, ports)) {
+            told.awaitFirst(FIRST);
+            StatusReport shown = StatusReport.empty();
+            while (true) {
+                StatusReport now = told.report();
+                if (!now.equals(shown)) {
+                    show(now, json, true);
+                    shown = now;
+                    pause(screen.isTerminal() && !json ? REDRAW : PLAIN_LINE);
+                } else {
+                    told.awaitChange(LOOK);
+                }
+            }
         }
     }
 

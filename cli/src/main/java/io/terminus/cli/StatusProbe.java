@@ -74,15 +74,12 @@ final class StatusProbe implements AutoCloseable {
         }
         List<StatusReport.ProcessStatus> states = new ArrayList<>();
         for (SetMember member : set.state().members()) {
-            Optional<ProcessHandle> process = processes.getOrDefault(member, Optional.empty());
             Future<Boolean> answer = health.get(member);
-            states.add(new StatusReport.ProcessStatus(
-                    member.title(),
-                    member.role(),
-                    process.map(ProcessHandle::pid).orElse(null),
-                    directory.data(member).toString(),
-                    ports.endpoints(member),
-                    process.isPresent(),
+            states.add(StatusReport.ProcessStatus.of(
+                    member,
+                    directory,
+                    ports,
+                    processes.getOrDefault(member, Optional.empty()),
                     answer != null && result(answer).orElse(false)));
         }
         Map<String, List<VolumeStatus>> views = new TreeMap<>();

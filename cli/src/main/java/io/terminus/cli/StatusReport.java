@@ -2,6 +2,7 @@ package io.terminus.cli;
 
 import com.fasterxml.jackson.annotation.JsonIgnore;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.SerializationFeature;
 import tools.jackson.databind.json.JsonMapper;
@@ -28,7 +29,24 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
             String dir,
             PortPlan.Endpoints endpoints,
             boolean running,
-            boolean healthy) {}
+            boolean healthy) {
+
+        static ProcessStatus of(
+                SetMember member,
+                SetDirectory directory,
+                PortPlan ports,
+                Optional<ProcessHandle> process,
+                boolean healthy) {
+            return new ProcessStatus(
+                    member.title(),
+                    member.role(),
+                    process.map(ProcessHandle::pid).orElse(null),
+                    directory.data(member).toString(),
+                    ports.endpoints(member),
+                    process.isPresent(),
+                    process.isPresent() && healthy);
+        }
+    }
 
     /**
      * A volume as its writer sees it; while that is away, as the other agents do.
@@ -37,6 +55,7 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
      * @param nbd URI, null when nobody serves it
      * @param detail what is being waited for, or what went wrong, in words
      * @param locksHeld null when the lock manager does not answer
+     * @param writesWait clients' writes are not acknowledged, and will not be before something changes; {@code detail} says what
      */
     record Volume(
             String name,
@@ -48,6 +67,7 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
             String detail,
             @Nullable Long locksHeld,
             @Nullable Long locksWaiting,
+            boolean writesWait,
             List<Replica> replicas) {}
 
     /**
@@ -92,12 +112,12 @@ record StatusReport(List<ProcessStatus> processes, List<Volume> volumes) {
         return JSON.writeValueAsString(this);
     }
 
-    /** Every process runs and answers, and every volume is served. */
+    /** Every process runs and answers, and every volume is served and takes writes. */
     @JsonIgnore
     boolean isWell() {
         return !processes.isEmpty()
                 && processes.stream().allMatch(process -> process.running() && process.healthy())
-                && volumes.stream().allMatch(volume -> volume.nbd() != null);
+                && volumes.stream().allMatch(volume -> volume.nbd() != null && !volume.writesWait());
     }
 
     @JsonIgnore

@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
 final class StatusView {
 
     private static final String NONE = "-";
+    private static final String UNKNOWN = "?";
 
     private final Screen screen;
 
@@ -33,6 +34,10 @@ final class StatusView {
                 lines.add("");
                 lines.add(screen.warning(
                         volume.name() + " is not served" + (volume.detail().isBlank() ? "" : ": " + volume.detail())));
+            }
+            if (volume.writesWait()) {
+                lines.add("");
+                lines.add(screen.bad(volume.name() + ": " + volume.detail()));
             }
             for (StatusReport.Replica replica : volume.replicas()) {
                 if (replica.copy() != null) {
@@ -64,7 +69,10 @@ final class StatusView {
         }
         for (StatusReport.Volume volume : report.volumes()) {
             StringBuilder part = new StringBuilder(volume.name())
-                    .append(volume.nbd() == null ? " not served" : " served")
+                    .append(
+                            volume.nbd() == null
+                                    ? " not served"
+                                    : volume.writesWait() ? " served, but " + volume.detail() : " served")
                     .append(", writer ")
                     .append(orNone(volume.writer()))
                     .append(", term ")
@@ -76,13 +84,13 @@ final class StatusView {
                         .append(replica.agent())
                         .append(replica.inSync() ? " in sync" : " not in sync")
                         .append(" received ")
-                        .append(replica.received())
+                        .append(position(replica.received()))
                         .append(" durable ")
-                        .append(replica.durable())
+                        .append(position(replica.durable()))
                         .append(" applied ")
-                        .append(replica.applied())
+                        .append(position(replica.applied()))
                         .append(" lag ")
-                        .append(new ByteSize(Math.max(0, replica.lagBytes())));
+                        .append(lag(replica));
                 if (replica.differingBlocks() > 0) {
                     part.append(" differs in ")
                             .append(replica.differingBlocks())
@@ -136,14 +144,23 @@ final class StatusView {
                 table.row(
                         volume.name() + "@" + replica.agent(),
                         replica.inSync() ? screen.good("yes") : screen.bad("no"),
-                        Long.toString(replica.received()),
-                        Long.toString(replica.durable()),
-                        Long.toString(replica.applied()),
-                        new ByteSize(Math.max(0, replica.lagBytes())).toString(),
+                        position(replica.received()),
+                        position(replica.durable()),
+                        position(replica.applied()),
+                        lag(replica),
                         replica.image().isEmpty() ? NONE : replica.image());
             }
         }
         return headed(table);
+    }
+
+    /** Of a replica that was not heard from nothing is known. */
+    private static String position(long position) {
+        return position < 0 ? UNKNOWN : Long.toString(position);
+    }
+
+    private static String lag(StatusReport.Replica replica) {
+        return replica.received() < 0 ? UNKNOWN : new ByteSize(Math.max(0, replica.lagBytes())).toString();
     }
 
     private List<String> headed(Table table) {

@@ -5,6 +5,7 @@ import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.Failover;
 import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.Role;
+import io.terminus.proto.agent.v1.Standing;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -17,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -248,23 +250,23 @@ final class Up {
             while (true) {
                 String waitingFor;
                 try {
-                    Optional<VolumeStatus> atA = a.volume(VOLUME);
-                    Optional<VolumeStatus> atB = b.volume(VOLUME);
-                    if (atA.isEmpty() && atB.isEmpty()) {
+                    List<VolumeStatus> seen = new ArrayList<>(a.volumes());
+                    seen.addAll(b.volumes());
+                    List<VolumeStatus> ours = seen.stream()
+                            .filter(v -> v.getName().equals(VOLUME))
+                            .toList();
+                    if (ours.isEmpty()) {
                         screen.line("Creating the volume " + VOLUME + " of "
                                 + new ByteSize(set.state().sizeBytes()) + ".");
                         create(set.state());
                         continue;
                     }
-                    for (Optional<VolumeStatus> seen : List.of(atA, atB)) {
-                        if (seen.isPresent()) {
-                            checkSize(seen.get(), set.state());
-                            if (isServed(seen.get())) {
-                                return true;
-                            }
-                        }
+                    ours.forEach(v -> checkSize(v, set.state()));
+                    Optional<VolumeStatus> unserved = unserved(seen);
+                    if (unserved.isEmpty()) {
+                        return true;
                     }
-                    waitingFor = waitingFor(atA.or(() -> atB).orElseThrow());
+                    waitingFor = unserved.get().getName() + ": " + waitingFor(unserved.get());
                 } catch (CallFailure e) {
                     if (!e.mayPass()) {
                         throw e;
@@ -273,18 +275,32 @@ final class Up {
                 }
                 checkStarted(set);
                 if (System.nanoTime() - deadlineNanos > 0) {
-                    screen.complain("the volume " + VOLUME + " cannot be used after "
-                            + options.patience().toSeconds() + " s: " + waitingFor
+                    screen.complain("not every volume can be used after "
+                            + options.patience().toSeconds() + " s: "
+                            + waitingFor
                             + ". The processes are left running: 'terminus status' shows what they do");
                     return false;
                 }
                 if (!waitingFor.equals(said)) {
-                    screen.line("Waiting for " + VOLUME + ": " + waitingFor);
+                    screen.line("Waiting for " + waitingFor);
                     said = waitingFor;
                 }
                 pause(POLL);
             }
         }
+    }
+
+    /** Of the volumes in use the first that no agent serves, as its writer to be sees it. */
+    static Optional<VolumeStatus> unserved(List<VolumeStatus> seen) {
+        Map<String, VolumeStatus> unserved = new TreeMap<>();
+        for (VolumeStatus v : seen) {
+            if (v.getStanding() != Standing.DEMOTED && v.getStanding() != Standing.DELETED) {
+                unserved.merge(
+                        v.getName(), v, (one, other) -> one.getRole().compareTo(other.getRole()) >= 0 ? one : other);
+            }
+        }
+        seen.stream().filter(Up::isServed).forEach(v -> unserved.remove(v.getName()));
+        return unserved.values().stream().findFirst();
     }
 
     private static void create(SetState state) {

@@ -117,12 +117,15 @@ final class VerifyCommand implements Callable<Integer> {
 
         List<String> words() {
             List<String> lines = new ArrayList<>();
-            String how = phase.equals("complete")
-                    ? new ByteSize(totalBytes) + " compared"
-                    : "given up after " + new ByteSize(comparedBytes) + " of " + new ByteSize(totalBytes) + ": "
-                            + detail;
-            lines.add(volume + " at " + agent + ": " + how + "; "
-                    + (differingBlocks == 0 ? "nothing differs." : found() + "."));
+            String found = differingBlocks == 0 ? "nothing differs" : found();
+            if (phase.equals("complete")) {
+                lines.add(volume + " at " + agent + ": " + new ByteSize(totalBytes) + " compared; " + found + ".");
+            } else if (comparedBytes == 0 && differingBlocks == 0) {
+                lines.add(volume + " at " + agent + ": given up, and nothing was compared: " + detail);
+            } else {
+                lines.add(volume + " at " + agent + ": given up after " + new ByteSize(comparedBytes) + " of "
+                        + new ByteSize(totalBytes) + ": " + detail + "; in that part " + found + ".");
+            }
             for (Range range : differing) {
                 lines.add("  offset " + range.offset() + ", " + range.length() + " bytes");
             }

@@ -82,6 +82,7 @@ final class VolumeViews {
                 status.getDetail(),
                 locks.isPresent() ? held.map(VolumeInfo::getHeld).orElse(0L) : null,
                 locks.isPresent() ? held.map(VolumeInfo::getWaiting).orElse(0L) : null,
+                status.getWritesWait(),
                 replicas.values().stream().map(VolumeViews::replica).toList());
     }
 

@@ -18,7 +18,6 @@ class ByteSizeTest {
         "4k,          4096",
         "4K,          4096",
         "4KiB,        4096",
-        "4kb,         4096",
         "512MiB,      536870912",
         "1GiB,        1073741824",
         "1 GiB,       1073741824",
@@ -36,6 +35,16 @@ class ByteSizeTest {
         assertThatThrownBy(() -> ByteSize.parse(text))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("'" + text + "' is not a size");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"10MB, 10MiB, 1024^2", "4kb, 4KiB, times 1024", "1 tb, 1TiB, 1024^4"})
+    void refusesWhatHasTwoMeaningsAndNamesTheOneToWrite(String text, String better, String meaning) {
+        assertThatThrownBy(() -> ByteSize.parse(text))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("'" + text + "' is not a size")
+                .hasMessageContaining("write " + better)
+                .hasMessageContaining(meaning);
     }
 
     @ParameterizedTest

@@ -6,6 +6,7 @@ import io.grpc.Status;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.terminus.proto.agent.v1.AckLevel;
 import io.terminus.proto.agent.v1.AddReplicaRequest;
@@ -34,6 +35,7 @@ import io.terminus.proto.agent.v1.VerifyProgress;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VerifyStatus;
 import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.proto.agent.v1.WatchVolumesRequest;
 import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
 import io.terminus.proto.lock.v1.ConfigureVolumeResponse;
 import io.terminus.proto.lock.v1.ContentionBucket;
@@ -68,6 +70,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 
 /**
  * Stands in for a lock manager or an agent: answers what the command line asks, keeps its one volume in a file.
@@ -177,6 +181,18 @@ final class FakeService {
                 volumes.addVolumes(volume());
             }
             reply(answer, volumes.build());
+        }
+
+        /** Tells the same again and again, as often as a real one must. */
+        @Override
+        public void watchVolumes(WatchVolumesRequest request, StreamObserver<ListVolumesResponse> answer) {
+            tellOften(answer, () -> {
+                ListVolumesResponse.Builder volumes = ListVolumesResponse.newBuilder();
+                if (Files.exists(data.resolve("size"))) {
+                    volumes.addVolumes(volume());
+                }
+                return volumes.build();
+            });
         }
 
         @Override
@@ -387,6 +403,20 @@ final class FakeService {
         }
 
         @Override
+        public void watchVolumes(
+                io.terminus.proto.lock.v1.WatchVolumesRequest request,
+                StreamObserver<io.terminus.proto.lock.v1.ListVolumesResponse> answer) {
+            tellOften(
+                    answer,
+                    () -> io.terminus.proto.lock.v1.ListVolumesResponse.newBuilder()
+                            .addVolumes(VolumeInfo.newBuilder()
+                                    .setName(Up.VOLUME)
+                                    .setHeld(1)
+                                    .setWaiting(2))
+                            .build());
+        }
+
+        @Override
         public void listLocks(ListLocksRequest request, StreamObserver<ListLocksResponse> answer) {
             LockInfo.Builder lock = LockInfo.newBuilder()
                     .setId(11)
@@ -501,6 +531,17 @@ final class FakeService {
                         .build());
             }
         }
+    }
+
+    private static <T> void tellOften(StreamObserver<T> to, Supplier<T> state) {
+        ServerCallStreamObserver<T> call = (ServerCallStreamObserver<T>) to;
+        call.setOnCancelHandler(() -> {});
+        Thread.ofVirtual().start(() -> {
+            while (!call.isCancelled()) {
+                call.onNext(state.get());
+                LockSupport.parkNanos(100_000_000);
+            }
+        });
     }
 
     private static <T> void reply(StreamObserver<T> to, T message) {

@@ -15,7 +15,7 @@ class ProfileAreaTest {
         assertThat(ProfileArea.of("sun.nio.ch.UnixFileDispatcherImpl", "force0"))
                 .isEqualTo(ProfileArea.SYNC);
         assertThat(ProfileArea.of("sun.nio.ch.SocketDispatcher", "write0")).isEqualTo(ProfileArea.SOCKET);
-        assertThat(ProfileArea.of("io.terminus.agent.journal.Segment", "send")).isEqualTo(ProfileArea.SOCKET);
+        assertThat(ProfileArea.of("io.terminus.agent.journal.Segment", "send")).isEqualTo(ProfileArea.FORWARD);
         assertThat(ProfileArea.of("io.terminus.agent.volume.Replica", "applyTo"))
                 .isEqualTo(ProfileArea.APPLY);
         assertThat(ProfileArea.of("io.terminus.agent.journal.Journal", "write")).isEqualTo(ProfileArea.CAPTURE);
@@ -32,6 +32,8 @@ class ProfileAreaTest {
     @Test
     void anEventThatIsNotOfAStageTimesNothing() {
         assertThat(ProfileArea.timedBy("io.terminus.Sync")).isEqualTo(ProfileArea.SYNC);
+        assertThat(ProfileArea.timedBy("io.terminus.Forward")).isEqualTo(ProfileArea.FORWARD);
+        assertThat(ProfileArea.timedBy("io.terminus.Ack")).isEqualTo(ProfileArea.ACK);
         assertThat(ProfileArea.timedBy("jdk.CPUTimeSample")).isNull();
     }
 

@@ -45,6 +45,7 @@ class StatusReportTest {
                         nbd == null ? "waiting for b" : "",
                         1L,
                         2L,
+                        false,
                         List.of(new StatusReport.Replica(
                                 "a", "/d/a/demo.img", true, true, 12288, 8192, 4096, 0, "", copy, 0)))));
     }
@@ -90,6 +91,7 @@ class StatusReportTest {
                     "detail" : "waiting for b",
                     "locksHeld" : 1,
                     "locksWaiting" : 2,
+                    "writesWait" : false,
                     "replicas" : [ {
                       "agent" : "a",
                       "image" : "/d/a/demo.img",
@@ -124,6 +126,58 @@ class StatusReportTest {
     }
 
     @Test
+    void aSetWhoseWritesWaitIsNotWellAndSaysWhatFor() {
+        StatusReport report = report(42L, "nbd://localhost:10809/demo");
+        StatusReport.Volume demo = report.volumes().getFirst();
+        StatusReport waits = new StatusReport(
+                report.processes(),
+                List.of(new StatusReport.Volume(
+                        "demo",
+                        demo.sizeBytes(),
+                        "a",
+                        3,
+                        "received",
+                        demo.nbd(),
+                        "writes wait: [a] are in sync, and minCopies asks for 2",
+                        1L,
+                        2L,
+                        true,
+                        demo.replicas())));
+
+        assertThat(waits.isWell()).isFalse();
+        assertThat(waits.toJson()).contains("\"writesWait\" : true");
+        assertThat(new StatusView(quiet()).lines(waits))
+                .contains("demo: writes wait: [a] are in sync, and minCopies asks for 2");
+        assertThat(new StatusView(quiet()).summary(waits))
+                .contains("demo served, but writes wait: [a] are in sync, and minCopies asks for 2");
+    }
+
+    @Test
+    void whatAReplicaThatWasNotHeardFromHasIsNotKnown() {
+        StatusReport report = report(42L, "nbd://localhost:10809/demo");
+        StatusReport.Volume demo = report.volumes().getFirst();
+        StatusReport away = new StatusReport(
+                report.processes(),
+                List.of(new StatusReport.Volume(
+                        "demo",
+                        demo.sizeBytes(),
+                        "a",
+                        3,
+                        "received",
+                        demo.nbd(),
+                        "",
+                        1L,
+                        2L,
+                        false,
+                        List.of(new StatusReport.Replica("b", "", false, false, -1, -1, -1, 4096, "", null, 0)))));
+
+        assertThat(new StatusView(quiet()).lines(away))
+                .contains("demo@b   no       ?         ?        ?        ?    -");
+        assertThat(new StatusView(quiet()).summary(away))
+                .contains("b not in sync received ? durable ? applied ? lag ?");
+    }
+
+    @Test
     void aSetIsWellWhenEverythingRunsAndIsServed() {
         assertThat(report(42L, "nbd://localhost:10809/demo").isWell()).isTrue();
         assertThat(report(null, "nbd://localhost:10809/demo").isWell()).isFalse();
@@ -133,13 +187,7 @@ class StatusReportTest {
 
     @Test
     void peopleSeeATableAndTheReason() {
-        Screen screen = new Screen(
-                new PrintStream(new ByteArrayOutputStream(), true, StandardCharsets.UTF_8),
-                new PrintStream(new ByteArrayOutputStream(), true, StandardCharsets.UTF_8),
-                false,
-                false);
-
-        List<String> lines = new StatusView(screen).lines(report(null, null));
+        List<String> lines = new StatusView(quiet()).lines(report(null, null));
 
         assertThat(lines)
                 .containsExactly(
@@ -155,5 +203,13 @@ class StatusReportTest {
                         "demo@a   yes      12288     8192     4096     0 B  /d/a/demo.img",
                         "",
                         "demo is not served: waiting for b");
+    }
+
+    private static Screen quiet() {
+        return new Screen(
+                new PrintStream(new ByteArrayOutputStream(), true, StandardCharsets.UTF_8),
+                new PrintStream(new ByteArrayOutputStream(), true, StandardCharsets.UTF_8),
+                false,
+                false);
     }
 }

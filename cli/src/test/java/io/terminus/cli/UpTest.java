@@ -3,6 +3,9 @@ package io.terminus.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.terminus.proto.agent.v1.Role;
+import io.terminus.proto.agent.v1.Standing;
+import io.terminus.proto.agent.v1.VolumeStatus;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -197,7 +200,7 @@ class UpTest {
         FakeSet.Result up = set.up("--timeout", "5s");
 
         assertThat(up.exitCode()).isEqualTo(1);
-        assertThat(up.err()).contains("demo cannot be used after 5 s: waiting for b");
+        assertThat(up.err()).contains("not every volume can be used after 5 s: demo: waiting for b");
         assertThat(set.living()).isEqualTo(3);
         assertThat(set.run("status").exitCode()).isEqualTo(1);
     }
@@ -356,6 +359,63 @@ class UpTest {
                 0,
                 List.of(new VerifyCommand.Result.Range(offset, length)),
                 "");
+    }
+
+    @Test
+    void whereNothingWasComparedThatIsSaidAndNotThatNothingDiffers() {
+        VerifyCommand.Result none = new VerifyCommand.Result(
+                "demo", "b", "given_up", 0, 8 << 20, 0, null, false, 0, 0, List.of(), "b is away");
+        VerifyCommand.Result half = new VerifyCommand.Result(
+                "demo", "b", "given_up", 4 << 20, 8 << 20, 0, null, false, 0, 0, List.of(), "stopped");
+
+        assertThat(none.words()).containsExactly("demo at b: given up, and nothing was compared: b is away");
+        assertThat(half.words())
+                .containsExactly("demo at b: given up after 4 MiB of 8 MiB: stopped; in that part nothing differs.");
+        assertThat(none.isGood()).isFalse();
+    }
+
+    @Test
+    void everyVolumeInUseIsWaitedForUntilOneAgentServesIt() {
+        VolumeStatus served = VolumeStatus.newBuilder()
+                .setName("demo")
+                .setRole(Role.WRITER)
+                .setNbdUri("nbd://x/demo")
+                .build();
+        VolumeStatus replica =
+                VolumeStatus.newBuilder().setName("demo").setRole(Role.REPLICA).build();
+        VolumeStatus other = VolumeStatus.newBuilder()
+                .setName("other")
+                .setRole(Role.CANDIDATE)
+                .setDetail("waiting for b")
+                .build();
+        VolumeStatus demoted = VolumeStatus.newBuilder()
+                .setName("third")
+                .setStanding(Standing.DEMOTED)
+                .build();
+
+        assertThat(Up.unserved(List.of(served, demoted, replica))).isEmpty();
+        assertThat(Up.unserved(List.of(served, other, replica))).contains(other);
+    }
+
+    @Test
+    void aWatchedStatusShowsWhatIsToldAndSeesAProcessThatGoes() throws Exception {
+        set.up();
+        SetDirectory directory = new SetDirectory(set.directory());
+        try (StatusWatch watch = new StatusWatch(
+                FakeSet.installation(), directory, directory.loadExisting().ports())) {
+            watch.awaitFirst(Duration.ofSeconds(20));
+            assertThat(watch.report().isWell()).isTrue();
+            assertThat(watch.report().volumes().getFirst().locksHeld()).isEqualTo(1);
+
+            set.fault(SetMember.A, "fault-serve", "");
+            await().atMost(Duration.ofSeconds(20))
+                    .until(() -> watch.report().volumes().getFirst().nbd() == null);
+            set.process(SetMember.B).destroyForcibly();
+
+            await().atMost(Duration.ofSeconds(20))
+                    .until(() -> watch.report().processes().stream()
+                            .anyMatch(process -> process.name().equals("b") && !process.running()));
+        }
     }
 
     @Test

@@ -2,6 +2,7 @@ package io.terminus.lockmgr.grpc;
 
 import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import io.terminus.lockmgr.lock.ClaimView;
 import io.terminus.lockmgr.lock.Command;
@@ -30,6 +31,7 @@ import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.VolumeInfo;
+import io.terminus.proto.lock.v1.WatchVolumesRequest;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -70,21 +72,32 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
             return;
         }
         loop.submit(call.step(turn -> {
-            Page<LockTable.VolumeView> page =
-                    turn.table().volumes(request.getPageToken(), pageSize(request.getLimit()));
-            ListVolumesResponse.Builder response =
-                    ListVolumesResponse.newBuilder().setNextPageToken(page.next());
-            for (LockTable.VolumeView volume : page.items()) {
-                response.addVolumes(VolumeInfo.newBuilder()
-                        .setName(volume.name())
-                        .setUuid(volume.uuid())
-                        .setHeld(volume.held())
-                        .setWaiting(volume.waiting())
-                        .setValueVersion(volume.valueVersion())
-                        .setLockDelayMillis(TimeUnit.NANOSECONDS.toMillis(volume.lockDelayNanos())));
-            }
-            turn.afterwards(() -> call.reply(response.build()));
+            ListVolumesResponse page = volumes(turn, request.getPageToken(), pageSize(request.getLimit()));
+            turn.afterwards(() -> call.reply(page));
         }));
+    }
+
+    @Override
+    public void watchVolumes(WatchVolumesRequest request, StreamObserver<ListVolumesResponse> out) {
+        VolumesWatch.begin(
+                loop,
+                (ServerCallStreamObserver<ListVolumesResponse>) out,
+                (turn, token) -> volumes(turn, token, MAX_PAGE));
+    }
+
+    private static ListVolumesResponse volumes(LockLoop.Turn turn, String pageToken, int pageSize) {
+        Page<LockTable.VolumeView> page = turn.table().volumes(pageToken, pageSize);
+        ListVolumesResponse.Builder response = ListVolumesResponse.newBuilder().setNextPageToken(page.next());
+        for (LockTable.VolumeView volume : page.items()) {
+            response.addVolumes(VolumeInfo.newBuilder()
+                    .setName(volume.name())
+                    .setUuid(volume.uuid())
+                    .setHeld(volume.held())
+                    .setWaiting(volume.waiting())
+                    .setValueVersion(volume.valueVersion())
+                    .setLockDelayMillis(TimeUnit.NANOSECONDS.toMillis(volume.lockDelayNanos())));
+        }
+        return response.build();
     }
 
     @Override

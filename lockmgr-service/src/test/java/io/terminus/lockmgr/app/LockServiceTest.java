@@ -32,6 +32,7 @@ import io.terminus.proto.lock.v1.ListBlockersRequest;
 import io.terminus.proto.lock.v1.ListLocksRequest;
 import io.terminus.proto.lock.v1.ListSessionsRequest;
 import io.terminus.proto.lock.v1.ListVolumesRequest;
+import io.terminus.proto.lock.v1.ListVolumesResponse;
 import io.terminus.proto.lock.v1.LockInfo;
 import io.terminus.proto.lock.v1.LostAck;
 import io.terminus.proto.lock.v1.Mode;
@@ -46,10 +47,13 @@ import io.terminus.proto.lock.v1.ReleaseLockRequest;
 import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.Shrink;
 import io.terminus.proto.lock.v1.Split;
+import io.terminus.proto.lock.v1.VolumeInfo;
+import io.terminus.proto.lock.v1.WatchVolumesRequest;
 import io.terminus.proto.lock.v1.Welcome;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -573,6 +577,27 @@ class LockServiceTest {
         assertThat(session.getAttached()).isTrue();
         assertThat(session.getHeld()).isEqualTo(1);
         assertThat(session.getExpiresInMillis()).isBetween(1L, 2 * TTL_MILLIS);
+    }
+
+    @Test
+    void volumesAreToldAtOnceWhenTheyChangeAndAgainThoughTheyDoNot() {
+        TestStream holder = open("holder");
+        Iterator<ListVolumesResponse> told = server.admin().watchVolumes(WatchVolumesRequest.getDefaultInstance());
+        long heldAtFirst = held(told.next(), "vol");
+
+        holder.acquired("vol", 0, 10, Mode.MODE_EX);
+        while (held(told.next(), "vol") == 0) {}
+        long heldLater = held(told.next(), "vol");
+
+        assertThat(heldAtFirst).isZero();
+        assertThat(heldLater).isEqualTo(1);
+    }
+
+    private static long held(ListVolumesResponse page, String volume) {
+        return page.getVolumesList().stream()
+                .filter(v -> v.getName().equals(volume))
+                .mapToLong(VolumeInfo::getHeld)
+                .sum();
     }
 
     @Test

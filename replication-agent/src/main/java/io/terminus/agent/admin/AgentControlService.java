@@ -31,6 +31,7 @@ import io.terminus.proto.agent.v1.PromoteProgress;
 import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
 import io.terminus.proto.agent.v1.RemoveReplicaRequest;
+import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.ResizeVolumeRequest;
 import io.terminus.proto.agent.v1.SetCopyLimitRequest;
@@ -38,6 +39,7 @@ import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VerifyStatus;
 import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.proto.agent.v1.WatchVolumesRequest;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
@@ -79,40 +81,49 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
 
     @Override
     public void createVolume(CreateVolumeRequest r, StreamObserver<VolumeStatus> answer) {
-        call(answer, () -> {
-            List<Address> peers = r.getPeersList().stream()
-                    .map(p -> new Address(p.getAgent(), p.getPeer(), p.getControl()))
-                    .toList();
-            return status(creation.create(new VolumeCreation.Request(
-                    r.getName(),
-                    r.getSizeBytes(),
-                    switch (r.getAckLevel()) {
-                        case LOCAL -> AckLevel.LOCAL;
-                        case RECEIVED, ACK_LEVEL_UNSPECIFIED -> AckLevel.RECEIVED;
-                        case DURABLE -> AckLevel.DURABLE;
-                        case UNRECOGNIZED ->
-                            throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
-                    },
-                    r.getCopies(),
-                    Math.max(1, r.getMinCopies()),
-                    switch (r.getFailover()) {
-                        case MANUAL, FAILOVER_UNSPECIFIED -> Failover.MANUAL;
-                        case AUTOMATIC -> Failover.AUTOMATIC;
-                        case UNRECOGNIZED ->
-                            throw new IllegalArgumentException("unknown failover mode " + r.getFailoverValue());
-                    },
-                    peers,
-                    r.getSegmentBytes())));
-        });
+        call(answer, () -> create(r));
+    }
+
+    VolumeStatus create(CreateVolumeRequest r) throws RefusedException, IOException, InterruptedException {
+        List<Address> peers = r.getPeersList().stream()
+                .map(p -> new Address(p.getAgent(), p.getPeer(), p.getControl()))
+                .toList();
+        return status(creation.create(new VolumeCreation.Request(
+                r.getName(),
+                r.getSizeBytes(),
+                switch (r.getAckLevel()) {
+                    case LOCAL -> AckLevel.LOCAL;
+                    case RECEIVED, ACK_LEVEL_UNSPECIFIED -> AckLevel.RECEIVED;
+                    case DURABLE -> AckLevel.DURABLE;
+                    case UNRECOGNIZED ->
+                        throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
+                },
+                r.getCopies(),
+                Math.max(1, r.getMinCopies()),
+                switch (r.getFailover()) {
+                    case MANUAL, FAILOVER_UNSPECIFIED -> Failover.MANUAL;
+                    case AUTOMATIC -> Failover.AUTOMATIC;
+                    case UNRECOGNIZED ->
+                        throw new IllegalArgumentException("unknown failover mode " + r.getFailoverValue());
+                },
+                peers,
+                r.getSegmentBytes())));
     }
 
     @Override
     public void listVolumes(ListVolumesRequest request, StreamObserver<ListVolumesResponse> answer) {
-        call(
-                answer,
-                () -> ListVolumesResponse.newBuilder()
-                        .addAllVolumes(volumes.all().stream().map(this::status).toList())
-                        .build());
+        call(answer, this::list);
+    }
+
+    @Override
+    public void watchVolumes(WatchVolumesRequest request, StreamObserver<ListVolumesResponse> answer) {
+        VolumesWatch.begin((ServerCallStreamObserver<ListVolumesResponse>) answer, this::list, volumes::closed);
+    }
+
+    private ListVolumesResponse list() {
+        return ListVolumesResponse.newBuilder()
+                .addAllVolumes(volumes.all().stream().map(this::status).toList())
+                .build();
     }
 
     @Override
@@ -145,19 +156,17 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
 
     @Override
     public void addReplica(AddReplicaRequest r, StreamObserver<VolumeStatus> answer) {
-        call(answer, () -> {
-            Volume volume = find(r.getName());
-            if (r.getReplica().getAgent().isEmpty()) {
-                throw new IllegalArgumentException("replica.agent is empty: whose replica is to be added?");
-            }
-            creation.addReplica(
-                    volume,
-                    new Address(
-                            r.getReplica().getAgent(),
-                            r.getReplica().getPeer(),
-                            r.getReplica().getControl()));
-            return status(volume);
-        });
+        call(answer, () -> addReplica(r.getName(), r.getReplica()));
+    }
+
+    VolumeStatus addReplica(String name, ReplicaAddress replica)
+            throws RefusedException, IOException, InterruptedException {
+        Volume volume = find(name);
+        if (replica.getAgent().isEmpty()) {
+            throw new IllegalArgumentException("replica.agent is empty: whose replica is to be added?");
+        }
+        creation.addReplica(volume, new Address(replica.getAgent(), replica.getPeer(), replica.getControl()));
+        return status(volume);
     }
 
     @Override
@@ -361,7 +370,8 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                 .setStanding(io.terminus.proto.agent.v1.Standing.valueOf(
                         s.config().standing().name()))
                 .setCopies(s.config().copies())
-                .setMinCopies(s.config().minCopies());
+                .setMinCopies(s.config().minCopies())
+                .setWritesWait(s.writesWait());
         if (volume.serving()) {
             b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
         }

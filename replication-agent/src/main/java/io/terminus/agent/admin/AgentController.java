@@ -6,8 +6,10 @@ import io.terminus.agent.volume.AckLevel;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volumes;
+import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.DeleteVolumeResponse;
 import io.terminus.proto.agent.v1.ListVolumesResponse;
+import io.terminus.proto.agent.v1.ReplicaAddress;
 import java.io.IOException;
 import java.time.Duration;
 import org.jspecify.annotations.Nullable;
@@ -15,6 +17,7 @@ import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
 import org.springframework.http.ProblemDetail;
 import org.springframework.http.ResponseEntity;
+import org.springframework.http.converter.HttpMessageNotReadableException;
 import org.springframework.web.bind.annotation.DeleteMapping;
 import org.springframework.web.bind.annotation.ExceptionHandler;
 import org.springframework.web.bind.annotation.GetMapping;
@@ -26,6 +29,7 @@ import org.springframework.web.bind.annotation.RequestMapping;
 import org.springframework.web.bind.annotation.RequestParam;
 import org.springframework.web.bind.annotation.ResponseStatus;
 import org.springframework.web.bind.annotation.RestController;
+import org.springframework.web.method.annotation.MethodArgumentTypeMismatchException;
 
 /** Admin REST: the control service's messages as JSON. Described in {@code /api/v1/openapi.yaml}. */
 @RestController
@@ -35,6 +39,7 @@ public class AgentController {
     private static final JsonFormat.Printer JSON = JsonFormat.printer().alwaysPrintFieldsWithNoPresence();
 
     private static final Duration CHANGE_TIMEOUT = Duration.ofSeconds(20);
+    private static final Duration PROMOTE_TIMEOUT = Duration.ofSeconds(60);
 
     private final Volumes volumes;
     private final AgentControlService control;
@@ -99,6 +104,53 @@ public class AgentController {
         return JSON.print(control.status(v));
     }
 
+    /** A CreateVolumeRequest. */
+    @PostMapping(path = "/volumes", consumes = MediaType.APPLICATION_JSON_VALUE)
+    @ResponseStatus(HttpStatus.CREATED)
+    public String create(@RequestBody String volume)
+            throws InvalidProtocolBufferException, RefusedException, IOException, InterruptedException {
+        CreateVolumeRequest.Builder request = CreateVolumeRequest.newBuilder();
+        JsonFormat.parser().merge(volume, request);
+        return JSON.print(control.create(request.build()));
+    }
+
+    /** Returns when this agent serves it. */
+    @PostMapping("/volumes/{name}/promote")
+    public String promote(
+            @PathVariable String name,
+            @RequestParam(defaultValue = "false") boolean force,
+            @RequestParam(defaultValue = "false") boolean acceptDataLoss)
+            throws InvalidProtocolBufferException, RefusedException, InterruptedException {
+        Volume v = find(name);
+        v.promote(force, acceptDataLoss, PROMOTE_TIMEOUT, what -> {});
+        return JSON.print(control.status(v));
+    }
+
+    /** A ReplicaAddress. */
+    @PostMapping(path = "/volumes/{name}/peers", consumes = MediaType.APPLICATION_JSON_VALUE)
+    public String addPeer(@PathVariable String name, @RequestBody String replica)
+            throws InvalidProtocolBufferException, RefusedException, IOException, InterruptedException {
+        ReplicaAddress.Builder address = ReplicaAddress.newBuilder();
+        JsonFormat.parser().merge(replica, address);
+        return JSON.print(control.addReplica(name, address.build()));
+    }
+
+    @DeleteMapping("/volumes/{name}/peers/{agent}")
+    public String removePeer(@PathVariable String name, @PathVariable String agent)
+            throws InvalidProtocolBufferException, RefusedException, InterruptedException {
+        Volume v = find(name);
+        v.removeReplica(agent, CHANGE_TIMEOUT);
+        return JSON.print(control.status(v));
+    }
+
+    /** Throws the replica here away; an empty one takes its place, and is copied to. */
+    @PostMapping("/volumes/{name}/resync")
+    @ResponseStatus(HttpStatus.ACCEPTED)
+    public String resync(@PathVariable String name)
+            throws InvalidProtocolBufferException, RefusedException, IOException, InterruptedException {
+        return JSON.print(control.status(volumes.recreate(name)));
+    }
+
     @PostMapping("/volumes/{name}/demote")
     public String demote(@PathVariable String name)
             throws InvalidProtocolBufferException, RefusedException, InterruptedException {
@@ -142,6 +194,34 @@ public class AgentController {
         problem.setTitle("Refused");
         problem.setDetail(e.getMessage());
         problem.setProperty("reason", e.why().name());
+        return ResponseEntity.of(problem).build();
+    }
+
+    /** What is not even a request: the value and the rule, as anywhere else. */
+    @ExceptionHandler({
+        IllegalArgumentException.class,
+        InvalidProtocolBufferException.class,
+        HttpMessageNotReadableException.class,
+        MethodArgumentTypeMismatchException.class
+    })
+    ResponseEntity<ProblemDetail> wrong(Exception e) {
+        return badRequest(e);
+    }
+
+    static ResponseEntity<ProblemDetail> badRequest(Exception e) {
+        String detail = switch (e) {
+            case MethodArgumentTypeMismatchException m ->
+                "parameter " + m.getName() + " is \"" + m.getValue() + "\", and not a "
+                        + (m.getRequiredType() == null
+                                ? "value of its kind"
+                                : m.getRequiredType().getSimpleName());
+            case HttpMessageNotReadableException m ->
+                "the body cannot be read: " + m.getMostSpecificCause().getMessage();
+            default -> String.valueOf(e.getMessage());
+        };
+        ProblemDetail problem = ProblemDetail.forStatus(HttpStatus.BAD_REQUEST);
+        problem.setTitle("Wrong request");
+        problem.setDetail(detail);
         return ResponseEntity.of(problem).build();
     }
 

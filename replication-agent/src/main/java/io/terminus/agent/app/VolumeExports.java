@@ -10,6 +10,7 @@ import io.terminus.agent.nbd.Replies;
 import io.terminus.agent.nbd.StatusVisitor;
 import io.terminus.agent.volume.AllocationVisitor;
 import io.terminus.agent.volume.ClientReplies;
+import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.ReplicationVisitor;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volume.NotServedException;
@@ -18,15 +19,22 @@ import io.terminus.agent.volume.VolumeClient.LostGrantException;
 import io.terminus.agent.volume.Volumes;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Volumes as NBD exports: a volume is listed while this agent is its writer. */
+/**
+ * Volumes as NBD exports: {@code NAME} is the volume itself, while this agent is its writer; {@code NAME@replica} is what the replica here
+ * holds, read-only, whoever writes and however much of it is still to be copied.
+ */
 record VolumeExports(Volumes volumes) implements Exports {
 
     /** Flags: those of {@link ReplicationVisitor}. */
     static final MetaContext REPLICATED = new MetaContext("x-terminus:replicated");
+
+    /** No volume's name has an @. */
+    private static final String REPLICA = "@replica";
 
     private static final List<MetaContext> CONTEXTS = List.of(MetaContext.ALLOCATION, REPLICATED);
 
@@ -34,6 +42,15 @@ record VolumeExports(Volumes volumes) implements Exports {
 
     @Override
     public List<Export> list() {
+        List<Export> all = new ArrayList<>(served());
+        volumes.all().stream()
+                .filter(v -> !v.serving() && v.refusesReads() == null)
+                .map(ReplicaExport::new)
+                .forEach(all::add);
+        return all;
+    }
+
+    private List<Export> served() {
         return volumes.all().stream()
                 .filter(Volume::serving)
                 .<Export>map(VolumeExport::new)
@@ -42,9 +59,12 @@ record VolumeExports(Volumes volumes) implements Exports {
 
     @Override
     public Lookup find(String name) {
+        if (name.endsWith(REPLICA)) {
+            return replica(name.substring(0, name.length() - REPLICA.length()));
+        }
         Volume volume = volumes.byName(name);
         if (name.isEmpty()) {
-            List<Export> all = list();
+            List<Export> all = served();
             return all.size() == 1 ? new Lookup.Found(all.getFirst()) : new Lookup.Unknown();
         }
         if (volume == null) {
@@ -56,6 +76,99 @@ record VolumeExports(Volumes volumes) implements Exports {
                     + ", its writer is " + s.config().writer() + "; here: " + s.detail());
         }
         return new Lookup.Found(new VolumeExport(volume));
+    }
+
+    private Lookup replica(String name) {
+        Volume volume = volumes.byName(name);
+        if (volume == null) {
+            return new Lookup.Unknown();
+        }
+        String why = volume.refusesReads();
+        return why == null ? new Lookup.Found(new ReplicaExport(volume)) : new Lookup.Unavailable(why);
+    }
+
+    private record ReplicaExport(Volume volume) implements Export {
+        @Override
+        public String name() {
+            return volume.name() + REPLICA;
+        }
+
+        @Override
+        public String description() {
+            return "replica, to be read only; written by " + volume.config().writer();
+        }
+
+        @Override
+        public long sizeBytes() {
+            return volume.config().sizeBytes();
+        }
+
+        @Override
+        public boolean readOnly() {
+            return true;
+        }
+
+        @Override
+        public List<MetaContext> contexts() {
+            return List.of();
+        }
+
+        @Override
+        public ClientSession attach(Replies replies) {
+            return new ReplicaSession(volume, replies);
+        }
+
+        @Override
+        public void failed(Failure why) {
+            volume.measures().clientError(why.errnoName());
+        }
+    }
+
+    private record ReplicaSession(Volume volume, Replies replies) implements ClientSession {
+        @Override
+        public void write(long cookie, long offset, ByteBuffer payload, boolean fua) {
+            replies.failed(cookie, Failure.NOT_PERMITTED);
+        }
+
+        @Override
+        public void zero(long cookie, long offset, long lengthBytes, boolean fua, boolean mayPunch) {
+            replies.failed(cookie, Failure.NOT_PERMITTED);
+        }
+
+        @Override
+        public void flush(long cookie) {
+            replies.done(cookie); // nothing was written here
+        }
+
+        @Override
+        public void read(long offset, ByteBuffer into) throws DeviceException {
+            endOfBatch();
+            try {
+                volume.reads().read(offset, into);
+            } catch (RefusedException e) {
+                throw DeviceException.failed(Failure.SHUTDOWN, String.valueOf(e.getMessage()));
+            } catch (IOException e) {
+                LOG.info("volume {}: a read at {} of the replica here: {}", volume.name(), offset, e.getMessage());
+                throw DeviceException.failed(Failure.IO_ERROR, String.valueOf(e.getMessage()));
+            }
+        }
+
+        @Override
+        public void status(MetaContext context, long offset, long lengthBytes, StatusVisitor visitor)
+                throws DeviceException {
+            throw DeviceException.failed(Failure.INVALID, "a replica says nothing about " + context.name());
+        }
+
+        @Override
+        public void cache(long offset, long lengthBytes) {}
+
+        @Override
+        public void endOfBatch() {
+            replies.flush();
+        }
+
+        @Override
+        public void close() {}
     }
 
     private record VolumeExport(Volume volume) implements Export {

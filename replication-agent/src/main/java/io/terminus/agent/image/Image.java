@@ -173,6 +173,16 @@ public final class Image implements AutoCloseable {
         }
     }
 
+    /**
+     * Takes the bytes of a file that is about to be deleted off the disk, where the file system can, although it is mapped: deleted
+     * alone it would stay until nobody maps it any more. What is mapped reads as zeros.
+     */
+    public static void empty(Path file, long bytes) throws IOException {
+        try (NativeFile emptied = NativeFile.open(file)) {
+            emptied.fallocate(NativeFile.FALLOC_FL_PUNCH_HOLE | NativeFile.FALLOC_FL_KEEP_SIZE, 0, bytes);
+        }
+    }
+
     /** Fills what remains of {@code target} from {@code offset}. */
     public void read(long offset, ByteBuffer target) throws IOException {
         requireRange(offset, target.remaining());

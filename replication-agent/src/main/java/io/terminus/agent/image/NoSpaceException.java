@@ -6,7 +6,7 @@ package io.terminus.agent.image;
  */
 public final class NoSpaceException extends ImageException {
 
-    NoSpaceException(String message) {
+    public NoSpaceException(String message) {
         super(message);
     }
 }

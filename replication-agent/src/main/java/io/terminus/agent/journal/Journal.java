@@ -97,6 +97,9 @@ public final class Journal implements AutoCloseable {
     private int landingBytes;
     private @Nullable ByteBuffer landing;
 
+    /** What lies before it was never looked at: the checkpoint that this journal was opened from. */
+    private volatile long checkedFrom;
+
     /** Up to here bytes that are not zeros may lie behind the end; only grows until a cut or reset. Guarded by the lock. */
     private long touchedEnd;
 
@@ -223,17 +226,43 @@ public final class Journal implements AutoCloseable {
         return journal;
     }
 
+    /** Hears, before a segment is used, up to which position there are files. */
+    @FunctionalInterface
+    public interface Reach {
+        /** Nothing lands in the last of them before this returns. */
+        void reaches(long position) throws IOException;
+    }
+
+    /** Who is to hear it: once, before anything is captured or landed. */
+    public void beforeUse(Reach reach) {
+        lock.lock();
+        try {
+            store.beforeUse(reach);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /**
-     * Makes a journal fit to be opened whose files somebody has cut short; a segment has its full length before anything lands in it,
-     * so that was never this program. What is missing becomes zeros, which {@link #open} judges like any other bytes. A segment that
-     * holds nothing but history goes as a whole, so that nobody is sent those zeros: the history begins behind it.
+     * Makes a journal fit to be opened whose files somebody has cut short or deleted; a segment has its full length before anything
+     * lands in it, so that was never this program. What is missing becomes zeros, which {@link #open} judges like any other bytes. A segment
+     * that holds nothing but history goes as a whole, so that nobody is sent those zeros: the history begins behind it.
      *
      * @param from the checkpoint
+     * @param reach up to there, at least, there were files from the checkpoint's on, see {@link Reach}; 0: not known
      * @return the positions from which on zeros took the place of what a segment had held
      */
-    public static List<Long> mend(Path directory, int segmentBytes, long from) throws IOException {
+    public static List<Long> mend(Path directory, int segmentBytes, long from, long reach) throws IOException {
+        Files.deleteIfExists(directory.resolve(SegmentStore.BEING_GIVEN_BACK));
         List<Long> missing = new ArrayList<>();
-        for (Map.Entry<Long, Path> file : SegmentStore.list(directory).entrySet()) {
+        TreeMap<Long, Path> files = SegmentStore.list(directory);
+        for (long number = from / segmentBytes; number < reach / segmentBytes; number++) {
+            if (!files.containsKey(number)) {
+                new Disk().prewrite(directory.resolve(Segment.fileName(number)), segmentBytes);
+                missing.add(number * segmentBytes);
+            }
+        }
+        for (Map.Entry<Long, Path> file : files.entrySet()) {
             long number = file.getKey();
             long length = Files.size(file.getValue());
             if (length >= segmentBytes) {
@@ -259,9 +288,12 @@ public final class Journal implements AutoCloseable {
 
     /** Whether opening found an end that may have been further on, had nothing been missing from this position on; see {@link #mend}. */
     public boolean mayHaveReached(long missing) {
-        return number(recovery.end()) == number(missing)
-                && (!(recovery.verdict() instanceof Recovery.Clean)
-                        || recovery.end() > missing - RecordFormat.HEADER_BYTES);
+        boolean clean = recovery.verdict() instanceof Recovery.Clean;
+        if (number(recovery.end()) == number(missing)) {
+            return !clean || recovery.end() > missing - RecordFormat.HEADER_BYTES;
+        }
+        // What leads from one segment into the next may count only together with the record that begins there.
+        return at(missing) == 0 && number(recovery.end()) == number(missing) - 1 && !clean;
     }
 
     /** The terms of the records before {@link #end}. */
@@ -704,6 +736,22 @@ public final class Journal implements AutoCloseable {
         return position;
     }
 
+    /** The first record that begins between {@code from}, a record boundary, and {@code to}, and is not as it was captured; -1: all are. */
+    public long firstDamaged(long from, long to) throws JournalException {
+        long[] damaged = {-1};
+        try {
+            forEach(from, to, view -> {
+                if (!view.payloadIntact()) {
+                    damaged[0] = view.position();
+                }
+                return damaged[0] < 0;
+            });
+            return damaged[0];
+        } catch (BadRecordException e) {
+            return e.position();
+        }
+    }
+
     /** The payload of the record at {@code position}: the mapped bytes, read-only, good until it is released. */
     public ByteBuffer payload(long position) throws JournalException {
         requireReadable(position, end);
@@ -767,6 +815,28 @@ public final class Journal implements AutoCloseable {
         lock.lock();
         try {
             return store.refusal() instanceof JournalNoSpaceException;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Takes a file's bytes off the disk, though it may be mapped: from then on they read as zeros. */
+    @FunctionalInterface
+    public interface Emptying {
+        void empty(Path file, int bytes) throws IOException;
+    }
+
+    /**
+     * Gives disk space back: files of segments that are released, or were never used, but for as many as a journal needs to go round.
+     *
+     * @return whether there may be more to give back once more is released
+     */
+    public boolean giveBack(Emptying emptying) throws IOException {
+        lock.lock();
+        try {
+            checkUsable();
+            store.giveBack(emptying);
+            return store.hasMoreThanItNeeds();
         } finally {
             lock.unlock();
         }
@@ -851,7 +921,10 @@ public final class Journal implements AutoCloseable {
 
     private void requireBoundary(long position) throws JournalException {
         requireReadable(position, end);
-        long start = Math.max(oldest, position & -(long) segmentBytes);
+        if (position < checkedFrom) {
+            return; // what lies there may be damaged, and is needed for nothing here: the image has it
+        }
+        long start = Math.max(Math.max(oldest, checkedFrom), position & -(long) segmentBytes);
         long boundary = forEach(start, position, view -> true);
         if (boundary != position) {
             throw new IllegalArgumentException("position " + position + " lies within a record");
@@ -909,6 +982,7 @@ public final class Journal implements AutoCloseable {
         touchedEnd = position;
         durable = position;
         oldest = position;
+        checkedFrom = position;
         end = position;
         return new Recovery(position, terms, 0, 0, 0, position, new Recovery.Clean());
     }

@@ -10,7 +10,7 @@ public final class JournalNoSpaceException extends JournalException {
         super(message);
     }
 
-    JournalNoSpaceException(String message, Throwable cause) {
+    public JournalNoSpaceException(String message, Throwable cause) {
         super(message, cause);
     }
 }

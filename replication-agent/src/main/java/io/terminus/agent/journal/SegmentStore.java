@@ -12,6 +12,8 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The segments of a journal, a window of consecutive numbers. One background thread prepares the next before it is needed:
@@ -30,8 +32,14 @@ import org.jspecify.annotations.Nullable;
  */
 final class SegmentStore {
 
+    private static final Logger LOG = LoggerFactory.getLogger(SegmentStore.class);
+
     private static final String SUFFIX = ".seg";
     private static final String BEING_PREPARED = "prepare.tmp";
+    static final String BEING_GIVEN_BACK = "give-back.tmp";
+
+    /** One is being written, one made ready, one being applied. */
+    private static final int GOES_ROUND_WITH = 3;
 
     private final Path directory;
     private final int segmentBytes;
@@ -67,6 +75,8 @@ final class SegmentStore {
     private @Nullable IOException refusal;
 
     private boolean preparing;
+
+    private Journal.Reach reach = position -> {};
 
     private boolean stopped;
 
@@ -154,6 +164,11 @@ final class SegmentStore {
         }
     }
 
+    /** Who hears of a segment before it is used; the caller holds the lock. */
+    void beforeUse(Journal.Reach hears) {
+        reach = hears;
+    }
+
     /** Why the last attempt to prepare a segment failed, null if it did not; the caller holds the lock. */
     @Nullable
     IOException refusal() {
@@ -181,6 +196,34 @@ final class SegmentStore {
             releasedSegments = number;
             refusal = null;
             work.signal();
+        }
+    }
+
+    /** Whether there are more files than a journal needs; the caller holds the lock. */
+    boolean hasMoreThanItNeeds() {
+        return next - first + spare.size() > GOES_ROUND_WITH;
+    }
+
+    /** Takes files off the disk that hold nothing any more, while there are more than needed; the caller holds the lock. */
+    void giveBack(Journal.Emptying emptying) throws IOException {
+        while (!preparing && hasMoreThanItNeeds()) {
+            Path file = spare.poll();
+            if (file == null) {
+                Segment released = first < Math.min(next, releasedSegments) ? get(first) : null;
+                if (released == null) {
+                    return;
+                }
+                window.set(slot(first), null);
+                first++;
+                released.close();
+                file = released.file();
+            }
+            // Under its name it would be history again after a crash.
+            Path going = directory.resolve(BEING_GIVEN_BACK);
+            disk.rename(file, going);
+            disk.syncDirectory(directory);
+            emptying.empty(going, segmentBytes); // deleted alone it would stay as long as its mapping does
+            Files.delete(going);
         }
     }
 
@@ -259,15 +302,20 @@ final class SegmentStore {
         }
         Segment ready = null;
         IOException failure = null;
+        Journal.Reach hears = reach;
         lock.unlock();
         try {
             ready = prepare(number, released, idle);
+            hears.reaches((number + 1) * segmentBytes);
         } catch (IOException e) {
             failure = e;
         } finally {
             lock.lock();
             preparing = false;
-            if (ready != null) {
+            if (ready != null && failure != null) {
+                spare.add(sameName); // it has its name, and is not used before that is known
+                close(ready);
+            } else if (ready != null) {
                 window.set(slot(number), ready);
                 next = number + 1;
             } else if (idle != null) {
@@ -277,6 +325,14 @@ final class SegmentStore {
             }
             refusal = failure;
             changed.signalAll();
+        }
+    }
+
+    private static void close(Segment unused) {
+        try {
+            unused.close();
+        } catch (IOException e) {
+            LOG.debug("{}: {}", unused.file(), e.getMessage());
         }
     }
 

@@ -379,7 +379,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
         contexts = enter.contexts();
         knowsHoles = export.contexts().contains(MetaContext.ALLOCATION);
-        transmission = new Transmission(export.sizeBytes(), enter.dialect(), !contexts.isEmpty(), requests);
+        transmission =
+                new Transmission(export.sizeBytes(), export.readOnly(), enter.dialect(), !contexts.isEmpty(), requests);
         handshake = null;
         sendNegotiation(enter.welcome());
         socket.noDeadline();

@@ -13,6 +13,11 @@ public interface Export {
 
     long sizeBytes();
 
+    /** Whether it is not to be written: whoever tries is refused with EPERM. */
+    default boolean readOnly() {
+        return false;
+    }
+
     /** What {@link ClientSession#status} can tell; without {@link MetaContext#ALLOCATION} reads are never sparse. */
     List<MetaContext> contexts();
 

@@ -234,7 +234,7 @@ final class Handshake {
             case Lookup.Found found -> {
                 Export export = found.export();
                 ByteBuffer welcome = ByteBuffer.allocate(10 + (zeroes ? OLD_STYLE_PADDING_BYTES : 0));
-                welcome.putLong(export.sizeBytes()).putShort((short) transmissionFlags());
+                welcome.putLong(export.sizeBytes()).putShort((short) transmissionFlags(export));
                 yield enter(export, welcome.array());
             }
             case Lookup.Unavailable unavailable -> new Step.Leave(unavailable.why(), NOTHING);
@@ -301,7 +301,7 @@ final class Handshake {
                 ByteBuffer.allocate(12)
                         .putShort((short) Wire.INFO_EXPORT)
                         .putLong(export.sizeBytes())
-                        .putShort((short) transmissionFlags())
+                        .putShort((short) transmissionFlags(export))
                         .array());
         if (canonicalName) {
             answer.putText(Wire.INFO_NAME, export.name());
@@ -453,8 +453,9 @@ final class Handshake {
                 .bytes());
     }
 
-    private int transmissionFlags() {
+    private int transmissionFlags(Export export) {
         return Wire.HAS_FLAGS
+                | (export.readOnly() ? Wire.READ_ONLY : 0)
                 | Wire.SEND_FLUSH
                 | Wire.SEND_FUA
                 | Wire.SEND_TRIM

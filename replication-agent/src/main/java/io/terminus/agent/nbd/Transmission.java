@@ -64,6 +64,7 @@ final class Transmission {
     }
 
     private final long sizeBytes;
+    private final boolean readOnly;
     private final Dialect dialect;
     private final boolean contexts;
     private final Requests requests;
@@ -82,6 +83,12 @@ final class Transmission {
 
     /** @param contexts whether the client has selected a metadata context, so that it may ask about blocks */
     Transmission(long sizeBytes, Dialect dialect, boolean contexts, Requests requests) {
+        this(sizeBytes, false, dialect, contexts, requests);
+    }
+
+    /** @param readOnly whoever writes all the same is refused */
+    Transmission(long sizeBytes, boolean readOnly, Dialect dialect, boolean contexts, Requests requests) {
+        this.readOnly = readOnly;
         this.sizeBytes = sizeBytes;
         this.dialect = dialect;
         this.contexts = contexts;
@@ -156,7 +163,7 @@ final class Transmission {
                 ? Failure.SHUTDOWN
                 : (flags & ~allowedFlags(Wire.CMD_WRITE)) != 0 || length > Wire.MOST_PAYLOAD_BYTES
                         ? Failure.INVALID
-                        : outside(offset, length) ? Failure.NO_SPACE : null;
+                        : readOnly ? Failure.NOT_PERMITTED : outside(offset, length) ? Failure.NO_SPACE : null;
         if (wrong != null) {
             if (!requests.admits(0)) {
                 return Progress.BUSY;
@@ -189,6 +196,8 @@ final class Transmission {
             requests.refuse(cookie, offset, chunked, Failure.SHUTDOWN);
         } else if ((flags & ~allowedFlags(command)) != 0) {
             requests.refuse(cookie, offset, chunked, Failure.INVALID);
+        } else if (readOnly && (command == Wire.CMD_TRIM || command == Wire.CMD_WRITE_ZEROES)) {
+            requests.refuse(cookie, offset, false, Failure.NOT_PERMITTED);
         } else {
             switch (command) {
                 case Wire.CMD_READ -> {

@@ -47,6 +47,7 @@ final class Wire {
     // Transmission
 
     static final int HAS_FLAGS = 1;
+    static final int READ_ONLY = 1 << 1;
     static final int SEND_FLUSH = 1 << 2;
     static final int SEND_FUA = 1 << 3;
     static final int SEND_TRIM = 1 << 5;

@@ -17,9 +17,13 @@ import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.proto.agent.v1.BuryReplicaRequest;
 import io.terminus.proto.agent.v1.BuryReplicaResponse;
+import io.terminus.proto.agent.v1.CanHoldRequest;
+import io.terminus.proto.agent.v1.CanHoldResponse;
 import io.terminus.proto.agent.v1.CreateReplicaRequest;
 import io.terminus.proto.agent.v1.CreateReplicaResponse;
 import io.terminus.proto.agent.v1.PeerControlGrpc;
+import io.terminus.proto.agent.v1.ReadBlocksRequest;
+import io.terminus.proto.agent.v1.ReadBlocksResponse;
 import io.terminus.proto.agent.v1.SealRequest;
 import io.terminus.proto.agent.v1.SealResponse;
 import java.io.IOException;
@@ -131,6 +135,36 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
                                 .build(),
                         new One<BuryReplicaResponse>(r -> gone.complete(null), gone));
         return gone;
+    }
+
+    @Override
+    public CompletableFuture<Void> canHold(Address peer, UUID volume, long sizeBytes, Duration deadline) {
+        CompletableFuture<Void> can = new CompletableFuture<>();
+        stub(control(peer), deadline)
+                .canHold(
+                        CanHoldRequest.newBuilder()
+                                .setVolumeUuid(volume.toString())
+                                .setSizeBytes(sizeBytes)
+                                .build(),
+                        new One<CanHoldResponse>(r -> can.complete(null), can));
+        return can;
+    }
+
+    @Override
+    public CompletableFuture<Blocks> readBlocks(
+            Address writer, UUID volume, long offset, int length, Duration deadline) {
+        CompletableFuture<Blocks> blocks = new CompletableFuture<>();
+        stub(control(writer), deadline)
+                .readBlocks(
+                        ReadBlocksRequest.newBuilder()
+                                .setVolumeUuid(volume.toString())
+                                .setOffset(offset)
+                                .setLength(length)
+                                .build(),
+                        new One<ReadBlocksResponse>(
+                                r -> blocks.complete(new Blocks(r.getData().asReadOnlyByteBuffer(), r.getPosition())),
+                                blocks));
+        return blocks;
     }
 
     @Override

@@ -1,20 +1,29 @@
 package io.terminus.agent.peer;
 
+import com.google.protobuf.UnsafeByteOperations;
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
 import io.terminus.agent.volume.Election.Answer;
 import io.terminus.agent.volume.RefusedException;
+import io.terminus.agent.volume.RefusedException.Why;
+import io.terminus.agent.volume.ReplicaReads;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.Volumes;
 import io.terminus.proto.agent.v1.BuryReplicaRequest;
 import io.terminus.proto.agent.v1.BuryReplicaResponse;
+import io.terminus.proto.agent.v1.CanHoldRequest;
+import io.terminus.proto.agent.v1.CanHoldResponse;
 import io.terminus.proto.agent.v1.CreateReplicaRequest;
 import io.terminus.proto.agent.v1.CreateReplicaResponse;
 import io.terminus.proto.agent.v1.PeerControlGrpc;
+import io.terminus.proto.agent.v1.ReadBlocksRequest;
+import io.terminus.proto.agent.v1.ReadBlocksResponse;
 import io.terminus.proto.agent.v1.SealRequest;
 import io.terminus.proto.agent.v1.SealResponse;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.UUID;
 
 /** What other agents ask of this one's replicas, besides journal bytes. */
@@ -104,5 +113,59 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
             answer.onError(
                     Status.CANCELLED.withDescription("the agent is stopping").asRuntimeException());
         }
+    }
+
+    @Override
+    public void canHold(CanHoldRequest request, StreamObserver<CanHoldResponse> answer) {
+        try {
+            find(request.getVolumeUuid()).requireRoom(request.getSizeBytes());
+            answer.onNext(CanHoldResponse.getDefaultInstance());
+            answer.onCompleted();
+        } catch (RefusedException e) {
+            answer.onError(refused(e));
+        }
+    }
+
+    @Override
+    public void readBlocks(ReadBlocksRequest request, StreamObserver<ReadBlocksResponse> answer) {
+        try {
+            Volume volume = find(request.getVolumeUuid());
+            int length = request.getLength();
+            if (length < 1 || length > ReplicaReads.MOST_BYTES) {
+                throw new RefusedException(
+                        Why.BAD_MESSAGE, "length " + length + " is not within 1 and " + ReplicaReads.MOST_BYTES);
+            }
+            ByteBuffer data = ByteBuffer.allocate(length);
+            long position = volume.readForReplica(request.getOffset(), data);
+            answer.onNext(ReadBlocksResponse.newBuilder()
+                    .setData(UnsafeByteOperations.unsafeWrap(data.flip()))
+                    .setPosition(position)
+                    .build());
+            answer.onCompleted();
+        } catch (RefusedException e) {
+            answer.onError(refused(e));
+        } catch (IOException e) {
+            answer.onError(Status.INTERNAL
+                    .withDescription("agent " + volumes.agent() + " cannot read its image: " + e.getMessage())
+                    .asRuntimeException());
+        }
+    }
+
+    private Volume find(String uuid) throws RefusedException {
+        Volume volume;
+        try {
+            volume = volumes.byUuid(UUID.fromString(uuid));
+        } catch (IllegalArgumentException e) {
+            throw new RefusedException(Why.BAD_MESSAGE, "volume_uuid \"" + uuid + "\" is no UUID");
+        }
+        if (volume == null) {
+            throw new RefusedException(
+                    Why.UNKNOWN_VOLUME, "agent " + volumes.agent() + " has no replica of volume " + uuid);
+        }
+        return volume;
+    }
+
+    private static StatusRuntimeException refused(RefusedException e) {
+        return Status.FAILED_PRECONDITION.withDescription(e.getMessage()).asRuntimeException();
     }
 }

@@ -622,9 +622,13 @@ final class PeerStream implements PeerNetwork.Stream {
                 }
                 case BAD_MESSAGE -> {
                     // Once, it may have been the wire. At the same place again it is what this journal holds.
-                    refusedForLong = cursor.received() == badBehind;
+                    boolean again = cursor.received() == badBehind;
                     badBehind = cursor.received();
-                    cursor.lost(words);
+                    boolean damagedHere = again && cursor.refusedAgain(words);
+                    refusedForLong = again && !damagedHere;
+                    if (!damagedHere) {
+                        cursor.lost(words);
+                    }
                 }
                 case UNKNOWN_VOLUME, NO_SPACE, NOT_READY, OTHER_CONFIG -> cursor.lost(words);
             }

@@ -263,7 +263,7 @@ public final class Inbound {
         replica.journal().forEach(from, to, r -> {
             boolean punches = r.kind() == RecordKind.WRITE_ZEROES && (r.flags() & Journal.MAY_PUNCH) != 0;
             if (!punches && r.length() > 0) {
-                replica.image().secure(r.offset(), r.length());
+                replica.space().secure(r.offset(), r.length());
             }
             return true;
         });

@@ -423,6 +423,17 @@ public final class JournalTool {
                 usable = false;
             }
         }
+        int segmentBytes = found.replica().config().segmentBytes();
+        for (long number = found.replica().checkpoint().position() / segmentBytes;
+                number < superblock.reach() / segmentBytes;
+                number++) {
+            if (!found.segments().contains(number)) {
+                say.add("The file of segment %016x".formatted(number)
+                        + ", which was there, is gone. If records may have"
+                        + " stood in it a start marks this replica as damaged; it vouches for nothing.");
+                usable = false;
+            }
+        }
         for (Damage damage : found.history()) {
             say.add("Before the checkpoint, not needed by a start but by replicas that are behind: " + damage.what()
                     + ".");

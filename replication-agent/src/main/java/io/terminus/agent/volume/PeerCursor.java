@@ -386,6 +386,15 @@ public final class PeerCursor {
         streamEnded();
     }
 
+    /** The peer refuses what comes next, again. Returns whether that is because it is damaged here, so that the peer cannot be fed. */
+    public boolean refusedAgain(String why) {
+        boolean damaged = writer.isDamagedAt(received);
+        if (damaged) {
+            cannotFollow(why);
+        }
+        return damaged;
+    }
+
     /** The peer has been sealed by a newer writer: this one is over. */
     public void fenced(String message) {
         writer.fenced(message);

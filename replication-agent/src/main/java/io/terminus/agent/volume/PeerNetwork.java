@@ -2,6 +2,7 @@ package io.terminus.agent.volume;
 
 import io.terminus.agent.volume.VolumeConfig.Address;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -26,6 +27,19 @@ public interface PeerNetwork {
      */
     CompletableFuture<Election.Answer> seal(
             Address peer, UUID volume, long term, long token, long configVersion, Duration deadline);
+
+    /** Asks whether the peer's replica could be so large; fails with its refusal, or if it does not answer in time. */
+    CompletableFuture<Void> canHold(Address peer, UUID volume, long sizeBytes, Duration deadline);
+
+    /**
+     * What a part of the volume holds.
+     *
+     * @param position nothing in {@code data} is of a later one
+     */
+    record Blocks(ByteBuffer data, long position) {}
+
+    /** Asks the writer what a part of the volume holds; fails with its refusal, or if it does not answer in time. */
+    CompletableFuture<Blocks> readBlocks(Address writer, UUID volume, long offset, int length, Duration deadline);
 
     /** Copies journal bytes [from, to) of a peer sealed by {@code into}'s term, verified as they land there. */
     void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline) throws IOException;

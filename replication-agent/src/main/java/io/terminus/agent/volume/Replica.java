@@ -6,6 +6,7 @@ import io.terminus.agent.image.NoSpaceException;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.JournalClosedException;
 import io.terminus.agent.journal.JournalException;
+import io.terminus.agent.journal.JournalNoSpaceException;
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.journal.RecordKind;
@@ -18,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayDeque;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.UUID;
@@ -117,6 +119,7 @@ final class Replica implements AutoCloseable {
     private final Path dir;
     private final Journal journal;
     private final Image image;
+    private final ImageSpace space;
     private final Overlay overlay;
     private final DirtyMarks marks;
     private final VolumeMeasures measures = new VolumeMeasures();
@@ -134,6 +137,12 @@ final class Replica implements AutoCloseable {
     private final ArrayDeque<CopyItem> copies = new ArrayDeque<>();
 
     private long copiesHeldBytes;
+
+    /**
+     * Blocks of the image that the copy under way has brought, or found to be right: they are as new as what is applied. A bit for each
+     * block, up to 8 TiB; what lies behind counts as missing. In memory only. Under the apply lock.
+     */
+    private final BitSet brought = new BitSet();
 
     /** While a copy is under way nothing beyond this is applied: a copy of that position may still come. */
     private volatile long applyLimit = Long.MAX_VALUE;
@@ -223,9 +232,11 @@ final class Replica implements AutoCloseable {
     private static void create(Path dir, VolumeConfig config, int journalSegments, String self, Superblock.Life life)
             throws IOException {
         Files.createDirectories(dir);
+        long reach;
         try (Journal made = Journal.create(dir.resolve(JOURNAL_DIR), spec(config, journalSegments, self), 0);
                 Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes())) {
             made.sync();
+            reach = made.readyEnd();
             image.sync();
         }
         new Superblock(
@@ -234,6 +245,7 @@ final class Replica implements AutoCloseable {
                         new Superblock.Checkpoint(0, 0, Lineage.EMPTY, 0),
                         life,
                         Superblock.Rebuild.NONE)
+                .reaching(reach)
                 .write(dir);
     }
 
@@ -242,7 +254,8 @@ final class Replica implements AutoCloseable {
             throws IOException {
         Superblock superblock = Superblock.read(dir);
         Superblock.Checkpoint from = superblock.checkpoint();
-        List<Long> missing = Journal.mend(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position());
+        long reach = superblock.rebuild().journalGoes() ? 0 : superblock.reach();
+        List<Long> missing = Journal.mend(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position(), reach);
         Journal journal = Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
@@ -253,7 +266,7 @@ final class Replica implements AutoCloseable {
         boolean damaged = false;
         for (long position : missing) {
             LOG.error(
-                    "volume {}: the file of the journal's segment {} had been cut short, at position {}",
+                    "volume {}: of the file of the journal's segment {} everything from position {} on was gone",
                     config.name(),
                     position / config.segmentBytes(),
                     position);
@@ -281,7 +294,7 @@ final class Replica implements AutoCloseable {
             Superblock.Rebuild rebuild = superblock.rebuild();
             superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false));
         }
-        superblock = superblock.opened(bootId, damaged);
+        superblock = superblock.opened(bootId, damaged).reaching(journal.readyEnd());
         write(superblock, dir); // also on a full disk: or this replica would stay away after there is space again
         Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
         Replica replica = new Replica(dir, config, journalSegments, superblock, journal, image);
@@ -316,6 +329,8 @@ final class Replica implements AutoCloseable {
                 return journal.payload(position);
             }
         });
+        this.space = new ImageSpace(image::secure, this::giveBackSpace, System::nanoTime);
+        journal.beforeUse(this::journalReaches);
         this.marks = new DirtyMarks(dir.resolve(MARKS_DIR), config.name(), config.sizeBytes(), journal);
         this.checkpoint = superblock.checkpoint().position();
         this.applied = checkpoint;
@@ -357,6 +372,10 @@ final class Replica implements AutoCloseable {
 
     Image image() {
         return image;
+    }
+
+    ImageSpace space() {
+        return space;
     }
 
     DirtyMarks marks() {
@@ -692,7 +711,7 @@ final class Replica implements AutoCloseable {
             retainFrom = at;
             imageReach = at;
             beginCopies();
-            update(s -> s.with(new Superblock.Rebuild(copy, since, false)));
+            update(s -> s.with(new Superblock.Rebuild(copy, since, false)).reaching(journal.readyEnd()));
         } finally {
             applyLock.unlock();
         }
@@ -716,6 +735,7 @@ final class Replica implements AutoCloseable {
 
     private void beginCopies() {
         dropCopies();
+        brought.clear();
         held = false;
         applyLimit = applied;
         copiesWritten = 0;
@@ -875,9 +895,13 @@ final class Replica implements AutoCloseable {
                 ByteBuffer bytes = copy.bytes();
                 if (bytes != null) {
                     image.write(bytes.duplicate(), copy.offset());
+                    brought(copy.offset(), copy.offset() + copy.length());
                 }
             }
-            case ZEROES -> image.zero(copy.offset(), copy.length(), true);
+            case ZEROES -> {
+                image.zero(copy.offset(), copy.length(), true);
+                brought(copy.offset(), copy.offset() + copy.length());
+            }
             case DIGESTS -> compare(copy);
             case END -> {
                 // Copies of zeros may have punched space away that was secured for records behind them.
@@ -922,12 +946,55 @@ final class Replica implements AutoCloseable {
             }
             image.read(copy.offset(), here.clear().limit((int) copy.length()));
             long blocks = BlockDigests.differing(digests, BlockDigests.of(here.flip()));
+            for (long at = copy.offset(), bit = 1; at < copy.offset() + copy.length(); at += ExtentMap.BLOCK_BYTES) {
+                if ((blocks & bit) == 0) {
+                    brought(at, Math.min(at + ExtentMap.BLOCK_BYTES, copy.offset() + copy.length()));
+                }
+                bit <<= 1;
+            }
             if (blocks != 0) {
                 if (held && superblock().doubt().blocks() == 0) {
                     doubt(new Superblock.Doubt(Long.bitCount(blocks), applied)); // whatever becomes of the comparison
                 }
                 observer.compared(copy.sequence(), blocks);
             }
+        }
+    }
+
+    /** Whole blocks only; the volume's last one may be shorter. */
+    private void brought(long from, long to) {
+        if (rebuilding()) {
+            long first = (from + ExtentMap.BLOCK_BYTES - 1) / ExtentMap.BLOCK_BYTES;
+            long behind = to == image.sizeBytes()
+                    ? (to + ExtentMap.BLOCK_BYTES - 1) / ExtentMap.BLOCK_BYTES
+                    : to / ExtentMap.BLOCK_BYTES;
+            if (first < behind && behind <= Integer.MAX_VALUE) {
+                brought.set((int) first, (int) behind);
+            }
+        }
+    }
+
+    /**
+     * Fills {@code into} with the state of what is applied, or does nothing and returns false: the image lacks blocks of it, or is
+     * older than {@code atLeast}.
+     */
+    boolean readIfHeld(long offset, ByteBuffer into, long atLeast) throws IOException {
+        applyLock.lock();
+        try {
+            if (applied < atLeast) {
+                return false;
+            }
+            if (rebuilding()) {
+                long first = offset / ExtentMap.BLOCK_BYTES;
+                long last = (offset + into.remaining() - 1) / ExtentMap.BLOCK_BYTES;
+                if (last >= Integer.MAX_VALUE || brought.nextClearBit((int) first) <= last) {
+                    return false;
+                }
+            }
+            image.read(offset, into);
+            return true;
+        } finally {
+            applyLock.unlock();
         }
     }
 
@@ -1037,6 +1104,7 @@ final class Replica implements AutoCloseable {
                 }
             } catch (NoSpaceException e) {
                 waitingFor = "space for the image: " + e.getMessage();
+                giveBackSpace();
                 LockSupport.parkNanos(this, NO_SPACE_RETRY_NANOS);
             } catch (DiskFullException e) {
                 waitingFor = "space for a checkpoint: " + e.getMessage();
@@ -1323,6 +1391,30 @@ final class Replica implements AutoCloseable {
     /** Gives back what neither this replica nor a peer needs any more. */
     void releaseSegments() {
         marks.release(Math.max(journal.oldest(), Math.min(checkpoint, retainFrom)));
+    }
+
+    /** Before a segment is used: if its file is gone at the next start, that is damage, and not the end of the journal. */
+    private void journalReaches(long position) throws IOException {
+        try {
+            update(s -> s.reaching(Math.max(s.reach(), position)));
+        } catch (DiskFullException e) {
+            throw new JournalNoSpaceException("no space to note that there is another segment: " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Takes files off the disk that the journal does not need, and has a checkpoint taken, behind which it needs less. Returns whether there
+     * may be more to give back then.
+     */
+    boolean giveBackSpace() {
+        wantCheckpoint();
+        releaseSegments();
+        try {
+            return journal.giveBack(Image::empty);
+        } catch (IOException e) {
+            LOG.warn("replica in {}: the journal gives no space back: {}", dir, e.getMessage());
+            return false;
+        }
     }
 
     /**

@@ -24,7 +24,7 @@ import java.util.zip.CRC32C;
  *
  * <pre>
  *   0  magic    u64  "TRMSUPER"
- *   8  format   u32  3; read, too: 1, which ends before the rebuild, and 2, which ends before the doubt
+ *   8  format   u32  4; read, too: 1, which ends before the rebuild, 2, which ends before the doubt, and 3, before the reach
  *  12  length   u32  of the body
  *  16  crc32c   u32  of the body
  *  20  body          fields in the order of this record, big endian, strings as modified UTF-8
@@ -37,8 +37,10 @@ import java.util.zip.CRC32C;
  * @param life what may have been lost, and whether this replica works at all
  * @param rebuild whether the image is a mixture that only copies can make whole
  * @param doubt whether the image was found to differ from the writer's
+ * @param reach from the checkpoint's on the journal has files up to this position, at least: of those that are gone something is
+ *     missing; 0: not known
  */
-record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild, Doubt doubt) {
+record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild, Doubt doubt, long reach) {
 
     /** A value block, encoded; version 0 is the one the replica was made with, which no lock manager has confirmed. */
     record Seen(byte[] config, long version) {}
@@ -89,7 +91,8 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
         static final Doubt NONE = new Doubt(0, -1);
     }
 
-    static final int FORMAT = 3;
+    static final int FORMAT = 4;
+    private static final int FORMAT_BEFORE_REACH = 3;
     private static final int FORMAT_BEFORE_DOUBTS = 2;
     private static final int FORMAT_BEFORE_REBUILDS = 1;
     private static final long MAGIC = 0x54524d5355504552L;
@@ -105,7 +108,7 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
 
     /** One that nobody has reason to doubt. */
     Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebuild rebuild) {
-        this(seen, fence, checkpoint, life, rebuild, Doubt.NONE);
+        this(seen, fence, checkpoint, life, rebuild, Doubt.NONE, 0);
     }
 
     static Superblock read(Path dir) throws IOException {
@@ -134,11 +137,12 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
                     ? Rebuild.NONE
                     : new Rebuild(in.readUTF(), in.readLong(), in.readBoolean());
             Doubt doubt = format <= FORMAT_BEFORE_DOUBTS ? Doubt.NONE : new Doubt(in.readLong(), in.readLong());
+            long reach = format <= FORMAT_BEFORE_REACH ? 0 : in.readLong();
             if (in.available() > 0) {
                 throw new UnreadableException(dir.resolve(FILE) + " is damaged: it has " + in.available()
                         + " bytes more than format " + format);
             }
-            return new Superblock(seen, fence, checkpoint, life, rebuild, doubt);
+            return new Superblock(seen, fence, checkpoint, life, rebuild, doubt, reach);
         }
     }
 
@@ -178,6 +182,7 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
             out.writeBoolean(rebuild.journalGoes);
             out.writeLong(doubt.blocks);
             out.writeLong(doubt.position);
+            out.writeLong(reach);
         }
         byte[] body = bytes.toByteArray();
         ByteBuffer all = ByteBuffer.allocate(HEADER_BYTES + body.length);
@@ -198,27 +203,31 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
     }
 
     Superblock with(Seen newer) {
-        return new Superblock(newer, fence, checkpoint, life, rebuild, doubt);
+        return new Superblock(newer, fence, checkpoint, life, rebuild, doubt, reach);
     }
 
     Superblock with(Fence higher) {
-        return new Superblock(seen, higher, checkpoint, life, rebuild, doubt);
+        return new Superblock(seen, higher, checkpoint, life, rebuild, doubt, reach);
     }
 
     Superblock with(Checkpoint later) {
-        return new Superblock(seen, fence, later, life, rebuild, doubt);
+        return new Superblock(seen, fence, later, life, rebuild, doubt, reach);
     }
 
     Superblock with(Life now) {
-        return new Superblock(seen, fence, checkpoint, now, rebuild, doubt);
+        return new Superblock(seen, fence, checkpoint, now, rebuild, doubt, reach);
     }
 
     Superblock with(Rebuild now) {
-        return new Superblock(seen, fence, checkpoint, life, now, doubt);
+        return new Superblock(seen, fence, checkpoint, life, now, doubt, reach);
     }
 
     Superblock with(Doubt now) {
-        return new Superblock(seen, fence, checkpoint, life, rebuild, now);
+        return new Superblock(seen, fence, checkpoint, life, rebuild, now, reach);
+    }
+
+    Superblock reaching(long now) {
+        return new Superblock(seen, fence, checkpoint, life, rebuild, doubt, now);
     }
 
     /** Opened under this boot id. After a loss the in-sync set has to take this replica in anew, under another name. */

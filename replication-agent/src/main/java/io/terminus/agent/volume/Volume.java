@@ -12,12 +12,16 @@ import io.terminus.agent.volume.VolumeMeasures.ElectionOutcome;
 import io.terminus.lockmgr.fencing.FencingChecker;
 import io.terminus.ranges.BlockRange;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
@@ -94,6 +98,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             String detail,
             long committed,
             long token,
+            boolean writesWait,
             List<ReplicaStatus> replicas) {}
 
     static final String DEMOTED = "demoted: served by nobody until an agent is promoted";
@@ -101,6 +106,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private static final Logger LOG = LoggerFactory.getLogger(Volume.class);
     private static final long TICK_MILLIS = 100;
     private static final long RETRY_MILLIS = 1_000;
+    private static final Duration CAN_HOLD_TIMEOUT = Duration.ofSeconds(5);
 
     private final Settings settings;
     private final Replica replica;
@@ -109,6 +115,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private final Consumer<Volume> onDeleted;
     private final ScheduledExecutorService thread;
     private final CopyRate copyRate = new CopyRate();
+    private final ReplicaReads reads;
 
     /** Orders everything that may append to the journal, or ends somebody's right to. */
     private final Object fence = new Object();
@@ -118,8 +125,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     private @Nullable Inbound inbound;
     private volatile @Nullable Writer writer;
-    private volatile Role role = Role.REPLICA;
-    private volatile String detail = "starting";
+    private volatile State state = new State(Role.REPLICA, "starting");
     private volatile VolumeConfig config;
     private volatile long configVersion;
     private volatile @Nullable Grant grant;
@@ -132,6 +138,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private StageEvents.@Nullable Election electionRecorded;
     private volatile @Nullable Promotion promotion;
     private volatile boolean closing;
+
+    /** What this agent is for the volume, and why: one value, so that nobody sees the one without the other. */
+    private record State(Role role, String why) {}
 
     /** An operator's word that this agent is to write. */
     record Promotion(boolean force, boolean acceptDataLoss) {}
@@ -164,6 +173,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         this.settings = settings;
         this.authority = authority;
         this.network = network;
+        this.reads = new ReplicaReads(this, replica, network);
         this.thread = Executors.newSingleThreadScheduledExecutor(
                 Thread.ofPlatform().name("volume-" + config.name()).daemon().factory());
     }
@@ -200,8 +210,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         });
         String failed = replica.superblock().life().failed();
         if (!failed.isEmpty()) {
-            role = Role.FAILED;
-            detail = failed;
+            become(Role.FAILED, failed);
             return;
         }
         if (everInUse()) {
@@ -235,7 +244,29 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return w.attach(replies);
     }
 
+    /** Reads of clients here while another agent writes. */
+    public ReplicaReads reads() {
+        return reads;
+    }
+
     // ---- what peers ask
+
+    /** Fills {@code into} with the committed state from {@code offset} on; returns a position that nothing of it lies behind. */
+    public long readForReplica(long offset, ByteBuffer into) throws RefusedException, IOException {
+        Writer w = requireWriter();
+        long size = w.config().sizeBytes();
+        if (offset < 0 || offset > size - into.remaining()) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE,
+                    "[" + offset + ", +" + into.remaining() + ") is not within the " + size + " bytes of " + name());
+        }
+        w.read(offset, into);
+        long position = w.committed();
+        if (!w.believes()) {
+            throw new RefusedException(Why.NOT_READY, "the volume's lock is not known to be held any more");
+        }
+        return position;
+    }
 
     /** A writer wants to feed this replica. */
     public Reception accept(PeerCursor.Greeting hello) throws RefusedException {
@@ -252,7 +283,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             }
             Reception.Needs needs = needs(hello);
             if (needs != null) {
-                detail = needs.why();
+                say(needs.why());
                 return needs;
             }
             return new Reception.Follows(follow(hello));
@@ -308,7 +339,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             } catch (IOException e) {
                 throw cannotStore("journal or superblock", e);
             }
-            detail = "copied to by " + hello.writer() + " in term " + hello.term() + ": " + told.why();
+            say("copied to by " + hello.writer() + " in term " + hello.term() + ": " + told.why());
             Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
             inbound = in;
             return in;
@@ -401,7 +432,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         replica.streamBegins();
         Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
         inbound = in;
-        detail = "fed by " + hello.writer() + " in term " + hello.term();
+        say("fed by " + hello.writer() + " in term " + hello.term());
         return in;
     }
 
@@ -436,7 +467,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         thread.execute(() -> {
             if (config.standing() != Standing.IN_USE) {
-                giveUpWaiting();
+                giveUpWaiting("out of use");
             }
             decide();
         });
@@ -506,8 +537,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     }
 
     private void requireWorking() throws RefusedException {
-        if (role == Role.FAILED) {
-            throw new RefusedException(Why.FAILED, "the replica at " + settings.agent() + " has failed: " + detail);
+        if (role() == Role.FAILED) {
+            throw new RefusedException(Why.FAILED, "the replica at " + settings.agent() + " has failed: " + why());
         }
         if (closing) {
             throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
@@ -549,6 +580,28 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /** Why {@link #reads} would not read now, or null. */
+    public @Nullable String refusesReads() {
+        try {
+            requireReadableHere();
+            return null;
+        } catch (RefusedException e) {
+            return e.getMessage();
+        }
+    }
+
+    /** Whether a client may read what the replica here holds, or lacks and can fetch. */
+    void requireReadableHere() throws RefusedException {
+        requireWorking();
+        if (config.standing() == Standing.DELETED
+                || config.address(settings.agent()).isEmpty()) {
+            throw new RefusedException(Why.NOT_READY, "the replica of " + name() + " here is none any more");
+        }
+        if (replica.differingBlocks() > 0) {
+            throw new RefusedException(Why.NOT_READY, doubtful());
+        }
+    }
+
     private RefusedException fenced(String message) {
         replica.measures().fenceRefused();
         return new RefusedException(Why.FENCED, message);
@@ -558,11 +611,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private RefusedException cannotStore(String what, IOException e) {
         String why = what + " cannot be written: " + e.getMessage();
         if (e instanceof CannotGrowException) {
-            detail = String.valueOf(e.getMessage());
+            say(String.valueOf(e.getMessage()));
             return new RefusedException(Why.NO_SPACE, e.getMessage());
         }
         if (e instanceof NoSpaceException || e instanceof Replica.DiskFullException) {
-            detail = why;
+            say(why);
             return new RefusedException(Why.NO_SPACE, why);
         }
         replica.fail(why);
@@ -652,14 +705,14 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** Looks at the value block and takes up what it asks of this agent. */
     private void decide() {
-        if (closing || role != Role.REPLICA || election != null || waiting != null) {
+        if (closing || role() != Role.REPLICA || election != null || waiting != null) {
             return;
         }
         authority
                 .read()
                 .whenComplete((block, failure) -> onThread(() -> {
                     if (failure != null) {
-                        detail = "waiting for the lock manager: " + failure.getMessage();
+                        say("waiting for the lock manager: " + failure.getMessage());
                         later(this::decide);
                     } else {
                         decide(block);
@@ -669,32 +722,32 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     private void decide(Block block) {
         VolumeConfig current = block.config();
-        if (closing || role != Role.REPLICA || election != null || waiting != null) {
+        if (closing || role() != Role.REPLICA || election != null || waiting != null) {
             return;
         }
         if (current == null) {
-            detail = "the lock manager knows nothing of this volume (yet)";
+            say("the lock manager knows nothing of this volume (yet)");
             later(this::decide);
             return;
         }
         if (current.saysDeleted(config.uuid())) {
-            detail = "deleted";
+            say("deleted");
             onDeleted.accept(this);
             return;
         }
         if (!current.uuid().equals(config.uuid()) && !everInUse()) {
-            detail = "being created: the lock manager's volume " + name() + " is still " + current.uuid();
+            say("being created: the lock manager's volume " + name() + " is still " + current.uuid());
             later(this::decide);
             return;
         }
         if (!current.uuid().equals(config.uuid())) {
-            detail = "the lock manager's volume " + name() + " is another one: " + current.uuid() + ", here is "
-                    + config.uuid();
+            say("the lock manager's volume " + name() + " is another one: " + current.uuid() + ", here is "
+                    + config.uuid());
             return;
         }
         if (block.version() < configVersion) {
-            detail = "the lock manager's value block went back from version " + configVersion + " to " + block.version()
-                    + ": no election until an operator has looked";
+            say("the lock manager's value block went back from version " + configVersion + " to " + block.version()
+                    + ": no election until an operator has looked");
             later(this::decide);
             return;
         }
@@ -708,19 +761,19 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             return;
         }
         if (current.address(settings.agent()).isEmpty()) {
-            detail = "no replica of this volume any more";
+            say("no replica of this volume any more");
         } else if (current.standing() == Standing.DEMOTED) {
-            detail = DEMOTED;
+            say(DEMOTED);
         } else if (current.member(settings.agent()).isEmpty()) {
-            detail = "not in sync: waits for " + current.writer();
+            say("not in sync: waits for " + current.writer());
         } else if (current.writer().equals(settings.agent())) {
             waitForLock(true, Duration.ZERO);
         } else if (current.failover() == Failover.AUTOMATIC && replica.differingBlocks() > 0) {
-            detail = doubtful();
+            say(doubtful());
         } else if (current.failover() == Failover.AUTOMATIC) {
             waitForLock(true, Duration.ZERO);
         } else {
-            detail = "in sync, written by " + current.writer();
+            say("in sync, written by " + current.writer());
         }
     }
 
@@ -731,23 +784,17 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** Was it compared meanwhile, with the result that it should not take over by itself, or may again? */
     private void standNoMoreIfInDoubt() {
-        VolumeAuthority.Waiting w = waiting;
         if (replica.differingBlocks() == 0) {
             decide();
-        } else if (role == Role.STANDBY
-                && promotion == null
-                && w != null
-                && !config.writer().equals(settings.agent())) {
-            waiting = null;
-            w.cancel();
-            role = Role.REPLICA;
-            detail = doubtful();
+        } else if (!config.writer().equals(settings.agent())) {
+            giveUpWaiting(doubtful());
         }
     }
 
     private void waitForLock(boolean standby, Duration wait) {
-        role = Role.STANDBY;
-        detail = "waiting for the volume's lock";
+        if (!become(Role.STANDBY, "waiting for the volume's lock")) {
+            return;
+        }
         VolumeAuthority.Waiting w = authority.lock(standby, wait, new VolumeAuthority.HolderEvents() {
             @Override
             public void recalled() {
@@ -770,10 +817,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     }
                     waiting = null;
                     if (failure != null) {
-                        role = Role.REPLICA;
-                        detail = "no lock: " + failure.getMessage();
                         promotion = null;
-                        later(this::decide);
+                        standDown("no lock: " + failure.getMessage());
                     } else {
                         elect(granted);
                     }
@@ -782,8 +827,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     private void elect(Grant granted) {
         grant = granted;
-        role = Role.CANDIDATE;
-        detail = "granted the lock, reading the value block";
+        if (!become(Role.CANDIDATE, "granted the lock, reading the value block")) {
+            standDown("granted the lock after all");
+            return;
+        }
         ElectionRun run = new ElectionRun(this, granted, promotion);
         election = run;
         electionAtNanos = System.nanoTime();
@@ -804,11 +851,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         election = null;
         promotion = null;
         Writer w = writer;
-        boolean won = why == null && w != null && !w.isStopped();
+        boolean won = why == null && w != null && !w.isStopped() && become(Role.WRITER, "serving in term " + w.term());
         electionMeasured(won, why, w);
         if (won && w != null) {
-            role = Role.WRITER;
-            detail = "serving in term " + w.term();
             LOG.info("volume {}: {} serves in term {}", name(), settings.agent(), w.term());
             return;
         }
@@ -816,7 +861,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (w != null) {
             w.stop(why == null ? "the term ended" : why);
         }
-        stepDown(why == null ? "the term ended" : why);
+        standDown(why == null ? "the term ended" : why);
     }
 
     private void electionMeasured(boolean won, @Nullable String why, @Nullable Writer w) {
@@ -836,17 +881,43 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    private void stepDown(String why) {
+    /** Gives the lock up; unless the replica has failed, it is looked again later what this agent is to be. */
+    private void standDown(String why) {
         Grant g = grant;
         grant = null;
         if (g != null) {
             g.release();
         }
-        if (role != Role.FAILED) {
-            role = Role.REPLICA;
-            detail = why;
+        if (become(Role.REPLICA, why)) {
             later(this::decide);
         }
+    }
+
+    /** Whether there was a wait for the lock to end. A grant that comes all the same is given back. The volume's thread. */
+    private boolean cancelWaiting() {
+        VolumeAuthority.Waiting w = waiting;
+        waiting = null;
+        if (w != null) {
+            w.cancel();
+        }
+        return w != null;
+    }
+
+    /** The one way from role to role. Any thread. Returns false, and changes nothing, once the replica has failed: that is for good. */
+    private synchronized boolean become(Role role, String why) {
+        if (state.role == Role.FAILED) {
+            return false;
+        }
+        state = new State(role, why);
+        return true;
+    }
+
+    private Role role() {
+        return state.role;
+    }
+
+    private String why() {
+        return state.why;
     }
 
     /** Somebody needs the lock. */
@@ -858,10 +929,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         Writer w = writer;
         if (w == null || w.isStopped()) {
-            stepDown("the lock was recalled");
+            standDown("the lock was recalled");
             return;
         }
-        detail = "handing over: waiting until everything is committed";
+        say("handing over: waiting until everything is committed");
         Thread.ofVirtual().name("hand-over-" + name()).start(() -> {
             w.drain(settings.drainTimeout());
             w.stop("handed over");
@@ -886,7 +957,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             if (stopped.equals(writer)) {
                 writer = null;
                 if (election == null) {
-                    stepDown(why);
+                    standDown(why);
                 }
             }
         });
@@ -959,22 +1030,33 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     }
 
     private void replicaFailed(String why) {
-        role = Role.FAILED;
-        detail = why;
-        Writer w = writer;
-        if (w != null) {
-            w.stop(why);
-        }
+        become(Role.FAILED, why);
+        stopWriter(why);
         // Not under the fence: the failing thread may hold it.
         onThread(() -> {
+            cancelWaiting();
+            promotion = null;
+            ElectionRun run = election;
+            if (run != null) {
+                run.abandon(why);
+            }
             synchronized (fence) {
                 if (inbound != null) {
                     inbound.end(Why.FAILED, why);
                     inbound = null;
                 }
             }
-            stepDown(why);
+            stopWriter(why); // the fence was waited for: an election that was let through before has put its writer in
+            // place
+            standDown(why);
         });
+    }
+
+    private void stopWriter(String why) {
+        Writer w = writer;
+        if (w != null) {
+            w.stop(why);
+        }
     }
 
     private void progressed() {
@@ -1009,28 +1091,29 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         boolean revoked = false;
         String last = "";
         while (!serving()) {
-            String now = role == Role.STANDBY && config.member(settings.agent()).isPresent()
-                    ? "waiting for " + config.writer() + (force ? " to lose the lock" : " to hand over")
-                    : detail;
+            String now =
+                    role() == Role.STANDBY && config.member(settings.agent()).isPresent()
+                            ? "waiting for " + config.writer() + (force ? " to lose the lock" : " to hand over")
+                            : why();
             if (!now.equals(last)) {
                 progress.accept(now);
                 last = now;
             }
-            if (force && !revoked && role == Role.STANDBY) {
+            if (force && !revoked && role() == Role.STANDBY) {
                 revoked = true;
                 authority
                         .revokeHolder()
                         .whenComplete((what, failure) -> progress.accept(
                                 failure == null ? what : "the lock manager does not revoke: " + failure.getMessage()));
             }
-            if (promotion == null && role == Role.REPLICA && !last.isEmpty() && election == null && waiting == null) {
-                throw new RefusedException(Why.NOT_READY, "not promoted: " + detail);
+            if (promotion == null && role() == Role.REPLICA && !last.isEmpty() && election == null && waiting == null) {
+                throw new RefusedException(Why.NOT_READY, "not promoted: " + why());
             }
-            if (role == Role.FAILED) {
-                throw new RefusedException(Why.FAILED, detail);
+            if (role() == Role.FAILED) {
+                throw new RefusedException(Why.FAILED, why());
             }
             if (System.nanoTime() > until) {
-                throw new RefusedException(Why.NOT_READY, "not promoted within " + timeout + ": " + detail);
+                throw new RefusedException(Why.NOT_READY, "not promoted within " + timeout + ": " + why());
             }
             Thread.sleep(20);
         }
@@ -1074,14 +1157,10 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     }
 
     private void beginPromotion(Promotion asked, Duration timeout) {
-        if (role == Role.WRITER || role == Role.CANDIDATE) {
+        if (role() == Role.WRITER || role() == Role.CANDIDATE || role() == Role.FAILED) {
             return;
         }
-        VolumeAuthority.Waiting w = waiting;
-        waiting = null;
-        if (w != null) {
-            w.cancel();
-        }
+        cancelWaiting();
         promotion = asked;
         waitForLock(false, timeout);
     }
@@ -1186,7 +1265,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     /** What is not in the block when that is over is not done: the next election decides anew. */
     private void retire(Writer w, Standing standing) throws RefusedException, InterruptedException {
-        detail = standing == Standing.DEMOTED ? "demoting: waiting until everything is committed" : "being deleted";
+        say(standing == Standing.DEMOTED ? "demoting: waiting until everything is committed" : "being deleted");
         w.drain(settings.drainTimeout());
         w.becomes(standing);
         long until = System.nanoTime() + settings.drainTimeout().toNanos();
@@ -1209,7 +1288,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     private List<VolumeConfig.Address> deleteUnserved(boolean force, Duration timeout)
             throws RefusedException, InterruptedException {
-        begin(this::giveUpWaiting);
+        begin(() -> giveUpWaiting("being deleted"));
         // A standby is in nobody's way, and granted at once if nobody writes.
         VolumeAuthority.Waiting wait = authority.lock(!force, timeout, new VolumeAuthority.HolderEvents() {
             @Override
@@ -1254,12 +1333,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    private void giveUpWaiting() {
-        VolumeAuthority.Waiting w = waiting;
-        if (role == Role.STANDBY && promotion == null && w != null) {
-            waiting = null;
-            w.cancel();
-            role = Role.REPLICA;
+    private void giveUpWaiting(String why) {
+        if (role() == Role.STANDBY && promotion == null && cancelWaiting()) {
+            become(Role.REPLICA, why);
         }
     }
 
@@ -1284,7 +1360,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                                 + " its end");
             }
             if (!tried) {
-                requireRoom(sizeBytes);
+                requireRoomAtMembers(w.config(), sizeBytes);
                 tried = true;
             }
             w.grow(sizeBytes);
@@ -1292,7 +1368,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 throw new RefusedException(
                         Why.NOT_READY,
                         "the value block, or the image at " + settings.agent() + ", does not have " + sizeBytes
-                                + " bytes after " + timeout + ": " + detail);
+                                + " bytes after " + timeout + ": " + why());
             }
             Thread.sleep(20);
         }
@@ -1332,8 +1408,31 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    /** Asked before the block says it: from then on every replica has to. */
-    private void requireRoom(long sizeBytes) throws RefusedException {
+    /** Asked before the block says it: from then on every replica has to. One that cannot would leave the set, and stay behind. */
+    private void requireRoomAtMembers(VolumeConfig now, long sizeBytes) throws RefusedException, InterruptedException {
+        requireRoom(sizeBytes);
+        Map<String, CompletableFuture<Void>> asked = new LinkedHashMap<>();
+        for (VolumeConfig.Address a : now.replicas()) {
+            if (!a.agent().equals(settings.agent()) && now.member(a.agent()).isPresent()) {
+                asked.put(a.agent(), network.canHold(a, now.uuid(), sizeBytes, CAN_HOLD_TIMEOUT));
+            }
+        }
+        for (Map.Entry<String, CompletableFuture<Void>> member : asked.entrySet()) {
+            try {
+                member.getValue().get();
+            } catch (ExecutionException e) {
+                Throwable why = e.getCause() == null ? e : e.getCause();
+                throw new RefusedException(
+                        Why.NOT_READY,
+                        "volume " + name() + " stays as it is: member " + member.getKey()
+                                + " does not say that it can hold " + sizeBytes + " bytes: " + why.getMessage());
+            }
+        }
+    }
+
+    /** Whether the replica here could be so large. */
+    public void requireRoom(long sizeBytes) throws RefusedException {
+        requireWorking();
         try {
             replica.image().requireRoomFor(sizeBytes);
         } catch (IOException e) {
@@ -1510,8 +1609,18 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                         verify));
             }
         }
-        String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : detail;
-        return new Status(c, configVersion, role, words, replica.committed(), g == null ? 0 : g.token(), replicas);
+        State now = state;
+        String waits = w == null ? null : w.whyWritesWait(System.nanoTime());
+        String words = w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : waits != null ? waits : now.why();
+        return new Status(
+                c,
+                configVersion,
+                now.role(),
+                words,
+                replica.committed(),
+                g == null ? 0 : g.token(),
+                waits != null,
+                replicas);
     }
 
     /** Hands over in good order: everything committed and, where peers follow, applied; then closes the replica. */
@@ -1573,8 +1682,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         return closing;
     }
 
-    void say(String what) {
-        detail = what;
+    /** The role is as it was, for another reason. */
+    synchronized void say(String what) {
+        become(state.role, what);
     }
 
     @Nullable

@@ -53,6 +53,11 @@ public final class Volumes implements AutoCloseable {
         this.network = network;
     }
 
+    /** The agent is stopping, or has. */
+    public boolean closed() {
+        return closed;
+    }
+
     /** Opens every replica there is. One that cannot be opened is left alone and said so; the others are served. */
     public void openAll() throws IOException {
         Files.createDirectories(dir);

@@ -2,6 +2,7 @@ package io.terminus.agent.volume;
 
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import io.terminus.agent.journal.Journal;
+import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeAuthority.Put;
 import java.io.IOException;
@@ -41,6 +42,9 @@ final class Writer {
 
     /** So long a peer's machine refuses connections before its process counts as gone, and not as about to start. */
     private static final long GONE_NANOS = 300_000_000;
+
+    /** A request that is not committed for so long counts as waiting. */
+    private static final long WAITS_NANOS = 1_000_000_000;
 
     private static final Logger LOG = LoggerFactory.getLogger(Writer.class);
 
@@ -202,7 +206,7 @@ final class Writer {
     }
 
     void secure(long offset, long length) throws IOException {
-        replica.image().secure(offset, length);
+        replica.space().await(offset, length, () -> !stopped.get() && !draining);
     }
 
     void read(long offset, ByteBuffer into) throws IOException {
@@ -459,11 +463,44 @@ final class Writer {
         // Beyond the budget an absent peer's records go, by whole segments: one is being written, one is made ready.
         long room = replica.budgetBytes() - 2L * config.segmentBytes();
         long mustGo = Math.max(0, journal.end() - room) / config.segmentBytes() * config.segmentBytes();
-        // A disk too full for another segment is a smaller budget: writes go before an absent peer's way back.
-        long keep = journal.outOfSpace() ? need : Math.max(wish, mustGo);
+        // A disk too full for another segment, or for the image, is a smaller budget: writes go before an absent
+        // peer's way back.
+        boolean wanted = replica.space().wanted();
+        long keep = wanted || journal.outOfSpace() ? need : Math.max(wish, mustGo);
         retainFrom = Math.max(journal.oldest(), Math.min(need, keep));
         replica.retain(retainFrom);
         replica.releaseSegments();
+        if (wanted) {
+            replica.giveBackSpace();
+        }
+    }
+
+    /**
+     * Is it this journal's fault that a peer does not take what comes at {@code position}? Then the peer is copied to: the image here has
+     * what is damaged in the history. Damage that the image does not have yet is the end of this replica.
+     */
+    boolean isDamagedAt(long position) {
+        Journal journal = replica.journal();
+        try {
+            long from = Math.max(position, journal.oldest());
+            long damaged = journal.firstDamaged(from, Math.min(journal.end(), from + 2L * config.segmentBytes()));
+            if (damaged < 0) {
+                return false;
+            }
+            if (damaged >= replica.applied()) {
+                replica.fail("the journal is damaged at position " + damaged
+                        + ", and the image has only what lies before " + replica.applied());
+            } else {
+                LOG.error(
+                        "volume {}: the journal is damaged at position {}, which is history: who needs it is copied to",
+                        config.name(),
+                        damaged);
+                replica.wantCheckpoint(); // the history that is kept has to begin behind it
+            }
+            return true;
+        } catch (JournalException | IllegalArgumentException e) {
+            return false; // released or cut meanwhile: it is tried again
+        }
     }
 
     PeerCursor.Greeting greeting() {
@@ -520,6 +557,28 @@ final class Writer {
 
     int clients() {
         return clients.size();
+    }
+
+    /** What acknowledgements have been waiting for, in words; null: they come. */
+    @Nullable
+    String whyWritesWait(long nowNanos) {
+        if (!serving()) {
+            return null;
+        }
+        VolumeConfig now = config;
+        if (!enoughMembers) {
+            return "writes wait: " + agents(now) + " are in sync, and minCopies asks for " + now.minCopies();
+        }
+        long began = probeAtNanos;
+        if (began == 0 || nowNanos - began < WAITS_NANOS || replica.committed() >= probePosition) {
+            return null;
+        }
+        List<String> awaited = cursors.stream()
+                .filter(c -> now.member(c.address().agent()).isPresent() && c.received() < probePosition)
+                .map(c -> c.address().agent())
+                .toList();
+        return "writes wait for " + (awaited.isEmpty() ? "their copies to be durable" : String.join(", ", awaited))
+                + ", since " + (nowNanos - began) / 1_000_000_000 + " s";
     }
 
     // ---- replicas that cannot just follow

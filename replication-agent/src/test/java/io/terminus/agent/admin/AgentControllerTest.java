@@ -2,6 +2,7 @@ package io.terminus.agent.admin;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.protobuf.InvalidProtocolBufferException;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.io.InputStream;
@@ -13,9 +14,13 @@ import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.springframework.core.MethodParameter;
 import org.springframework.core.annotation.AnnotatedElementUtils;
+import org.springframework.http.ProblemDetail;
+import org.springframework.http.ResponseEntity;
 import org.springframework.web.bind.annotation.RequestMapping;
 import org.springframework.web.bind.annotation.RequestMethod;
+import org.springframework.web.method.annotation.MethodArgumentTypeMismatchException;
 import org.yaml.snakeyaml.Yaml;
 
 /** What the served description says, and what is there. */
@@ -44,6 +49,25 @@ class AgentControllerTest {
         }
 
         assertThat(described).isEqualTo(there);
+    }
+
+    @Test
+    void whatIsNoRequestIsRefusedWithTheValueAndTheRule() throws NoSuchMethodException {
+        Method verify = AgentController.class.getMethod("verify", String.class, String.class, boolean.class);
+
+        var mistyped = AgentController.badRequest(new MethodArgumentTypeMismatchException(
+                "perhaps", Boolean.class, "repair", new MethodParameter(verify, 2), null));
+        var malformed = AgentController.badRequest(
+                new InvalidProtocolBufferException("Cannot find field: sizebytes in message CreateVolumeRequest"));
+
+        assertThat(mistyped.getStatusCode().value()).isEqualTo(400);
+        assertThat(detail(mistyped)).isEqualTo("parameter repair is \"perhaps\", and not a Boolean");
+        assertThat(malformed.getStatusCode().value()).isEqualTo(400);
+        assertThat(detail(malformed)).contains("sizebytes");
+    }
+
+    private static String detail(ResponseEntity<ProblemDetail> answer) {
+        return String.valueOf(Objects.requireNonNull(answer.getBody()).getDetail());
     }
 
     @ParameterizedTest

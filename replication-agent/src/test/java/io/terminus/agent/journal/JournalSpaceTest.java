@@ -239,6 +239,103 @@ class JournalSpaceTest {
     }
 
     @Test
+    void aCutDoesNotReadWhatIsDamagedBeforeTheCheckpoint() throws IOException {
+        long damaged;
+        long checkpoint;
+        long behind;
+        Lineage lineage;
+        try (Journal journal = Given.journal(own())) {
+            damaged = journal.openTerm(1, "a", 1, 0);
+            checkpoint = journal.write(0, Given.payload(1, 1000), 0, 1, 0);
+            behind = journal.write(0, Given.payload(2, 1000), 0, 1, 0);
+            journal.write(0, Given.payload(3, 1000), 0, 1, 0);
+            lineage = journal.lineage();
+        }
+        Given.overwrite(own(), damaged, new byte[] {9, 9, 9, 9, 9, 9, 9, 9});
+
+        try (Journal journal = Journal.open(own(), Given.SPEC, 0, checkpoint, lineage, checkpoint)) {
+            long saved = journal.cut(behind, directory.resolve("rescue"));
+
+            assertThat(saved).isPositive();
+            assertThat(journal.end()).isEqualTo(behind);
+            assertThatIllegalArgumentException().isThrownBy(() -> journal.cut(behind - 128, directory.resolve("none")));
+            journal.cut(damaged, directory.resolve("history"));
+            assertThat(journal.end()).isEqualTo(damaged);
+        }
+    }
+
+    @Test
+    void theFirstDamagedRecordIsFoundByHeaderAndByPayload() throws IOException {
+        try (Journal journal = Given.journal(own())) {
+            long first = journal.openTerm(1, "a", 1, 0);
+            long second = journal.write(0, Given.payload(1, 1000), 0, 1, 0);
+            long end = journal.write(0, Given.payload(2, 1000), 0, 1, 0);
+            assertThat(journal.firstDamaged(0, end)).isEqualTo(-1);
+
+            Given.overwrite(own(), second + 700, new byte[] {9, 9, 9});
+            assertThat(journal.firstDamaged(0, end)).isEqualTo(second);
+            assertThat(journal.firstDamaged(0, second)).isEqualTo(-1);
+
+            Given.overwrite(own(), first, new byte[] {9, 9, 9, 9});
+            assertThat(journal.firstDamaged(0, end)).isEqualTo(first);
+        }
+    }
+
+    @Test
+    void whatIsReleasedIsGivenBackButForAsMuchAsAJournalGoesRoundWith() throws IOException {
+        List<Path> emptied = new ArrayList<>();
+        try (Journal journal = Given.journal(own())) {
+            journal.openTerm(1, "a", 1, 0);
+            fill(journal, 3L * Given.SEGMENT + 1);
+            Awaitility.await().until(() -> journal.readyEnd() == 4L * Given.SEGMENT);
+            journal.sync();
+            assertThat(journal.giveBack((file, bytes) -> emptied.add(file))).isTrue();
+            assertThat(emptied).isEmpty();
+            ByteBuffer mapped = journal.bytes(0, 128);
+            byte first = mapped.get(0);
+
+            journal.release(3L * Given.SEGMENT);
+            boolean more = journal.giveBack((file, bytes) -> {
+                assertThat(bytes).isEqualTo(Given.SEGMENT);
+                assertThat(file).exists().hasParent(own());
+                emptied.add(file);
+            });
+
+            assertThat(more).isFalse();
+            assertThat(emptied).hasSize(1);
+            assertThat(own().toFile().list()).hasSize(3).doesNotContain(Segment.fileName(0));
+            assertThat(mapped.get(0)).isEqualTo(first); // the file is gone, what was mapped is not
+            fill(journal, 6L * Given.SEGMENT);
+        }
+    }
+
+    @Test
+    void noSegmentIsUsedBeforeItIsKnownHowFarTheFilesGo() throws IOException {
+        List<Long> heard = new ArrayList<>();
+        boolean[] full = {true};
+        try (Journal journal = Given.journal(own())) {
+            journal.beforeUse(position -> {
+                heard.add(position);
+                if (full[0]) {
+                    throw new JournalNoSpaceException("the disk is full", new IOException("full"));
+                }
+            });
+            journal.openTerm(1, "a", 1, 0);
+            Awaitility.await().until(journal::outOfSpace);
+            assertThat(journal.readyEnd()).isEqualTo(Given.SEGMENT);
+            assertThatExceptionOfType(JournalNoSpaceException.class)
+                    .isThrownBy(() -> fill(journal, Given.SEGMENT + 1L))
+                    .withMessageContaining("the disk is full");
+
+            full[0] = false;
+            fill(journal, Given.SEGMENT + 1L);
+
+            assertThat(heard).contains(2L * Given.SEGMENT);
+            assertThat(journal.readyEnd()).isGreaterThanOrEqualTo(2L * Given.SEGMENT);
+        }
+    }
+
+    @Test
     void cutReachesOverSegments() throws IOException {
         Path rescue = directory.resolve("rescue");
         try (Journal journal = Given.journal(own())) {

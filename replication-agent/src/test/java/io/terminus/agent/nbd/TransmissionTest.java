@@ -83,6 +83,22 @@ class TransmissionTest {
     }
 
     @Test
+    void whoWritesToAReadOnlyExportIsNotPermittedAndReadsOn() {
+        byte[] requests = join(
+                requestBytes(Wire.CMD_TRIM, 0, 1, 0, 1),
+                requestBytes(Wire.CMD_WRITE_ZEROES, 0, 2, 0, 1),
+                requestBytes(Wire.CMD_WRITE, 0, 3, 0, 4),
+                new byte[4],
+                requestBytes(Wire.CMD_READ, 0, 4, 0, 1));
+
+        new Transmission(SIZE, true, Dialect.STRUCTURED, false, recorder).advance(ByteBuffer.wrap(requests));
+
+        assertThat(recorder.said)
+                .containsExactly(
+                        "refuse 1 NOT_PERMITTED", "refuse 2 NOT_PERMITTED", "refuse 3 NOT_PERMITTED", "read 4 0 1");
+    }
+
+    @Test
     void dontFragmentNeedsStructuredReplies() {
         Transmission simple = new Transmission(SIZE, Dialect.SIMPLE, false, recorder);
 

@@ -27,6 +27,7 @@ import java.util.UUID;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -108,6 +109,10 @@ public final class Agents implements AutoCloseable {
                 addresses,
                 VolumeConfig.Fork.NONE);
         its.store(config);
+        if (failover == Failover.AUTOMATIC) {
+            agent(names[0]).volumes.create(config); // or another one might be granted the lock first
+            awaitTrue(() -> names[0].equals(its.holder()));
+        }
         for (String name : List.of(names).reversed()) {
             agent(name).volumes.create(config);
         }
@@ -206,6 +211,13 @@ public final class Agents implements AutoCloseable {
         private Volumes volumes;
         private PeerServer server;
         private volatile boolean unsealable;
+
+        /** The largest file there. */
+        volatile long mostBytes = Long.MAX_VALUE;
+
+        /** Pieces of the volume that this agent asked others for. */
+        final AtomicInteger blocksFetched = new AtomicInteger();
+
         private volatile boolean running = true;
 
         Agent(String name) throws IOException {
@@ -318,9 +330,47 @@ public final class Agents implements AutoCloseable {
             if (target.unsealable) {
                 return CompletableFuture.failedFuture(new IOException("no route to " + peer.agent()));
             }
+            Volume there = target.volumes.byName("v");
+            if (there == null) {
+                return CompletableFuture.failedFuture(new IOException("no replica yet at " + peer.agent()));
+            }
             try {
-                return CompletableFuture.completedFuture(target.volume().seal(term, token, configVersion, name));
+                return CompletableFuture.completedFuture(there.seal(term, token, configVersion, name));
             } catch (RefusedException e) {
+                return CompletableFuture.failedFuture(e);
+            }
+        }
+
+        @Override
+        public CompletableFuture<Void> canHold(Address peer, UUID volume, long sizeBytes, Duration deadline) {
+            Agent target = agent(peer.agent());
+            try {
+                if (!target.running || target.unsealable) {
+                    throw new IOException("no route to " + peer.agent());
+                }
+                if (sizeBytes > target.mostBytes) {
+                    throw new IOException("File too large");
+                }
+                target.volume().requireRoom(sizeBytes);
+                return CompletableFuture.completedFuture(null);
+            } catch (IOException | RefusedException e) {
+                return CompletableFuture.failedFuture(e);
+            }
+        }
+
+        @Override
+        public CompletableFuture<Blocks> readBlocks(
+                Address writer, UUID volume, long offset, int length, Duration deadline) {
+            Agent target = agent(writer.agent());
+            ByteBuffer data = ByteBuffer.allocate(length);
+            try {
+                if (!target.running || target.unsealable) {
+                    throw new IOException("no route to " + writer.agent());
+                }
+                long position = target.volume().readForReplica(offset, data);
+                blocksFetched.incrementAndGet();
+                return CompletableFuture.completedFuture(new Blocks(data.flip(), position));
+            } catch (IOException | RefusedException e) {
                 return CompletableFuture.failedFuture(e);
             }
         }

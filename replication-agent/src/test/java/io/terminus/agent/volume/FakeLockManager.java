@@ -124,6 +124,11 @@ final class FakeLockManager {
         return now == null ? null : now.agent;
     }
 
+    synchronized boolean isWaitedForBy(String agent) {
+        return waiting.stream()
+                .anyMatch(r -> r.agent().equals(agent) && !r.granted().isDone());
+    }
+
     synchronized Block block() {
         try {
             return new Block(version, version == 0 ? null : VolumeConfig.decode(value));

@@ -163,6 +163,20 @@ class JournalToolTest {
     }
 
     @Test
+    void verifySaysWhichFilesAreGone() throws Exception {
+        Agents.Client client = agents.client("a");
+        client.writeAndAwait(0, data(4096));
+        Agents.awaitTrue(() -> agents.replica("b").superblock().reach() > Agents.SEGMENT_BYTES);
+        Path killed = CrashCopy.of(temp.resolve("b"), temp.resolve("killed")).resolve("volumes/v");
+        Files.delete(killed.resolve("journal/%016x.seg".formatted(1)));
+
+        Said said = run("verify", killed.toString());
+
+        assertThat(said.exitCode()).isEqualTo(1);
+        assertThat(said.out()).contains("The file of segment 0000000000000001, which was there, is gone.");
+    }
+
+    @Test
     void whatIsNoReplicaIsRefusedWithTheRule() throws Exception {
         Said nowhere = run("inspect", temp.resolve("nowhere").toString());
         Said agent = run("verify", temp.resolve("a").toString());

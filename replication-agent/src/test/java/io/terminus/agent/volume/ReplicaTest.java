@@ -315,6 +315,60 @@ class ReplicaTest {
     }
 
     @Test
+    void aSegmentThatIsGoneIsDamageWhereverItStood() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 2 * 16; i++) {
+            write(before, 0, filled(65_536, i), 0);
+        }
+        long end = before.journal().end();
+        await().until(() -> before.journal().readyEnd() == 4L * SEGMENT);
+        await().until(() -> before.superblock().reach() == 4L * SEGMENT);
+        Path whole = killed(before, "r", "whole");
+        Path lastGone = killed(before, "r", "last");
+        Path middleGone = killed(before, "r", "middle");
+        Path allGone = killed(before, "r", "all");
+        Path unusedGone = killed(before, "r", "unused");
+
+        Files.delete(segment(lastGone, 2));
+        Files.delete(segment(lastGone, 3));
+        Files.delete(segment(middleGone, 1));
+        for (int i = 0; i < 4; i++) {
+            Files.delete(segment(allGone, i));
+        }
+        Files.delete(segment(unusedGone, 3));
+
+        assertThat(end).isBetween(2L * SEGMENT, 3L * SEGMENT);
+        assertThat(opened(whole, "boot").superblock().life().damaged()).isFalse();
+        Replica last = opened(lastGone, "boot");
+        assertThat(last.superblock().life().damaged()).isTrue();
+        assertThat(last.journal().end()).isBetween(SEGMENT + 1L, 2L * SEGMENT);
+        assertThat(opened(middleGone, "boot").superblock().life().damaged()).isTrue();
+        Replica none = opened(allGone, "boot");
+        assertThat(none.superblock().life().damaged()).isTrue();
+        assertThat(none.journal().end()).isZero();
+        Replica unused = opened(unusedGone, "boot");
+        assertThat(unused.superblock().life().damaged()).isFalse();
+        assertThat(unused.journal().end()).isEqualTo(end);
+    }
+
+    @Test
+    void aReplicaThatStartedOverMissesNoSegmentOfItsJournalBefore() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 2 * 16; i++) {
+            write(before, 0, filled(65_536, i), 0);
+        }
+        before.journal().closeTerm();
+        before.startOver("copy", -1, 0, 128, Lineage.EMPTY);
+
+        Replica after = opened(killed(before, "r", "after"), "boot");
+
+        assertThat(after.superblock().life().damaged()).isFalse();
+        assertThat(after.journal().end()).isEqualTo(128);
+    }
+
+    @Test
     void historyBeginsBehindASegmentThatWasCutShort() throws IOException {
         Replica replica = created("r");
         replica.start(NOBODY);

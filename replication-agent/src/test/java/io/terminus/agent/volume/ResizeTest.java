@@ -2,6 +2,7 @@ package io.terminus.agent.volume;
 
 import static io.terminus.agent.volume.Agents.awaitTrue;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.terminus.agent.volume.Agents.Client;
@@ -58,6 +59,28 @@ class ResizeTest {
         agents.promote("b");
         agents.client("b").writeAndAwait(BYTES, bytes(10));
         assertImagesEqual(BYTES + BLOCK);
+    }
+
+    @Test
+    void nothingGrowsWhereAMemberCannotOrDoesNotSay() throws Exception {
+        agents.start("a", "b");
+        agents.agent("b").mostBytes = BYTES;
+
+        assertThatExceptionOfType(RefusedException.class)
+                .isThrownBy(() -> agents.volume("a").resize(BYTES + BLOCK, Agents.LONG))
+                .withMessageContaining("member b does not say that it can hold " + (BYTES + BLOCK))
+                .withMessageContaining("File too large");
+        agents.agent("b").mostBytes = Long.MAX_VALUE;
+        agents.agent("b").cutOff();
+        assertThatExceptionOfType(RefusedException.class)
+                .isThrownBy(() -> agents.volume("a").resize(BYTES + BLOCK, Agents.LONG))
+                .withMessageContaining("no route to b");
+
+        assertThat(agents.volume("a").config().sizeBytes()).isEqualTo(BYTES);
+        agents.agent("b").bringBack();
+        agents.awaitInSync("a", "b");
+        agents.volume("a").resize(BYTES + BLOCK, Agents.LONG);
+        assertThat(agents.volume("a").config().sizeBytes()).isEqualTo(BYTES + BLOCK);
     }
 
     @Test

@@ -6,7 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.terminus.agent.volume.Agents.Client;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Random;
@@ -56,6 +59,32 @@ class ResyncTest {
         write(client, 12 << 20, 0, VOLUME_BYTES / 2); // three times the budget
         zero(client, 1 << 20, 300_000);
         assertThat(agents.journal("a").oldest()).isGreaterThan(4 << 20);
+
+        agents.agent("b").startAgain();
+
+        agents.awaitInSync("a", "b");
+        assertImagesEqual("a", "b");
+    }
+
+    @Test
+    void aReplicaThatMissesARecordThatIsDamagedInTheWritersHistoryIsCopiedTo() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        write(client, 1 << 20, 0, VOLUME_BYTES);
+        agents.awaitAllApplied("a", "b");
+        agents.agent("b").stop();
+        long missed = agents.journal("a").end();
+        writeAt(client, 5 << 20, 65_536);
+        writeAt(client, 6 << 20, 65_536);
+        Agents.awaitTrue(
+                () -> agents.replica("a").applied() == agents.journal("a").end());
+        int segment = (int) (missed / Agents.SEGMENT_BYTES);
+        Path file = agents.agent("a").directory().resolve("journal/%016x.seg".formatted(segment));
+        try (FileChannel journal = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            journal.write(ByteBuffer.wrap(new byte[] {1, 2, 3, 4}), missed % Agents.SEGMENT_BYTES + 5_000);
+        }
+        assertThat(agents.journal("a").firstDamaged(missed, agents.journal("a").end()))
+                .isEqualTo(missed);
 
         agents.agent("b").startAgain();
 

@@ -94,12 +94,12 @@ class SuperblockTest {
         superblock().write(dir);
         Path file = dir.resolve("superblock");
         byte[] bytes = Files.readAllBytes(file);
-        ByteBuffer.wrap(bytes).putInt(8, 4);
+        ByteBuffer.wrap(bytes).putInt(8, 5);
         Files.write(file, bytes);
 
         assertThatThrownBy(() -> Superblock.read(dir))
                 .isInstanceOf(Superblock.UnreadableException.class)
-                .hasMessageContaining("has format 4; this version reads formats 1 to 3 only");
+                .hasMessageContaining("has format 5; this version reads formats 1 to 4 only");
     }
 
     @Test
@@ -118,7 +118,9 @@ class SuperblockTest {
                         new Superblock.Fence(9, 90),
                         new Superblock.Checkpoint(1024, 512, Lineage.EMPTY, 2048),
                         new Superblock.Life("boot 1", "boot 1", false, false, false, "why"),
-                        new Superblock.Rebuild("copy 1", 256, true)));
+                        new Superblock.Rebuild("copy 1", 256, true),
+                        Superblock.Doubt.NONE,
+                        4096));
     }
 
     @Test
@@ -152,6 +154,8 @@ class SuperblockTest {
                 new Superblock.Checkpoint(
                         256, 128, new Lineage(List.of(new TermStart(3, "a", 0), new TermStart(7, "ä-b", 128))), 384),
                 new Superblock.Life("boot 1", "boot 1", true, false, false, ""),
-                new Superblock.Rebuild("copy 1", 256, true));
+                new Superblock.Rebuild("copy 1", 256, true),
+                Superblock.Doubt.NONE,
+                4096);
     }
 }

@@ -143,6 +143,17 @@ class TwoVolumesTest {
         }
 
         @Override
+        public CompletableFuture<Void> canHold(Address peer, UUID volume, long sizeBytes, Duration deadline) {
+            return CompletableFuture.completedFuture(null);
+        }
+
+        @Override
+        public CompletableFuture<Blocks> readBlocks(
+                Address writer, UUID volume, long offset, int length, Duration deadline) {
+            return CompletableFuture.failedFuture(new IOException("no story here reads at a replica"));
+        }
+
+        @Override
         public void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline)
                 throws IOException {
             network.fetch(peer, volume, from, to, into, deadline);
