@@ -106,11 +106,10 @@ class ClusterIT {
         /** Once there is one that says so of itself. */
         String leader() {
             String[] leader = {""};
-            await().atMost(LiveSet.PATIENCE)
-                    .until(() -> views().stream().anyMatch(view -> {
-                        leader[0] = view.getNode();
-                        return view.getLeader().equals(view.getNode());
-                    }));
+            await().atMost(LiveSet.PATIENCE).until(() -> views().stream().anyMatch(view -> {
+                leader[0] = view.getNode();
+                return view.getLeader().equals(view.getNode());
+            }));
             return leader[0];
         }
 
@@ -124,8 +123,8 @@ class ClusterIT {
                         .orElse(0);
                 return views.size() == count
                         && views.stream()
-                                .allMatch(view -> view.getMembersCount() == count
-                                        && view.getAppliedIndex() > newest - 100);
+                                .allMatch(view ->
+                                        view.getMembersCount() == count && view.getAppliedIndex() > newest - 100);
             });
         }
 
