@@ -276,7 +276,7 @@ class ReplicaTest {
         replica.journal().openTerm(1, "a", 10, 0);
 
         long end = 0;
-        for (int i = 0; i < 10; i++) {
+        for (int i = 0; i < 40; i++) {
             end = write(replica, 0, filled(65_536, i), replica.committed());
             replica.published();
             replica.commit(end);
