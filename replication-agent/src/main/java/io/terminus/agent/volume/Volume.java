@@ -118,6 +118,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
 
     private @Nullable Inbound inbound;
     private volatile @Nullable Writer writer;
+    /** Guards the changes of the role: what fails is failed by any thread, while the volume's own makes it this or that. */
+    private final Object roles = new Object();
+
     private volatile Role role = Role.REPLICA;
     private volatile String detail = "starting";
     private volatile VolumeConfig config;
@@ -740,13 +743,13 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                 && !config.writer().equals(settings.agent())) {
             waiting = null;
             w.cancel();
-            role = Role.REPLICA;
+            become(Role.REPLICA);
             detail = doubtful();
         }
     }
 
     private void waitForLock(boolean standby, Duration wait) {
-        role = Role.STANDBY;
+        become(Role.STANDBY);
         detail = "waiting for the volume's lock";
         VolumeAuthority.Waiting w = authority.lock(standby, wait, new VolumeAuthority.HolderEvents() {
             @Override
@@ -770,7 +773,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     }
                     waiting = null;
                     if (failure != null) {
-                        role = Role.REPLICA;
+                        become(Role.REPLICA);
                         detail = "no lock: " + failure.getMessage();
                         promotion = null;
                         later(this::decide);
@@ -781,8 +784,12 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     }
 
     private void elect(Grant granted) {
+        become(Role.CANDIDATE);
+        if (role == Role.FAILED) {
+            granted.release();
+            return;
+        }
         grant = granted;
-        role = Role.CANDIDATE;
         detail = "granted the lock, reading the value block";
         ElectionRun run = new ElectionRun(this, granted, promotion);
         election = run;
@@ -807,7 +814,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         boolean won = why == null && w != null && !w.isStopped();
         electionMeasured(won, why, w);
         if (won && w != null) {
-            role = Role.WRITER;
+            become(Role.WRITER);
             detail = "serving in term " + w.term();
             LOG.info("volume {}: {} serves in term {}", name(), settings.agent(), w.term());
             return;
@@ -843,7 +850,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             g.release();
         }
         if (role != Role.FAILED) {
-            role = Role.REPLICA;
+            become(Role.REPLICA);
             detail = why;
             later(this::decide);
         }
@@ -958,8 +965,19 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
+    /** Whatever was under way when the replica failed: it stays failed. */
+    private void become(Role next) {
+        synchronized (roles) {
+            if (role != Role.FAILED) {
+                role = next;
+            }
+        }
+    }
+
     private void replicaFailed(String why) {
-        role = Role.FAILED;
+        synchronized (roles) {
+            role = Role.FAILED;
+        }
         detail = why;
         Writer w = writer;
         if (w != null) {
@@ -972,6 +990,11 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     inbound.end(Why.FAILED, why);
                     inbound = null;
                 }
+            }
+            VolumeAuthority.Waiting wait = waiting;
+            if (wait != null) {
+                waiting = null; // or the lock would be granted to it one day, and it be a candidate
+                wait.cancel();
             }
             stepDown(why);
         });
@@ -1259,7 +1282,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (role == Role.STANDBY && promotion == null && w != null) {
             waiting = null;
             w.cancel();
-            role = Role.REPLICA;
+            become(Role.REPLICA);
         }
     }
 
