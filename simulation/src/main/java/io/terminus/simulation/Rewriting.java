@@ -79,7 +79,10 @@ final class Rewriting {
 
     static {
         for (String owner : List.of(
-                "java/lang/Thread", "java/util/concurrent/TimeUnit", "java/lang/Thread$Builder$OfPlatform", "java/lang/Thread$Builder$OfVirtual")) {
+                "java/lang/Thread",
+                "java/util/concurrent/TimeUnit",
+                "java/lang/Thread$Builder$OfPlatform",
+                "java/lang/Thread$Builder$OfVirtual")) {
             METHODS.put(owner, Threads.class);
         }
         for (String owner : List.of(

@@ -83,6 +83,19 @@ class SimTest {
         assertThat(r.violation()).isNull();
     }
 
+    @Test
+    void aReplicaThatFailsAsAStandbyStaysFailed() {
+        // given
+        TreeSet<Integer> without = new TreeSet<>(List.of(0, 1, 2, 3, 4, 7));
+
+        // when
+        Runs.Result r = Runs.run("agents", 33, true, without);
+
+        // then
+        assertThat(r.story()).anyMatch(line -> line.contains("stops for good"));
+        assertThat(r.violation()).isNull();
+    }
+
     private static List<String> broken(String world, String fixed) {
         String[] ends = System.getProperty("sim.seeds", fixed).split("-");
         List<String> broken = new ArrayList<>();

@@ -245,7 +245,8 @@ class StandInsTest {
         Map<String, byte[]> classes = new HashMap<>();
         for (Class<?> one :
                 List.of(Volumes.class, LockClient.class, LockTable.class, BlockRange.class, PeerControlGrpc.class)) {
-            Path at = Path.of(one.getProtectionDomain().getCodeSource().getLocation().toURI());
+            Path at = Path.of(
+                    one.getProtectionDomain().getCodeSource().getLocation().toURI());
             if (Files.isDirectory(at)) {
                 collect(at, classes);
             } else {

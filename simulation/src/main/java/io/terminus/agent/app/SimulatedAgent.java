@@ -55,7 +55,11 @@ public final class SimulatedAgent {
                 volumes,
                 network,
                 new Endpoints(
-                        name + ":10808", name + ":" + PEER_PORT, name + ":" + GRPC_PORT, lockManager, locks::reachable));
+                        name + ":10808",
+                        name + ":" + PEER_PORT,
+                        name + ":" + GRPC_PORT,
+                        lockManager,
+                        locks::reachable));
         PeerServer.start(new InetSocketAddress(name, PEER_PORT), volumes, links);
         Grpc.serve(GRPC_PORT, List.of(control, new PeerControlService(volumes)));
         SimulatedAgent agent = new SimulatedAgent(volumes);

@@ -47,6 +47,7 @@ public final class Disk {
     private String failing = "";
     private long syncNanos = 300_000;
     private long inodes;
+    private long syncs;
 
     /** A file, or a directory. */
     public final class Node {
@@ -62,7 +63,7 @@ public final class Disk {
         private final TreeMap<Integer, byte[]> dirty = new TreeMap<>();
 
         /** Of each sync under way: what was on the disk before, for those pages. */
-        private final ArrayList<TreeMap<Integer, byte[]>> underWay = new ArrayList<>();
+        private final TreeMap<Long, TreeMap<Integer, byte[]>> underWay = new TreeMap<>();
 
         /** Pages whose sync failed: on the disk is what was there before, and no sync will change that. */
         private final TreeMap<Integer, byte[]> lost = new TreeMap<>();
@@ -243,9 +244,10 @@ public final class Disk {
                 brought.put(page, page(page));
             }
             if (World.self() != null) {
-                underWay.add(then);
+                long number = ++syncs;
+                underWay.put(number, then);
                 World.sleep(syncNanos / 2 + rng.below(syncNanos + 1));
-                underWay.removeIf(t -> t == then);
+                underWay.remove(number);
             }
             if (fails) {
                 world.say(host, "a sync fails with EIO: " + name(this));
@@ -270,7 +272,7 @@ public final class Disk {
 
         /** Who waited for them is dead: what they were to bring is as dirty as before. */
         private void abandonSyncs() {
-            for (TreeMap<Integer, byte[]> half : underWay.reversed()) {
+            for (TreeMap<Integer, byte[]> half : underWay.descendingMap().values()) {
                 dirty.putAll(half);
             }
             underWay.clear();

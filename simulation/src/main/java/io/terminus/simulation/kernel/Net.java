@@ -175,9 +175,8 @@ public final class Net {
             Port port = ports.get(toHost + ":" + toPort);
             Link back = link(toHost, from);
             Connection c = port == null ? null : new Connection(me, port.process, ephemeralPort(), toPort, out, back);
-            boolean taken = c != null
-                    && !port.process.dead()
-                    && world.as(port.process.host(), () -> port.acceptor.accepted(c));
+            boolean taken =
+                    c != null && !port.process.dead() && world.as(port.process.host(), () -> port.acceptor.accepted(c));
             if (taken) {
                 open.add(c);
             }

@@ -332,7 +332,7 @@ public final class SimFileSystem extends FileSystem {
         @Override
         public MappedByteBuffer map(MapMode mode, long at, long size) throws IOException {
             requireOpen();
-            if (mode != MapMode.READ_ONLY) {
+            if (!mode.equals(MapMode.READ_ONLY)) {
                 throw new UnsupportedOperationException("a simulated file is written by calls, not through a mapping");
             }
             return (MappedByteBuffer) node.map(at, size);

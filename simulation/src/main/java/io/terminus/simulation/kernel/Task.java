@@ -11,7 +11,6 @@ import java.util.stream.Collectors;
  */
 public final class Task {
 
-    private final World world;
     private final Host.Process process;
     private final String name;
     final int id;
@@ -34,7 +33,6 @@ public final class Task {
     public Object facade;
 
     Task(World world, Host.Process process, String name, int id, Runnable body) {
-        this.world = world;
         this.process = process;
         this.name = name;
         this.id = id;
@@ -81,7 +79,10 @@ public final class Task {
 
     /** Where it stands. */
     String stack() {
-        return Arrays.stream(carrier.getStackTrace()).limit(30).map(f -> "\n    at " + f).collect(Collectors.joining());
+        return Arrays.stream(carrier.getStackTrace())
+                .limit(30)
+                .map(f -> "\n    at " + f)
+                .collect(Collectors.joining());
     }
 
     @Override

@@ -184,7 +184,8 @@ public final class HandoverModel {
                     false,
                     List.of()));
         }
-        State first = new State(new Block(0, 1, 0, everybody), 0, List.copyOf(nodes), List.of(new Entry(1, 0)), 1, budget);
+        State first =
+                new State(new Block(0, 1, 0, everybody), 0, List.copyOf(nodes), List.of(new Entry(1, 0)), 1, budget);
         Map<State, Step> from = new HashMap<>();
         from.put(first, new Step("", null));
         ArrayDeque<State> queue = new ArrayDeque<>(List.of(first));
@@ -390,7 +391,8 @@ public final class HandoverModel {
                 }
                 out.add(new Step(
                         n + what + p,
-                        s.with(n, node.pending(new Pending(node.viewVersion, Set.copyOf(set), false))).with(less)));
+                        s.with(n, node.pending(new Pending(node.viewVersion, Set.copyOf(set), false)))
+                                .with(less)));
             }
         }
         Pending p = node.pending;
@@ -402,7 +404,8 @@ public final class HandoverModel {
         }
         if (p != null && p.stored) {
             out.add(new Step(
-                    n + " learns that the set is " + p.set, s.with(n, node.view(p.version, p.set).pending(null))));
+                    n + " learns that the set is " + p.set,
+                    s.with(n, node.view(p.version, p.set).pending(null))));
         }
     }
 
@@ -424,8 +427,7 @@ public final class HandoverModel {
             List<Tail> tails = new ArrayList<>(node.tails);
             tails.add(new Tail(x, other.log, other.lost));
             tails.sort((a, b) -> Integer.compare(a.of, b.of));
-            out.add(new Step(
-                    n + " collects from " + x, s.with(x, sealed).with(n, node.tails(List.copyOf(tails)))));
+            out.add(new Step(n + " collects from " + x, s.with(x, sealed).with(n, node.tails(List.copyOf(tails)))));
         }
         List<Tail> members = new ArrayList<>(node.tails);
         members.add(new Tail(n, node.log, node.lost));
@@ -455,7 +457,8 @@ public final class HandoverModel {
                 .matchAll(n, log.size())
                 .acked(0)
                 .tails(List.of());
-        out.add(new Step(n + " opens term " + term + " with " + log, s.with(next).with(n, writer)));
+        out.add(new Step(
+                n + " opens term " + term + " with " + log, s.with(next).with(n, writer)));
     }
 
     private void fails(State s, int n, Node node, List<Step> out) {
@@ -479,9 +482,16 @@ public final class HandoverModel {
                         .match(n, cut.size())
                         .pending(null)
                         .acked(Math.min(node.ackedAt, cut.size()));
-                out.add(new Step("power loss " + n + ", which goes on in its term", s.with(n, goesOn).with(less)));
+                out.add(new Step(
+                        "power loss " + n + ", which goes on in its term",
+                        s.with(n, goesOn).with(less)));
             }
-            Node off = node.log(cut).role(Role.NONE).lost(true).pending(null).tails(List.of()).matchAll(n, 0);
+            Node off = node.log(cut)
+                    .role(Role.NONE)
+                    .lost(true)
+                    .pending(null)
+                    .tails(List.of())
+                    .matchAll(n, 0);
             out.add(new Step("power loss " + n, s.with(n, off).with(less)));
         }
     }

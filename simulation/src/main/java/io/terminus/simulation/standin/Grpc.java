@@ -51,7 +51,7 @@ public final class Grpc {
     // ---- what the product calls
 
     /** Real builders, which open nothing: only what {@code build} makes of them differs. */
-    private static final Map<NettyChannelBuilder, String> TARGETS = new WeakHashMap<>();
+    private static final Map<Object, String> TARGETS = new WeakHashMap<>();
 
     public static NettyChannelBuilder forTarget(String target) {
         NettyChannelBuilder builder = NettyChannelBuilder.forTarget(target);
@@ -168,7 +168,6 @@ public final class Grpc {
     // ---- clients
 
     private static final class SimChannel extends ManagedChannel {
-        private final Host.Process process = World.here().process();
         private final String host;
         private final int port;
         private Transport transport;

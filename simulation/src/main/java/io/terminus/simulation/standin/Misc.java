@@ -177,6 +177,8 @@ public final class Misc {
         private final Disk.Node node;
         private long at;
 
+        /** Opens nothing: the one above is closed at once. */
+        @SuppressWarnings("this-escape")
         public RandomAccess(File file, String mode) throws IOException {
             super(new File("/dev/null"), "r");
             super.close();

@@ -45,7 +45,6 @@ public final class Sockets {
 
     private Sockets() {}
 
-
     public static SocketChannel open() {
         return new Channel();
     }

@@ -103,29 +103,28 @@ public final class AgentsWorld implements Scenario {
             long lasts = r.perMille(600) ? r.below(1_500_000_000L) : r.below(6_000_000_000L);
             String agent = r.pick(AGENTS);
             String other = r.pick(AGENTS.stream().filter(a -> !a.equals(agent)).toList());
-            Fault f =
-                    switch (r.below(24)) {
-                        case 0, 1, 2 -> new Fault(at, "kill", agent, "", lasts / 2);
-                        case 3, 4 -> new Fault(at, "power", agent, "", lasts / 2);
-                        case 5, 6 -> new Fault(at, "pause", agent, "", lasts);
-                        case 7 -> new Fault(at, "kill", MANAGER, "", lasts / 4);
-                        case 8 -> new Fault(at, "power", MANAGER, "", lasts / 4);
-                        case 9 -> new Fault(at, "pause", MANAGER, "", lasts / 2);
-                        case 10 -> new Fault(at, "cut", agent, other, lasts);
-                        case 11 -> new Fault(at, "part", agent, other, lasts);
-                        case 12 -> new Fault(at, "part", agent, MANAGER, lasts);
-                        case 13 -> new Fault(at, "cut", MANAGER, agent, lasts);
-                        case 14 -> new Fault(at, "alone", agent, "", lasts);
-                        case 15 -> new Fault(at, "slow", agent, other, lasts);
-                        case 16 -> new Fault(at, "full", agent, "", lasts);
-                        case 17 -> new Fault(at, "eio", agent, r.coin() ? "/journal/" : "/image", lasts);
-                        case 18 -> new Fault(at, "kill at-election", agent, "", lasts / 2);
-                        case 19 -> new Fault(at, "part at-election", agent, MANAGER, lasts);
-                        case 20 -> new Fault(at, r.coin() ? "kill at-put" : "power at-put", MANAGER, "", lasts / 4);
-                        case 21 -> new Fault(at, "usurp", agent, "", 2_000_000_000L + lasts);
-                        case 22 -> new Fault(at, "lag", agent, other, 2_000_000_000L + lasts);
-                        default -> new Fault(at, "slow disk", agent, "", lasts);
-                    };
+            Fault f = switch (r.below(24)) {
+                case 0, 1, 2 -> new Fault(at, "kill", agent, "", lasts / 2);
+                case 3, 4 -> new Fault(at, "power", agent, "", lasts / 2);
+                case 5, 6 -> new Fault(at, "pause", agent, "", lasts);
+                case 7 -> new Fault(at, "kill", MANAGER, "", lasts / 4);
+                case 8 -> new Fault(at, "power", MANAGER, "", lasts / 4);
+                case 9 -> new Fault(at, "pause", MANAGER, "", lasts / 2);
+                case 10 -> new Fault(at, "cut", agent, other, lasts);
+                case 11 -> new Fault(at, "part", agent, other, lasts);
+                case 12 -> new Fault(at, "part", agent, MANAGER, lasts);
+                case 13 -> new Fault(at, "cut", MANAGER, agent, lasts);
+                case 14 -> new Fault(at, "alone", agent, "", lasts);
+                case 15 -> new Fault(at, "slow", agent, other, lasts);
+                case 16 -> new Fault(at, "full", agent, "", lasts);
+                case 17 -> new Fault(at, "eio", agent, r.coin() ? "/journal/" : "/image", lasts);
+                case 18 -> new Fault(at, "kill at-election", agent, "", lasts / 2);
+                case 19 -> new Fault(at, "part at-election", agent, MANAGER, lasts);
+                case 20 -> new Fault(at, r.coin() ? "kill at-put" : "power at-put", MANAGER, "", lasts / 4);
+                case 21 -> new Fault(at, "usurp", agent, "", 2_000_000_000L + lasts);
+                case 22 -> new Fault(at, "lag", agent, other, 2_000_000_000L + lasts);
+                default -> new Fault(at, "slow disk", agent, "", lasts);
+            };
             if (f.kind().equals("eio")) {
                 if (diskFailed) {
                     continue; // a second one may leave nobody to serve, and the rest of the run would show nothing
@@ -213,7 +212,9 @@ public final class AgentsWorld implements Scenario {
 
     private Volume volume(String agent) {
         SimulatedAgent a = agents.get(agent);
-        return a == null || world.host(agent).process().dead() ? null : a.volumes().byName(VOLUME);
+        return a == null || world.host(agent).process().dead()
+                ? null
+                : a.volumes().byName(VOLUME);
     }
 
     /** That agent's replica, which is open, with its own clock. */
@@ -420,8 +421,7 @@ public final class AgentsWorld implements Scenario {
             for (int b = first; b < first + count; b++) {
                 before.add(oracle.stamps(b));
             }
-            ByteBuffer into =
-                    ByteBuffer.allocateDirect(count * BLOCK_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer into = ByteBuffer.allocateDirect(count * BLOCK_BYTES).order(ByteOrder.LITTLE_ENDIAN);
             try {
                 client.read((long) first * BLOCK_BYTES, into);
             } catch (IOException | io.terminus.agent.volume.VolumeClient.LostGrantException e) {
@@ -555,18 +555,17 @@ public final class AgentsWorld implements Scenario {
     private void strikeArmed() {
         for (Fault f : List.copyOf(armed)) {
             Volume v = AGENTS.contains(f.at()) ? volume(f.at()) : null;
-            Optional<Fault> now =
-                    switch (f.kind()) {
-                        case "kill at-election", "part at-election" ->
-                            v != null && sight(f.at()).role() == Role.CANDIDATE && rng.below(12) == 0
-                                    ? Optional.of(as(f, f.kind().split(" ")[0]))
-                                    : Optional.empty();
-                        case "kill at-put", "power at-put" ->
-                            versionMoved() ? Optional.of(as(f, f.kind().split(" ")[0])) : Optional.empty();
-                        case "usurp" -> v != null && v.serving() ? Optional.of(as(f, "pause")) : Optional.empty();
-                        case "lag" -> v != null && !v.serving() ? Optional.of(as(f, "alone")) : Optional.empty();
-                        default -> throw new IllegalArgumentException(f.kind());
-                    };
+            Optional<Fault> now = switch (f.kind()) {
+                case "kill at-election", "part at-election" ->
+                    v != null && sight(f.at()).role() == Role.CANDIDATE && rng.below(12) == 0
+                            ? Optional.of(as(f, f.kind().split(" ")[0]))
+                            : Optional.empty();
+                case "kill at-put", "power at-put" ->
+                    versionMoved() ? Optional.of(as(f, f.kind().split(" ")[0])) : Optional.empty();
+                case "usurp" -> v != null && v.serving() ? Optional.of(as(f, "pause")) : Optional.empty();
+                case "lag" -> v != null && !v.serving() ? Optional.of(as(f, "alone")) : Optional.empty();
+                default -> throw new IllegalArgumentException(f.kind());
+            };
             if (now.isPresent()) {
                 armed.remove(f);
                 world.say("FAULT", "now: " + f);
@@ -595,7 +594,9 @@ public final class AgentsWorld implements Scenario {
 
     private long version() {
         SimulatedLockManager m = manager;
-        return m == null ? 0 : m.table().value(VOLUME).map(LockTable.ValueView::version).orElse(0L);
+        return m == null
+                ? 0
+                : m.table().value(VOLUME).map(LockTable.ValueView::version).orElse(0L);
     }
 
     /** The block as the lock manager has it, or null. */
@@ -671,9 +672,10 @@ public final class AgentsWorld implements Scenario {
             }
         }
         if (writer == null) {
-            return "nobody serves: " + AGENTS.stream()
-                    .map(a -> a + " " + sight(a).role() + ", " + sight(a).detail())
-                    .toList();
+            return "nobody serves: "
+                    + AGENTS.stream()
+                            .map(a -> a + " " + sight(a).role() + ", " + sight(a).detail())
+                            .toList();
         }
         for (Disk d : clients) {
             if (!d.open.isEmpty()) {
@@ -723,10 +725,10 @@ public final class AgentsWorld implements Scenario {
 
     private byte[] image(String agent) {
         try {
-            return Files.readAllBytes(SimFileSystem.path(volume(agent).imagePath().toString()));
+            return Files.readAllBytes(
+                    SimFileSystem.path(volume(agent).imagePath().toString()));
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
         }
     }
-
 }

@@ -85,7 +85,7 @@ public final class LocksWorld implements Scenario {
         for (int i = 0; i < count; i++) {
             names.add("c" + i);
         }
-        troubleNanos = (8 + shape.below(12)) * 1_000_000_000L;
+        troubleNanos = (8L + shape.below(12)) * 1_000_000_000L;
         List<Fault> faults = new ArrayList<>();
         int most = r.below(14);
         for (int i = 0; i < most; i++) {
@@ -116,7 +116,7 @@ public final class LocksWorld implements Scenario {
         Rng shape = w.rng("shape of hosts");
         w.chaos(shape.coin() ? shape.below(10) : shape.below(150));
         w.net().weather(50_000 + shape.below(2_000_000L), shape.below(5_000_000L), shape.coin() ? 0 : shape.below(30));
-        ttlMillis = 600 + shape.below(1500);
+        ttlMillis = 600L + shape.below(1500);
         compactAfterBytes = shape.coin() ? 64 << 20 : 2_000 + shape.below(20_000);
         w.host(MANAGER, rate(shape), shape.below(1_000_000_000L));
         for (String name : names) {
@@ -335,10 +335,7 @@ public final class LocksWorld implements Scenario {
                     }
                 }
             }
-        } catch (ExecutionException
-                | TimeoutException
-                | IllegalArgumentException
-                | IllegalStateException e) {
+        } catch (ExecutionException | TimeoutException | IllegalArgumentException | IllegalStateException e) {
             // Refused, late, or not possible any more.
         }
         checkBeliefs();

@@ -70,8 +70,8 @@ final class Oracle {
             int at = at(block.may, id);
             if (at < 0) {
                 if (block.may.stream().allMatch(w -> w.id < id)) {
-                    world.violation("write " + id + " of block " + b + " is acknowledged, but a later read has shown that"
-                            + " it is lost");
+                    world.violation("write " + id + " of block " + b
+                            + " is acknowledged, but a later read has shown that" + " it is lost");
                 }
                 continue; // a later one is acknowledged already
             }
@@ -149,8 +149,7 @@ final class Oracle {
     }
 
     String allowed(int b) {
-        return blocks[b]
-                .may.stream()
+        return blocks[b].may.stream()
                 .map(w -> w.stamp + " of term " + w.term)
                 .toList()
                 .toString();

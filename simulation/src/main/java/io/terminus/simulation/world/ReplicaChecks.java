@@ -142,8 +142,8 @@ final class ReplicaChecks {
         fences.put(agent, Math.max(fence, s.fenceTerm()));
         long version = versions.getOrDefault(agent, 0L);
         if (s.configVersion() < version) {
-            world.violation(agent + " has seen version " + version + " of the value block, and now "
-                    + s.configVersion());
+            world.violation(
+                    agent + " has seen version " + version + " of the value block, and now " + s.configVersion());
         }
         versions.put(agent, Math.max(version, s.configVersion()));
         String why = failed.get(agent);

@@ -50,8 +50,7 @@ class HandoverModelTest {
         HandoverModel model = new HandoverModel(all, Set.of(rule), 3);
 
         // when
-        Outcome outcome =
-                model.explore(new Budget(writes, leaseEnds, kills, powerLosses, setChanges), 1_000_000);
+        Outcome outcome = model.explore(new Budget(writes, leaseEnds, kills, powerLosses, setChanges), 1_000_000);
 
         // then
         assertThat(outcome.violated()).as("states: " + outcome.states()).isTrue();
