@@ -106,10 +106,11 @@ class ClusterIT {
         /** Once there is one that says so of itself. */
         String leader() {
             String[] leader = {""};
-            await().atMost(LiveSet.PATIENCE).until(() -> views().stream().anyMatch(view -> {
-                leader[0] = view.getNode();
-                return view.getLeader().equals(view.getNode());
-            }));
+            await().atMost(LiveSet.PATIENCE)
+                    .until(() -> views().stream().anyMatch(view -> {
+                        leader[0] = view.getNode();
+                        return view.getLeader().equals(view.getNode());
+                    }));
             return leader[0];
         }
 

@@ -12,6 +12,7 @@ import io.terminus.proto.lock.v1.Mode;
 import java.net.InetSocketAddress;
 import java.util.Map;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -19,6 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.node.MissingNode;
 
 /** The console in a real browser, at a real set. Pictures of it stay in {@code target/console}. */
 @ExtendWith(TellsTime.class)
@@ -38,9 +40,9 @@ class ConsoleIT {
     private static Browser browser;
 
     /** Its processes do not move while it runs. */
-    private static LiveSet seen;
+    private static @Nullable LiveSet seen;
 
-    private static JsonNode processes;
+    private static JsonNode processes = MissingNode.getInstance();
 
     private String console;
     private String lockManager;
