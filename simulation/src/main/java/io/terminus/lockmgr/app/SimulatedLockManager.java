@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.function.LongSupplier;
 import org.springframework.util.unit.DataSize;
 
-/** The lock manager's process without Spring: what {@link LockManagerApplication} makes, in the same order. */
+/** The lock manager's process without Spring: what {@link SingleNode} makes, in the same order. */
 public final class SimulatedLockManager {
 
     private final LockTable table;
@@ -56,7 +56,10 @@ public final class SimulatedLockManager {
                         4096,
                         DataSize.ofMegabytes(4),
                         10,
-                        100));
+                        100),
+                LockManagerProperties.Mode.STANDALONE,
+                1,
+                LockManagerProperties.Cluster.NONE);
         DecisionStore store = DecisionStore.open(new StoreSettings(
                 properties.dataDir(),
                 bootId,
@@ -68,15 +71,16 @@ public final class SimulatedLockManager {
         WatchDesk watches = new WatchDesk(properties.limits().watchers());
         AuditLog audit = new AuditLog(properties.dataDir());
         LongSupplier clock = () -> World.here().nanoTime();
-        LockTable table = LockManagerApplication.table(properties, store, clock.getAsLong());
+        LockTable table = SingleNode.table(properties, store, clock.getAsLong());
+        Journal journal = new LocalJournal(store);
         LockManager manager = new LockManager(
                 table,
-                store,
+                journal,
                 desk,
                 watches,
                 audit,
                 clock,
-                new LockMetrics(new SimpleMeterRegistry(), store, watches::count),
+                new LockMetrics(new SimpleMeterRegistry(), journal, watches::count),
                 () -> System.exit(LockManagerApplication.EXIT_FAILED));
         manager.start();
         Grpc.serve(
