@@ -2,7 +2,7 @@ package io.terminus.lockmgr.app;
 
 import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.AdminRefusedException;
-import io.terminus.lockmgr.grpc.Audit;
+import io.terminus.security.Audit;
 import io.terminus.lockmgr.grpc.LockLoop;
 import io.terminus.lockmgr.grpc.SessionDesk;
 import io.terminus.lockmgr.grpc.WatchDesk;

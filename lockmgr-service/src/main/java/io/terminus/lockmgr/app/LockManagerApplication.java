@@ -4,6 +4,12 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminController;
 import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.store.StoreRefusedException;
+import io.terminus.security.Exposure;
+import io.terminus.security.KeysRefusedException;
+import io.terminus.security.ServiceTls;
+import io.terminus.security.rest.RestAccess;
+import io.terminus.security.rest.RestTls;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.springframework.aot.AotDetector;
 import org.springframework.boot.SpringApplication;
@@ -11,12 +17,15 @@ import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.BindException;
 import org.springframework.boot.web.server.PortInUseException;
+import org.springframework.boot.web.servlet.FilterRegistrationBean;
 import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
 import org.springframework.context.aot.AbstractAotProcessor;
+import org.springframework.core.Ordered;
 import org.springframework.core.SpringProperties;
+import org.springframework.core.env.Environment;
 import org.springframework.util.ClassUtils;
 
 /**
@@ -63,12 +72,40 @@ public class LockManagerApplication {
         return new SpringApplication(LockManagerApplication.class).run(args);
     }
 
+    @Bean
+    ServiceTls serviceTls(LockManagerProperties properties) {
+        try {
+            return ServiceTls.load("lockmgr.tls", properties.tls());
+        } catch (KeysRefusedException e) {
+            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    @Bean
+    Exposure exposure(Environment environment) {
+        return new Exposure(environment.getProperty(Exposure.SETTING, Boolean.class, false));
+    }
+
+    @Bean
+    RestTls restTls(ServiceTls tls, Exposure exposure) {
+        return new RestTls(tls.keys(), exposure, "lockmgr.tls", StartRefusedException::new);
+    }
+
+    @Bean
+    FilterRegistrationBean<RestAccess> restAccess(ServiceTls tls) {
+        // What operators change the node itself keeps a record of.
+        RestAccess access = new RestAccess(tls::on, List.of(), null);
+        FilterRegistrationBean<RestAccess> first = new FilterRegistrationBean<>(access);
+        first.setOrder(Ordered.HIGHEST_PRECEDENCE);
+        return first;
+    }
+
     @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.
-    LockNode lockNode(LockManagerProperties properties, MeterRegistry registry) {
+    LockNode lockNode(LockManagerProperties properties, MeterRegistry registry, ServiceTls tls, Exposure exposure) {
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
             case STANDALONE -> SingleNode.start(properties, registry, onFailure);
-            case CLUSTER -> new ClusterNode(properties, registry, onFailure);
+            case CLUSTER -> new ClusterNode(properties, registry, tls, exposure, onFailure);
         };
     }
 
@@ -83,8 +120,8 @@ public class LockManagerApplication {
     }
 
     @Bean
-    GrpcServer grpcServer(LockManagerProperties properties, LockNode node) {
-        return new GrpcServer(properties, node);
+    GrpcServer grpcServer(LockManagerProperties properties, LockNode node, ServiceTls tls, Exposure exposure) {
+        return new GrpcServer(properties, node, tls.keys(), exposure);
     }
 
     /** What the operator is to be told; null if it is not known what is wrong, and the whole trace is wanted. */

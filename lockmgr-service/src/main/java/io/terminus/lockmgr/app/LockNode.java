@@ -2,6 +2,7 @@ package io.terminus.lockmgr.app;
 
 import io.grpc.util.MutableHandlerRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
+import io.terminus.security.Audit;
 import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +19,9 @@ interface LockNode extends AutoCloseable {
      * @param eventLoop of the calling thread; null where there is none
      */
     void serve(MutableHandlerRegistry services, Supplier<@Nullable Executor> eventLoop);
+
+    /** Where what callers change is kept. */
+    Audit audit();
 
     /** How long ago the table last heard what time it is; 0 where another process has the table. */
     long nanosSinceTick();

@@ -1,5 +1,7 @@
 package io.terminus.lockmgr.app;
 
+import io.terminus.security.Audit;
+import io.terminus.security.AuditLog;
 import io.grpc.util.MutableHandlerRegistry;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
@@ -77,6 +79,11 @@ final class SingleNode implements LockNode {
         var unused =
                 services.addService(new LockService(manager, desk, watches, limits, store.epoch(), eventLoop).bind());
         unused = services.addService(new LockAdminService(manager, desk, audit).bind());
+    }
+
+    @Override
+    public Audit audit() {
+        return audit;
     }
 
     @Override

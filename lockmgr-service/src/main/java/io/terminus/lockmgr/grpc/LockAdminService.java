@@ -1,6 +1,7 @@
 package io.terminus.lockmgr.grpc;
 
-import io.grpc.ServerInterceptors;
+import io.terminus.security.Audit;
+import io.terminus.security.grpc.Caller;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.stub.StreamObserver;
 import io.terminus.lockmgr.lock.ClaimView;
@@ -60,7 +61,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
 
     /** The service as gRPC is to serve it. */
     public ServerServiceDefinition bind() {
-        return ServerInterceptors.intercept(this, new CallerAddress());
+        return bindService();
     }
 
     @Override
@@ -250,7 +251,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
 
     /** Something an operator does: it is done, kept in the audit log, and answered. */
     private <T> void operate(String action, String what, UnaryCall<T> call, T done, LongFunction<Command> command) {
-        String who = CallerAddress.current();
+        String who = Caller.current().toString();
         loop.submit(call.step(turn -> {
             long requestId = requestIds.getAndIncrement();
             desk.expect(OPERATOR, requestId, new SessionDesk.Caller() {

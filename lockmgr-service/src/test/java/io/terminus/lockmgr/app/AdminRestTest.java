@@ -1,5 +1,6 @@
 package io.terminus.lockmgr.app;
 
+import io.terminus.security.AuditLog;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 

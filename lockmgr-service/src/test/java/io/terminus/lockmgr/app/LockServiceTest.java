@@ -1,5 +1,6 @@
 package io.terminus.lockmgr.app;
 
+import io.terminus.security.AuditLog;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;

@@ -1,5 +1,7 @@
 package io.terminus.lockmgr.app;
 
+import io.terminus.security.Exposure;
+import io.terminus.security.AuditLog;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
@@ -71,13 +73,14 @@ final class TestServer implements AutoCloseable {
                 limits,
                 LockManagerProperties.Mode.STANDALONE,
                 1,
-                LockManagerProperties.Cluster.NONE);
+                LockManagerProperties.Cluster.NONE,
+                null);
         store = DecisionStore.open(new StoreSettings(
                 directory, bootId, 1 << 20, MAX_LOCKS, properties.maxTtl().toNanos(), 0));
         SingleNode node = new SingleNode(properties, store, registry, failed::countDown);
         manager = node.manager;
         watches = node.watches;
-        server = new GrpcServer(properties, node);
+        server = new GrpcServer(properties, node, null, new Exposure(false));
         server.start();
         channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
                 .usePlaintext()
@@ -102,7 +105,8 @@ final class TestServer implements AutoCloseable {
                 LIMITS,
                 LockManagerProperties.Mode.STANDALONE,
                 1,
-                LockManagerProperties.Cluster.NONE);
+                LockManagerProperties.Cluster.NONE,
+                null);
         DecisionStore store =
                 DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, TTL.toNanos(), 0));
         WatchDesk watches = new WatchDesk(10);
