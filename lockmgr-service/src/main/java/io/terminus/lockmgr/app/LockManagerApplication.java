@@ -12,6 +12,7 @@ import io.terminus.security.rest.RestTls;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.springframework.aot.AotDetector;
+import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
@@ -92,9 +93,12 @@ public class LockManagerApplication {
     }
 
     @Bean
-    FilterRegistrationBean<RestAccess> restAccess(ServiceTls tls) {
-        // What operators change the node itself keeps a record of.
-        RestAccess access = new RestAccess(tls::on, List.of(), null);
+    FilterRegistrationBean<RestAccess> restAccess(ServiceTls tls, ObjectProvider<LockNode> node) {
+        RestAccess access = new RestAccess(
+                tls::on,
+                List.of(),
+                (who, action, what, outcome) -> node.getObject().audit().record(who, action, what, outcome),
+                true);
         FilterRegistrationBean<RestAccess> first = new FilterRegistrationBean<>(access);
         first.setOrder(Ordered.HIGHEST_PRECEDENCE);
         return first;

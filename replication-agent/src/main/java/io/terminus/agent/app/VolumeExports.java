@@ -22,8 +22,8 @@ import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Volumes as NBD exports: a volume is listed while this agent is its writer. */
-record VolumeExports(Volumes volumes) implements Exports {
+/** Volumes as NBD exports: a volume is listed while this agent is its writer, and one that is written elsewhere is relayed. */
+record VolumeExports(Volumes volumes, Writers writers) implements Exports {
 
     /** Flags: those of {@link ReplicationVisitor}. */
     static final MetaContext REPLICATED = new MetaContext("x-terminus:replicated");
@@ -48,14 +48,19 @@ record VolumeExports(Volumes volumes) implements Exports {
             return all.size() == 1 ? new Lookup.Found(all.getFirst()) : new Lookup.Unknown();
         }
         if (volume == null) {
-            return new Lookup.Unknown();
+            return writers.exists(name)
+                    ? new Lookup.Elsewhere(name, () -> writers.locate(name))
+                    : new Lookup.Unknown();
         }
         if (!volume.serving()) {
-            Volume.Status s = volume.status();
-            return new Lookup.Unavailable("volume " + name + " is not served by agent " + volumes.agent()
-                    + ", its writer is " + s.config().writer() + "; here: " + s.detail());
+            return new Lookup.Elsewhere(name, () -> writers.locate(name));
         }
         return new Lookup.Found(new VolumeExport(volume));
+    }
+
+    @Override
+    public String writer(String name) {
+        return writers.known(name);
     }
 
     private record VolumeExport(Volume volume) implements Export {

@@ -272,7 +272,7 @@ class RealClientsTest {
         Certificates known = Certificates.make(dir.resolve("known"), clientKey);
         InetSocketAddress at = (InetSocketAddress) server.listen(
                 new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-                new Security(Optional.of(known.server()), List.of(protocol), false));
+                new Security(Optional.of(known::server), List.of(protocol), false, Admission.EVERYONE));
         String options = "driver=nbd,host=localhost,port=" + at.getPort() + ",export=disk";
 
         Outcome secure = RealClients.run(

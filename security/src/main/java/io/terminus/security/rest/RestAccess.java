@@ -44,13 +44,15 @@ public final class RestAccess implements Filter {
 
     private final BooleanSupplier secure;
     private final List<Rule> rules;
-    private final @Nullable Audit audit;
+    private final Audit audit;
+    private final boolean keepsOwnRecord;
 
     /**
      * @param secure whether callers show certificates at all
-     * @param audit null: the service keeps its own record of what is changed
+     * @param keepsOwnRecord the service itself keeps a record of what is changed, and only refusals are missing there
      */
-    public RestAccess(BooleanSupplier secure, List<Rule> rules, @Nullable Audit audit) {
+    public RestAccess(BooleanSupplier secure, List<Rule> rules, Audit audit, boolean keepsOwnRecord) {
+        this.keepsOwnRecord = keepsOwnRecord;
         this.secure = secure;
         this.rules = List.copyOf(rules);
         this.audit = audit;
@@ -94,7 +96,7 @@ public final class RestAccess implements Filter {
             refuse(response, 411, "Length required", "a body has to say how long it is: Content-Length");
             return;
         }
-        if (looks) {
+        if (looks || keepsOwnRecord) {
             next.doFilter(request, response);
             return;
         }
@@ -118,9 +120,8 @@ public final class RestAccess implements Filter {
     }
 
     private void record(HttpServletRequest request, String what, String outcome) {
-        if (audit != null) {
-            audit.record(caller(request), what, String.valueOf(request.getQueryString()), outcome);
-        }
+        String query = request.getQueryString();
+        audit.record(caller(request), what, query == null ? "" : query, outcome);
     }
 
     private static boolean isHealth(HttpServletRequest request) {
