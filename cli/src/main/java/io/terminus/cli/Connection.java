@@ -2,15 +2,20 @@ package io.terminus.cli;
 
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
+import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.AbstractStub;
+import io.terminus.security.KeysRefusedException;
+import io.terminus.security.TlsFiles;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /** A gRPC channel to one process of a set. May be shared by threads. */
 final class Connection implements AutoCloseable {
@@ -18,16 +23,27 @@ final class Connection implements AutoCloseable {
     private final String who;
     private final ManagedChannel channel;
     private final Duration deadline;
+    private final @Nullable TlsKeys keys;
 
     Connection(SetMember member, PortPlan ports, Duration deadline) {
         String endpoint = ports.endpoints(member).grpc();
         this.who = (member.isAgent() ? "agent " + member.title() : "the lock manager") + " at " + endpoint;
         this.deadline = deadline;
-        this.channel = ManagedChannelBuilder.forTarget(endpoint)
-                .usePlaintext()
+        this.keys = keys(ports);
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(endpoint);
+        this.channel = (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys)))
                 // Every process of a set is on this machine: no proxy of the environment may come between.
                 .proxyDetector(address -> null)
                 .build();
+    }
+
+    private static @Nullable TlsKeys keys(PortPlan ports) {
+        TlsFiles files = ports.keys();
+        try {
+            return files == null ? null : TlsKeys.load("--tls", files);
+        } catch (KeysRefusedException e) {
+            throw new Failure(String.valueOf(e.getMessage()), e);
+        }
     }
 
     Channel channel() {
@@ -62,5 +78,8 @@ final class Connection implements AutoCloseable {
     @Override
     public void close() {
         channel.shutdownNow();
+        if (keys != null) {
+            keys.close();
+        }
     }
 }

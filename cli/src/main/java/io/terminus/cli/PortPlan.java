@@ -1,6 +1,7 @@
 package io.terminus.cli;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
+import io.terminus.security.TlsFiles;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -15,8 +16,10 @@ import org.jspecify.annotations.Nullable;
  *   base + 3  lockmgr  rest         base + 8  b        rest
  *   base + 4  a        grpc         base + 9  b        peer
  * </pre>
+ *
+ * @param keys with which they are asked under TLS; null: without
  */
-record PortPlan(int base) {
+record PortPlan(int base, @Nullable TlsFiles keys) {
 
     static final int DEFAULT_BASE = 10809;
     private static final int COUNT = 10;
@@ -38,6 +41,10 @@ record PortPlan(int base) {
             throw new IllegalArgumentException("port base " + base + " is outside 1 to " + HIGHEST_BASE
                     + ": a set uses " + COUNT + " ports in a row");
         }
+    }
+
+    PortPlan(int base) {
+        this(base, null);
     }
 
     int grpc(SetMember member) {

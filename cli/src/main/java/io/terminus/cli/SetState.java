@@ -1,8 +1,10 @@
 package io.terminus.cli;
 
+import io.terminus.security.TlsFiles;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What is known about a set between two commands; {@code set.json} in its directory.
@@ -13,9 +15,16 @@ import java.util.TreeMap;
  * @param sizeBytes size of the volume that comes with the set
  * @param java the java program that runs the services
  * @param processes by {@link SetMember#title}; one that is not running is gone or has another identity
+ * @param tls with which this set's processes are asked; beside them lie their own; null: the set is without TLS
  */
 record SetState(
-        int version, String id, int portBase, long sizeBytes, String java, Map<String, ProcessIdentity> processes) {
+        int version,
+        String id,
+        int portBase,
+        long sizeBytes,
+        String java,
+        Map<String, ProcessIdentity> processes,
+        @Nullable TlsFiles tls) {
 
     static final int VERSION = 1;
 
@@ -23,8 +32,17 @@ record SetState(
         processes = Map.copyOf(processes);
     }
 
+    SetState(
+            int version, String id, int portBase, long sizeBytes, String java, Map<String, ProcessIdentity> processes) {
+        this(version, id, portBase, sizeBytes, java, processes, null);
+    }
+
+    SetState withTls(@Nullable TlsFiles changed) {
+        return new SetState(version, id, portBase, sizeBytes, java, processes, changed);
+    }
+
     PortPlan ports() {
-        return new PortPlan(portBase);
+        return new PortPlan(portBase, tls);
     }
 
     Optional<ProcessIdentity> process(SetMember member) {
@@ -34,16 +52,16 @@ record SetState(
     SetState with(SetMember member, ProcessIdentity identity) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.put(member.title(), identity);
-        return new SetState(version, id, portBase, sizeBytes, java, changed);
+        return new SetState(version, id, portBase, sizeBytes, java, changed, tls);
     }
 
     SetState without(SetMember member) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.remove(member.title());
-        return new SetState(version, id, portBase, sizeBytes, java, changed);
+        return new SetState(version, id, portBase, sizeBytes, java, changed, tls);
     }
 
     SetState withJava(String changed) {
-        return new SetState(version, id, portBase, sizeBytes, changed, processes);
+        return new SetState(version, id, portBase, sizeBytes, changed, processes, tls);
     }
 }

@@ -46,12 +46,14 @@ final class Up {
      * @param size null: as it is, or 1 GiB for a new set
      * @param portBase null: as it is, or the default for a new set
      * @param patience how long the set may take until its volume can be used
+     * @param tls a new set has TLS on all ports, with certificates of its own
      */
     record Options(
             boolean detach,
             @Nullable ByteSize size,
             @Nullable Integer portBase,
-            Duration patience) {}
+            Duration patience,
+            boolean tls) {}
 
     private enum Phase {
         STARTING,
@@ -130,7 +132,8 @@ final class Up {
                 portBase == null ? PortPlan.DEFAULT_BASE : portBase,
                 size == null ? DEFAULT_SIZE_BYTES : size.bytes(),
                 installation.java().toString(),
-                Map.of());
+                Map.of(),
+                options.tls() ? SetCertificates.make(directory) : null);
     }
 
     /** Replicas know each other by address and a volume cannot be resized, so neither may change under a set. */
@@ -145,6 +148,10 @@ final class Up {
             throw new Failure("the volume " + VOLUME + " in " + directory.path() + " has "
                     + new ByteSize(known.sizeBytes()) + ", not " + size
                     + ": leave --size away, or name another --dir");
+        }
+        if (options.tls() && known.tls() == null) {
+            throw new Failure("the set in " + directory.path()
+                    + " was made without TLS: leave --tls away, or name another --dir");
         }
         return known;
     }
