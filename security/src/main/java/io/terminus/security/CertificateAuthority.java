@@ -120,17 +120,13 @@ public final class CertificateAuthority {
             }
             if (!names.isEmpty()) {
                 builder.addExtension(
-                        Extension.subjectAlternativeName,
-                        false,
-                        new GeneralNames(names.toArray(GeneralName[]::new)));
+                        Extension.subjectAlternativeName, false, new GeneralNames(names.toArray(GeneralName[]::new)));
             }
             builder.addExtension(Extension.basicConstraints, true, new BasicConstraints(false));
             builder.addExtension(Extension.keyUsage, true, new KeyUsage(KeyUsage.digitalSignature));
-            builder.addExtension(
-                    Extension.extendedKeyUsage,
-                    false,
-                    new ExtendedKeyUsage(
-                            new KeyPurposeId[] {KeyPurposeId.id_kp_serverAuth, KeyPurposeId.id_kp_clientAuth}));
+            builder.addExtension(Extension.extendedKeyUsage, false, new ExtendedKeyUsage(new KeyPurposeId[] {
+                KeyPurposeId.id_kp_serverAuth, KeyPurposeId.id_kp_clientAuth
+            }));
             write(directory, name, sign(builder, key), pair.getPrivate());
             return files(name);
         } catch (GeneralSecurityException | OperatorCreationException | IllegalArgumentException e) {
@@ -146,9 +142,7 @@ public final class CertificateAuthority {
 
     public TlsFiles files(String name) {
         return new TlsFiles(
-                directory.resolve(name + ".crt"),
-                directory.resolve(name + ".key"),
-                directory.resolve(CA + ".crt"));
+                directory.resolve(name + ".crt"), directory.resolve(name + ".key"), directory.resolve(CA + ".crt"));
     }
 
     /** Clocks differ. */
@@ -191,7 +185,10 @@ public final class CertificateAuthority {
         Path fresh = file.resolveSibling(file.getFileName() + ".new");
         Files.deleteIfExists(fresh);
         Files.createFile(fresh, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(mode)));
-        Files.write(fresh, text.getBytes(StandardCharsets.US_ASCII), Set.of(StandardOpenOption.WRITE).toArray(StandardOpenOption[]::new));
+        Files.write(
+                fresh,
+                text.getBytes(StandardCharsets.US_ASCII),
+                Set.of(StandardOpenOption.WRITE).toArray(StandardOpenOption[]::new));
         Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
 }

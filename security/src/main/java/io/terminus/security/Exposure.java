@@ -24,8 +24,9 @@ public record Exposure(boolean insecure) {
         if (insecure || authenticated || isLoopback(address)) {
             return null;
         }
-        return port + " at " + address + " would be reached from other machines, and whoever connects is not authenticated; "
-                + remedy + " " + SETTING + "=true, if everyone who can connect there may do everything";
+        return port + " at " + address
+                + " would be reached from other machines, and whoever connects is not authenticated; " + remedy + " "
+                + SETTING + "=true, if everyone who can connect there may do everything";
     }
 
     private static boolean isLoopback(String address) {

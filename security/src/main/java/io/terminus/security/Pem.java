@@ -54,12 +54,11 @@ final class Pem {
 
     /** Whether they belong together: half-replaced files do not. */
     static boolean match(X509Certificate certificate, PrivateKey key) throws GeneralSecurityException {
-        String algorithm =
-                switch (key.getAlgorithm()) {
-                    case "RSA", "RSASSA-PSS" -> "SHA256withRSA";
-                    case "EC" -> "SHA256withECDSA";
-                    default -> key.getAlgorithm();
-                };
+        String algorithm = switch (key.getAlgorithm()) {
+            case "RSA", "RSASSA-PSS" -> "SHA256withRSA";
+            case "EC" -> "SHA256withECDSA";
+            default -> key.getAlgorithm();
+        };
         byte[] probe = "terminus".getBytes(StandardCharsets.US_ASCII);
         try {
             Signature signing = Signature.getInstance(algorithm);

@@ -177,9 +177,7 @@ public final class TlsKeys implements AutoCloseable {
         Read read;
         try {
             read = new Read(
-                    Files.readAllBytes(files.cert()),
-                    Files.readAllBytes(files.key()),
-                    Files.readAllBytes(files.ca()));
+                    Files.readAllBytes(files.cert()), Files.readAllBytes(files.key()), Files.readAllBytes(files.ca()));
         } catch (IOException e) {
             return false; // being replaced, or gone: what there was goes on
         }

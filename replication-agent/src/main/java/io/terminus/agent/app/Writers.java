@@ -100,7 +100,8 @@ final class Writers {
         try {
             return future.get(ASK.toMillis(), TimeUnit.MILLISECONDS);
         } catch (ExecutionException e) {
-            throw new IOException(who + " does not say: " + e.getCause().getMessage(), e);
+            Throwable why = e.getCause() == null ? e : e.getCause();
+            throw new IOException(who + " does not say: " + why.getMessage(), e);
         } catch (TimeoutException e) {
             throw new IOException(who + " does not answer", e);
         } catch (InterruptedException e) {

@@ -124,7 +124,8 @@ final class Relay implements DuplexSocket.Handler {
         try {
             agreed.get(2 * patience.toMillis(), TimeUnit.MILLISECONDS);
         } catch (ExecutionException e) {
-            throw new IOException(String.valueOf(e.getCause().getMessage()), e.getCause());
+            Throwable why = e.getCause() == null ? e : e.getCause();
+            throw new IOException(String.valueOf(why.getMessage()), why);
         } catch (TimeoutException e) {
             upstream.close("no answer");
             throw new IOException("no answer", e);

@@ -84,7 +84,8 @@ public final class Access implements ServerInterceptor {
     @Override
     public <Q, A> ServerCall.Listener<Q> interceptCall(
             ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
-        Caller caller = new Caller(Identity.of(call.getAttributes().get(Grpc.TRANSPORT_ATTR_SSL_SESSION)), address(call));
+        Caller caller =
+                new Caller(Identity.of(call.getAttributes().get(Grpc.TRANSPORT_ATTR_SSL_SESSION)), address(call));
         String method = call.getMethodDescriptor().getFullMethodName();
         Rule rule = rule(method);
         if (!caller.identity().hasAny(rule.roles)) {
@@ -168,13 +169,17 @@ public final class Access implements ServerInterceptor {
         StringBuilder what = new StringBuilder();
         for (Map.Entry<FieldDescriptor, Object> field : message.getAllFields().entrySet()) {
             FieldDescriptor f = field.getKey();
-            boolean secret = f.getType() == FieldDescriptor.Type.BYTES || f.getName().equals("session_id");
+            boolean secret =
+                    f.getType() == FieldDescriptor.Type.BYTES || f.getName().equals("session_id");
             if (f.isRepeated() || secret) {
                 continue;
             }
             Object value = field.getValue();
             String text = value instanceof Message inner ? "{" + what(inner) + "}" : String.valueOf(value);
-            what.append(what.isEmpty() ? "" : " ").append(f.getName()).append('=').append(text);
+            what.append(what.isEmpty() ? "" : " ")
+                    .append(f.getName())
+                    .append('=')
+                    .append(text);
         }
         return what.length() > LONGEST_WHAT ? what.substring(0, LONGEST_WHAT) + "..." : what.toString();
     }

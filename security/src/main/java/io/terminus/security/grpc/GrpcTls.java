@@ -61,6 +61,7 @@ public final class GrpcTls {
         }
 
         @Override
+        @SuppressWarnings("deprecation") // Netty's own base class asks for it
         public ApplicationProtocolNegotiator applicationProtocolNegotiator() {
             return now.applicationProtocolNegotiator();
         }

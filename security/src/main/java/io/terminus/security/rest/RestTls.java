@@ -56,7 +56,10 @@ public final class RestTls implements WebServerFactoryCustomizer<ConfigurableWeb
             String address =
                     known.getAddress() == null ? "0.0.0.0" : known.getAddress().getHostAddress();
             String refusal = exposure.refusal(
-                    "HTTP on port " + known.getPort(), address, tls != null, "set " + setting + ".cert, .key and .ca, or");
+                    "HTTP on port " + known.getPort(),
+                    address,
+                    tls != null,
+                    "set " + setting + ".cert, .key and .ca, or");
             if (refusal != null) {
                 throw refused.apply(refusal);
             }
