@@ -21,8 +21,9 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Date;
 import java.util.List;
-import java.util.Set;
 import javax.security.auth.x500.X500Principal;
+import org.bouncycastle.asn1.pkcs.PrivateKeyInfo;
+import org.bouncycastle.asn1.sec.ECPrivateKey;
 import org.bouncycastle.asn1.x509.BasicConstraints;
 import org.bouncycastle.asn1.x509.ExtendedKeyUsage;
 import org.bouncycastle.asn1.x509.Extension;
@@ -30,6 +31,7 @@ import org.bouncycastle.asn1.x509.GeneralName;
 import org.bouncycastle.asn1.x509.GeneralNames;
 import org.bouncycastle.asn1.x509.KeyPurposeId;
 import org.bouncycastle.asn1.x509.KeyUsage;
+import org.bouncycastle.asn1.x509.SubjectPublicKeyInfo;
 import org.bouncycastle.cert.jcajce.JcaX509CertificateConverter;
 import org.bouncycastle.cert.jcajce.JcaX509v3CertificateBuilder;
 import org.bouncycastle.operator.OperatorCreationException;
@@ -48,6 +50,7 @@ import org.bouncycastle.util.io.pem.PemWriter;
 public final class CertificateAuthority {
 
     private static final String CA = "ca";
+    private static final int CURVE_BITS = 256;
     private static final SecureRandom RANDOM = new SecureRandom();
 
     private final Path directory;
@@ -74,7 +77,7 @@ public final class CertificateAuthority {
             builder.addExtension(Extension.basicConstraints, true, new BasicConstraints(true));
             builder.addExtension(Extension.keyUsage, true, new KeyUsage(KeyUsage.keyCertSign | KeyUsage.cRLSign));
             X509Certificate made = sign(builder, pair.getPrivate());
-            write(directory, CA, made, pair.getPrivate());
+            write(directory, CA, made, pair);
             return new CertificateAuthority(directory, made, pair.getPrivate());
         } catch (GeneralSecurityException | OperatorCreationException e) {
             throw new IOException("cannot make an authority: " + e.getMessage(), e);
@@ -127,7 +130,7 @@ public final class CertificateAuthority {
             builder.addExtension(Extension.extendedKeyUsage, false, new ExtendedKeyUsage(new KeyPurposeId[] {
                 KeyPurposeId.id_kp_serverAuth, KeyPurposeId.id_kp_clientAuth
             }));
-            write(directory, name, sign(builder, key), pair.getPrivate());
+            write(directory, name, sign(builder, key), pair);
             return files(name);
         } catch (GeneralSecurityException | OperatorCreationException | IllegalArgumentException e) {
             throw new IOException("cannot make a certificate for " + name + ": " + e.getMessage(), e);
@@ -166,10 +169,21 @@ public final class CertificateAuthority {
                 .getCertificate(builder.build(new JcaContentSignerBuilder("SHA256withECDSA").build(by)));
     }
 
-    private static void write(Path directory, String name, X509Certificate certificate, PrivateKey key)
+    private static void write(Path directory, String name, X509Certificate certificate, KeyPair pair)
             throws IOException, GeneralSecurityException {
-        replace(directory.resolve(name + ".key"), pem("PRIVATE KEY", key.getEncoded()), "rw-------");
+        replace(
+                directory.resolve(name + ".key"),
+                pem("PRIVATE KEY", withPublicKey(pair).getEncoded()),
+                "rw-------");
         replace(directory.resolve(name + ".crt"), pem("CERTIFICATE", certificate.getEncoded()), "rw-r--r--");
+    }
+
+    /** GnuTLS 3.7, and with it qemu and libnbd, reads no EC key without its public half, which the JDK leaves away. */
+    private static PrivateKeyInfo withPublicKey(KeyPair pair) throws IOException {
+        SubjectPublicKeyInfo open = SubjectPublicKeyInfo.getInstance(pair.getPublic().getEncoded());
+        ECPrivateKey both = new ECPrivateKey(
+                CURVE_BITS, ((java.security.interfaces.ECPrivateKey) pair.getPrivate()).getS(), open.getPublicKeyData(), null);
+        return new PrivateKeyInfo(open.getAlgorithm(), both);
     }
 
     private static String pem(String type, byte[] der) throws IOException {
@@ -188,7 +202,7 @@ public final class CertificateAuthority {
         Files.write(
                 fresh,
                 text.getBytes(StandardCharsets.US_ASCII),
-                Set.of(StandardOpenOption.WRITE).toArray(StandardOpenOption[]::new));
+                StandardOpenOption.WRITE);
         Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
 }

@@ -90,6 +90,11 @@ final class LiveSet implements AutoCloseable {
         terminus("up", "--detach", "--size", size, "--port-base", Integer.toString(portBase));
     }
 
+    /** The first start of a set with TLS on every port. */
+    void createSecure(String size) {
+        terminus("up", "--detach", "--tls", "--size", size, "--port-base", Integer.toString(portBase));
+    }
+
     /** Where a test may leave files. */
     Path folder() {
         return folder;

@@ -1,9 +1,5 @@
 package io.terminus.lockmgr.app;
 
-import io.terminus.security.Audit;
-import io.terminus.security.AuditLog;
-import io.terminus.security.Exposure;
-import io.terminus.security.ServiceTls;
 import io.grpc.util.MutableHandlerRegistry;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
@@ -20,6 +16,10 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Settings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
+import io.terminus.security.Audit;
+import io.terminus.security.AuditLog;
+import io.terminus.security.Exposure;
+import io.terminus.security.ServiceTls;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Executor;
@@ -99,13 +99,12 @@ final class ClusterNode implements LockNode {
                     .findFirst()
                     .orElseThrow(() -> new IllegalArgumentException("lockmgr.cluster.node of '"
                             + properties.cluster().node() + "' is none of lockmgr.cluster.members " + members));
-            this.formation =
-                    new Formation(
-                            properties.dataDir(),
-                            properties.cluster().name(),
-                            self,
-                            members,
-                            target -> Members.channel(target, tls.keys()));
+            this.formation = new Formation(
+                    properties.dataDir(),
+                    properties.cluster().name(),
+                    self,
+                    members,
+                    target -> Members.channel(target, tls.keys()));
         } catch (IllegalArgumentException e) {
             throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
         }

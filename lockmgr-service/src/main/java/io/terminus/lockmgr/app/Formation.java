@@ -23,8 +23,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Function;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -87,11 +87,7 @@ final class Formation implements AutoCloseable {
 
     /** @param open makes the channel to another member's port for clients */
     Formation(
-            Path directory,
-            String group,
-            Member self,
-            List<Member> configured,
-            Function<String, ManagedChannel> open) {
+            Path directory, String group, Member self, List<Member> configured, Function<String, ManagedChannel> open) {
         this.open = open;
         this.directory = directory;
         this.group = group;
@@ -218,9 +214,7 @@ final class Formation implements AutoCloseable {
     }
 
     private ManagedChannel channel(Member other) {
-        ManagedChannel channel = channels.computeIfAbsent(
-                other.clientAddress(),
-                open);
+        ManagedChannel channel = channels.computeIfAbsent(other.clientAddress(), open);
         channel.resetConnectBackoff();
         return channel;
     }

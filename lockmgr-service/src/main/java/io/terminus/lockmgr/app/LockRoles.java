@@ -27,11 +27,9 @@ final class LockRoles {
                 .changes(LOCKS + "Session, OpenSession, AcquireLock, ReleaseLock, Operate", CLIENT, AGENT)
                 .changes(LOCKS + "CloseSession", CLIENT, AGENT, OPERATOR)
                 .reads(LOCKS + "GetValueBlock, Watch", CLIENT, AGENT, READER)
-                .reads(
-                        OPERATORS + "ListVolumes, ListLocks, ListSessions, ListBlockers, GetContention",
-                        READER,
-                        AGENT)
-                // The service keeps a record of its own of these. An agent takes a lock from a writer that does not answer.
+                .reads(OPERATORS + "ListVolumes, ListLocks, ListSessions, ListBlockers, GetContention", READER, AGENT)
+                // The service keeps a record of its own of these. An agent takes a lock from a writer that does not
+                // answer.
                 .reads(OPERATORS + "ForceRelease", OPERATOR, AGENT)
                 .reads(OPERATORS + "ConfigureVolume", OPERATOR)
                 .reads(GROUP + "Describe", READER, CLIENT, AGENT, LOCKMGR)

@@ -1,7 +1,5 @@
 package io.terminus.lockmgr.app;
 
-import io.terminus.security.Audit;
-import io.terminus.security.AuditLog;
 import io.grpc.util.MutableHandlerRegistry;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
@@ -14,6 +12,8 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Settings;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
+import io.terminus.security.Audit;
+import io.terminus.security.AuditLog;
 import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;

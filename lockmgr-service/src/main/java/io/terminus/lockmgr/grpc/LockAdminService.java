@@ -1,7 +1,5 @@
 package io.terminus.lockmgr.grpc;
 
-import io.terminus.security.Audit;
-import io.terminus.security.grpc.Caller;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.stub.StreamObserver;
 import io.terminus.lockmgr.lock.ClaimView;
@@ -31,6 +29,8 @@ import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.VolumeInfo;
+import io.terminus.security.Audit;
+import io.terminus.security.grpc.Caller;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;

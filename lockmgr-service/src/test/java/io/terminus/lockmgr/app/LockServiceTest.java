@@ -1,6 +1,5 @@
 package io.terminus.lockmgr.app;
 
-import io.terminus.security.AuditLog;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
@@ -48,6 +47,7 @@ import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.Shrink;
 import io.terminus.proto.lock.v1.Split;
 import io.terminus.proto.lock.v1.Welcome;
+import io.terminus.security.AuditLog;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,6 +1,5 @@
 package io.terminus.lockmgr.app;
 
-import io.terminus.security.Exposure;
 import static org.awaitility.Awaitility.await;
 
 import io.grpc.ManagedChannel;
@@ -10,6 +9,7 @@ import io.terminus.lockmgr.client.LockClient;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.security.Exposure;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;

@@ -1,7 +1,5 @@
 package io.terminus.lockmgr.app;
 
-import io.terminus.security.Exposure;
-import io.terminus.security.AuditLog;
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
@@ -11,6 +9,8 @@ import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
+import io.terminus.security.AuditLog;
+import io.terminus.security.Exposure;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;

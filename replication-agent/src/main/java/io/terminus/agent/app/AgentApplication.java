@@ -91,7 +91,8 @@ public class AgentApplication {
             ServiceTls tls = ServiceTls.load("agent.tls", p.tls());
             TlsKeys keys = tls.keys();
             if (keys != null && !keys.identity().agent().equals(p.name())) {
-                throw new StartRefusedException("agent.tls.cert is not the certificate of agent " + p.name() + ", which needs the name terminus:agent/" + p.name() + ": " + keys.identity());
+                throw new StartRefusedException("agent.tls.cert is not the certificate of agent " + p.name()
+                        + ", which needs the name terminus:agent/" + p.name() + ": " + keys.identity());
             }
             return tls;
         } catch (KeysRefusedException e) {

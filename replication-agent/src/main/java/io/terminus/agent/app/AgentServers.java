@@ -5,11 +5,11 @@ import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
-import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
+import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.lock.LockManagerLink;
 import io.terminus.agent.nbd.Limits;
@@ -116,7 +116,9 @@ final class AgentServers implements SmartLifecycle {
                 "agent {}: NBD {}{}{}, peers {}, gRPC {}, data in {}",
                 properties.name(),
                 properties.nbdPort(),
-                nbdTls == null ? keys == null ? "" : " (TLS, as all ports)" : nbdTls.required() ? " (TLS only)" : " (TLS offered)",
+                nbdTls == null
+                        ? keys == null ? "" : " (TLS, as all ports)"
+                        : nbdTls.required() ? " (TLS only)" : " (TLS offered)",
                 properties.nbdSocket() == null ? "" : " and " + properties.nbdSocket(),
                 properties.peerPort(),
                 properties.grpcPort(),
@@ -124,8 +126,8 @@ final class AgentServers implements SmartLifecycle {
     }
 
     private void requireMayOpen(String port, boolean authenticated) {
-        String refusal = exposure.refusal(
-                port, properties.bindAddress(), authenticated, "set agent.tls.cert, .key and .ca, or");
+        String refusal =
+                exposure.refusal(port, properties.bindAddress(), authenticated, "set agent.tls.cert, .key and .ca, or");
         if (refusal != null) {
             throw new StartRefusedException(refusal);
         }
@@ -157,7 +159,8 @@ final class AgentServers implements SmartLifecycle {
                     new DefaultThreadFactory("grpc-loop", true),
                     NioIoHandler.newFactory());
             grpcLoops = loops;
-            NettyServerBuilder builder = ServerLimits.DEFAULTS.on(NettyServerBuilder.forAddress(at(properties.grpcPort())));
+            NettyServerBuilder builder =
+                    ServerLimits.DEFAULTS.on(NettyServerBuilder.forAddress(at(properties.grpcPort())));
             TlsKeys keys = links.tls();
             if (keys != null) {
                 builder.sslContext(GrpcTls.server(keys));

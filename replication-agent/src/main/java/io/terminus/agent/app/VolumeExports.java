@@ -48,9 +48,7 @@ record VolumeExports(Volumes volumes, Writers writers) implements Exports {
             return all.size() == 1 ? new Lookup.Found(all.getFirst()) : new Lookup.Unknown();
         }
         if (volume == null) {
-            return writers.exists(name)
-                    ? new Lookup.Elsewhere(name, () -> writers.locate(name))
-                    : new Lookup.Unknown();
+            return writers.exists(name) ? new Lookup.Elsewhere(name, () -> writers.locate(name)) : new Lookup.Unknown();
         }
         if (!volume.serving()) {
             return new Lookup.Elsewhere(name, () -> writers.locate(name));

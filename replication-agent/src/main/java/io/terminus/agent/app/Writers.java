@@ -46,7 +46,9 @@ final class Writers {
     /** As the replica here knows it, and nothing where there is none: asks nobody. */
     String known(String name) {
         Volume volume = volumes.byName(name);
-        return volume == null ? "" : volume.config().writer() + " in term " + volume.config().term();
+        return volume == null
+                ? ""
+                : volume.config().writer() + " in term " + volume.config().term();
     }
 
     /** Whether there is such a volume; waits for the lock manager. */
@@ -87,9 +89,7 @@ final class Writers {
         TlsKeys tls = keys;
         return new Upstream(
                 at,
-                tls == null
-                        ? Optional.empty()
-                        : Optional.of(() -> tls.clientEngine(at.getHostString(), at.getPort())));
+                tls == null ? Optional.empty() : Optional.of(() -> tls.clientEngine(at.getHostString(), at.getPort())));
     }
 
     private @Nullable VolumeConfig config(String name) throws IOException {

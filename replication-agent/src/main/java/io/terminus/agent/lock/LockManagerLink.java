@@ -64,8 +64,7 @@ public final class LockManagerLink implements AutoCloseable {
     private record Early(@Nullable String lostBecause) {}
 
     /** @param tls null: unencrypted */
-    public LockManagerLink(
-            String target, String agent, Duration ttl, Path sessionFile, @Nullable SslContext tls) {
+    public LockManagerLink(String target, String agent, Duration ttl, Path sessionFile, @Nullable SslContext tls) {
         this.sessionFile = sessionFile;
         LockClient.Config config =
                 LockClient.Config.of(target, "agent/" + agent).withTtl(ttl).withListener(new Events());

@@ -10,5 +10,6 @@ public interface Admission {
     Admission EVERYONE = (client, export) -> null;
 
     /** Null if this client may use it; else why not, which the client is told. */
-    @Nullable String refusal(SSLSession client, String export);
+    @Nullable
+    String refusal(SSLSession client, String export);
 }

@@ -10,19 +10,20 @@ record AdmittedExports(Exports all, Admission admission, Supplier<@Nullable SSLS
 
     @Override
     public List<Export> list() {
-        return all.list().stream().filter(export -> refusal(export.name()) == null).toList();
+        return all.list().stream()
+                .filter(export -> refusal(export.name()) == null)
+                .toList();
     }
 
     @Override
     public Lookup find(String name) {
         Lookup found = all.find(name);
-        String refusal =
-                switch (found) {
-                    case Lookup.Found here -> refusal(here.export().name());
-                    case Lookup.Elsewhere elsewhere -> refusal(elsewhere.name());
-                    case Lookup.Unavailable unavailable -> refusal(name);
-                    case Lookup.Unknown unknown -> refusal(name);
-                };
+        String refusal = switch (found) {
+            case Lookup.Found here -> refusal(here.export().name());
+            case Lookup.Elsewhere elsewhere -> refusal(elsewhere.name());
+            case Lookup.Unavailable unavailable -> refusal(name);
+            case Lookup.Unknown unknown -> refusal(name);
+        };
         return refusal == null ? found : new Lookup.Unavailable(refusal);
     }
 

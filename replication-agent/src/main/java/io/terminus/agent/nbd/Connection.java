@@ -402,7 +402,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
                         relayedWriter = writer;
                         return step;
                     } catch (IOException e) {
-                        why = "volume " + step.export() + " is not served by this agent, and cannot be reached at its writer: "
+                        why = "volume " + step.export()
+                                + " is not served by this agent, and cannot be reached at its writer: "
                                 + e.getMessage();
                     }
                 }

@@ -62,8 +62,15 @@ public record Limits(
 
     public static Limits defaults() {
         return new Limits(
-                256, 1024, 64 << 20, 16, Duration.ofSeconds(30), Duration.ofSeconds(10), Duration.ofSeconds(5),
-                Duration.ofSeconds(20), Duration.ofSeconds(3));
+                256,
+                1024,
+                64 << 20,
+                16,
+                Duration.ofSeconds(30),
+                Duration.ofSeconds(10),
+                Duration.ofSeconds(5),
+                Duration.ofSeconds(20),
+                Duration.ofSeconds(3));
     }
 
     private static void requirePositive(String what, long value) {

@@ -59,7 +59,8 @@ final class Relay implements DuplexSocket.Handler {
     static Relay open(DuplexSocket client, Handshake.Step.Relay step, Exports.Upstream to, Duration patience)
             throws IOException {
         InetSocketAddress address = to.address().isUnresolved()
-                ? new InetSocketAddress(to.address().getHostString(), to.address().getPort())
+                ? new InetSocketAddress(
+                        to.address().getHostString(), to.address().getPort())
                 : to.address();
         SocketChannel channel = SocketChannel.open();
         try {
@@ -148,7 +149,8 @@ final class Relay implements DuplexSocket.Handler {
     // ---- the client's reader
 
     /** Where the client's next bytes go; null while the other agent does not read. */
-    @Nullable ByteBuffer roomForClient() {
+    @Nullable
+    ByteBuffer roomForClient() {
         return upstream.queuedBytes() > HELD_BYTES ? null : fromClient.clear();
     }
 

@@ -164,8 +164,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
 
     private Control control(Address peer) {
         return controls.computeIfAbsent(
-                peer.control(),
-                target -> new Control(channel(target), CircuitBreaker.of(target, BREAKER)));
+                peer.control(), target -> new Control(channel(target), CircuitBreaker.of(target, BREAKER)));
     }
 
     private ManagedChannel channel(String target) {

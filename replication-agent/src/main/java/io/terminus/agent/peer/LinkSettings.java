@@ -17,9 +17,13 @@ import org.jspecify.annotations.Nullable;
  * @param tls null: links are neither encrypted nor authenticated
  */
 public record LinkSettings(
-        Compression compression, Duration peerTimeout, TestHooks hooks, @Nullable TlsKeys tls) {
+        Compression compression,
+        Duration peerTimeout,
+        TestHooks hooks,
+        @Nullable TlsKeys tls) {
 
-    static final LinkSettings DEFAULTS = new LinkSettings(Compression.NONE, Duration.ofSeconds(2), TestHooks.NONE, null);
+    static final LinkSettings DEFAULTS =
+            new LinkSettings(Compression.NONE, Duration.ofSeconds(2), TestHooks.NONE, null);
 
     private static final Duration LEAST_SILENCE = Duration.ofSeconds(10);
 
@@ -33,8 +37,7 @@ public record LinkSettings(
      *
      * @param agent empty: whichever has a replica there
      */
-    DuplexSocket connect(
-            InetSocketAddress to, String agent, Duration timeout, String name, long queueLimitBytes)
+    DuplexSocket connect(InetSocketAddress to, String agent, Duration timeout, String name, long queueLimitBytes)
             throws IOException {
         TlsKeys keys = tls;
         if (keys == null) {
@@ -45,8 +48,7 @@ public record LinkSettings(
         Identity there = Identity.of(socket.tlsSession());
         if (there.agent().isEmpty() || !(agent.isEmpty() || there.agent().equals(agent))) {
             socket.close("not who was meant");
-            throw new IOException(
-                    "at " + to + " is not agent" + (agent.isEmpty() ? "" : " ") + agent + ": " + there);
+            throw new IOException("at " + to + " is not agent" + (agent.isEmpty() ? "" : " ") + agent + ": " + there);
         }
         return socket;
     }

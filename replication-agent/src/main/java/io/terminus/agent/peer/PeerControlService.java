@@ -68,7 +68,9 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
         try {
             VolumeConfig config = VolumeConfig.fromProto(request.getConfig());
             PeerIdentity.require(
-                    Caller.current().identity(), config, Caller.current().identity().agent());
+                    Caller.current().identity(),
+                    config,
+                    Caller.current().identity().agent());
             Volume volume = volumes.create(config);
             answer.onNext(CreateReplicaResponse.newBuilder()
                     .setIncarnation(volume.incarnation())

@@ -96,7 +96,8 @@ class RelayTest {
             client.write(offset, data);
         }
 
-        assertThat(Arrays.equals(client.read(0, 32 << 20), Arrays.copyOf(model, 32 << 20))).isTrue();
+        assertThat(Arrays.equals(client.read(0, 32 << 20), Arrays.copyOf(model, 32 << 20)))
+                .isTrue();
         assertThat(Arrays.equals(disk.content(), model)).isTrue();
     }
 
@@ -145,8 +146,8 @@ class RelayTest {
 
     @Test
     void clientIsToldWhyWhenNobodyServesForTooLong() throws Exception {
-        SocketAddress impatient = tracked(NbdServer.start(
-                        ANY_PORT, Security.plain(), exports, limits(Duration.ofMillis(300))))
+        SocketAddress impatient = tracked(
+                        NbdServer.start(ANY_PORT, Security.plain(), exports, limits(Duration.ofMillis(300))))
                 .address();
 
         assertThatThrownBy(() -> NbdTestClient.open(impatient, "disk"))
@@ -167,17 +168,19 @@ class RelayTest {
         NbdTestClient second = tracked(NbdTestClient.open(front, "disk"));
         second.write(0, new byte[] {1});
         writer.close();
-        assertThatThrownBy(() -> second.read(0, 1)).isInstanceOfAny(Disconnected.class, IOException.class, AssertionError.class);
+        assertThatThrownBy(() -> second.read(0, 1))
+                .isInstanceOfAny(Disconnected.class, IOException.class, AssertionError.class);
     }
 
     @Test
     void relayedClientIsNotSentOn() throws Exception {
         exports.at = (InetSocketAddress) front; // two agents that take each other for the writer
-        SocketAddress impatient = tracked(NbdServer.start(
-                        ANY_PORT, Security.plain(), exports, limits(Duration.ofMillis(300))))
+        SocketAddress impatient = tracked(
+                        NbdServer.start(ANY_PORT, Security.plain(), exports, limits(Duration.ofMillis(300))))
                 .address();
 
-        assertThatThrownBy(() -> NbdTestClient.open(impatient, "disk")).hasMessageContaining("is not served by this agent");
+        assertThatThrownBy(() -> NbdTestClient.open(impatient, "disk"))
+                .hasMessageContaining("is not served by this agent");
     }
 
     @Test
@@ -209,7 +212,8 @@ class RelayTest {
         client.write(4096, data);
 
         assertThat(Arrays.equals(client.read(4096, data.length), data)).isTrue();
-        assertThat(Arrays.equals(Arrays.copyOfRange(disk.content(), 4096, 4096 + data.length), data)).isTrue();
+        assertThat(Arrays.equals(Arrays.copyOfRange(disk.content(), 4096, 4096 + data.length), data))
+                .isTrue();
     }
 
     /** The writer and where it is; both may change. */
