@@ -44,6 +44,11 @@ final class Relay implements DuplexSocket.Handler {
     private volatile boolean splicing;
     private volatile boolean clientEnded;
     private boolean outputEnded;
+
+    /** Its reader has stopped, and is to be woken when there is room: only then, or two owners wake each other for ever. */
+    private volatile boolean clientStopped;
+
+    private volatile boolean upstreamStopped;
     private volatile @Nullable String over;
 
     private Relay(DuplexSocket client, DuplexSocket upstream) {
@@ -176,7 +181,8 @@ final class Relay implements DuplexSocket.Handler {
         String ended = over;
         if (ended != null) {
             client.closeWhenSent(ended, Duration.ofSeconds(5));
-        } else if (client.queuedBytes() <= HELD_BYTES) {
+        } else if (upstreamStopped && client.queuedBytes() <= HELD_BYTES) {
+            upstreamStopped = false;
             upstream.wakeOwner();
         }
     }
@@ -190,7 +196,11 @@ final class Relay implements DuplexSocket.Handler {
 
     @Override
     public @Nullable ByteBuffer readInto() {
-        return splicing && client.queuedBytes() > HELD_BYTES ? null : fromUpstream;
+        upstreamStopped = splicing && client.queuedBytes() > HELD_BYTES;
+        if (upstreamStopped && client.queuedBytes() <= HELD_BYTES) {
+            upstreamStopped = false;
+        }
+        return upstreamStopped ? null : fromUpstream;
     }
 
     @Override
@@ -244,7 +254,8 @@ final class Relay implements DuplexSocket.Handler {
             outputEnded = true;
             upstream.endOutput();
         }
-        if (splicing && upstream.queuedBytes() <= HELD_BYTES) {
+        if (clientStopped && upstream.queuedBytes() <= HELD_BYTES) {
+            clientStopped = false;
             client.wakeOwner();
         }
     }

@@ -199,9 +199,10 @@ class RelayTest {
     void betweenServersTheBytesAreUnderTls(@TempDir Path dir) throws Exception {
         Certificates made = Certificates.make(dir.resolve("tls"));
         SSLContext clientSide = made.client();
-        exports.at = writer(Security.required(made.server()));
+        InetSocketAddress secure = writer(Security.required(made.server()));
+        exports.at = secure;
         exports.tls = () -> {
-            SSLEngine engine = clientSide.createSSLEngine("localhost", exports.at.getPort());
+            SSLEngine engine = clientSide.createSSLEngine("localhost", secure.getPort());
             engine.setUseClientMode(true);
             return engine;
         };
