@@ -24,12 +24,14 @@ import io.terminus.proto.agent.v1.VerifyProgress;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
 import io.terminus.proto.agent.v1.WatchVolumesRequest;
+import io.terminus.security.TlsFiles;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /** What the command line asks of an agent. Calls throw {@link CallFailure}. */
 final class AgentClient implements AutoCloseable {
@@ -46,8 +48,8 @@ final class AgentClient implements AutoCloseable {
     }
 
     /** One that is no member of a set on this machine. */
-    AgentClient(String endpoint, Duration deadline) {
-        this.connection = new Connection("the agent", endpoint, deadline);
+    AgentClient(String endpoint, Duration deadline, @Nullable TlsFiles keys) {
+        this.connection = new Connection("the agent", endpoint, deadline, keys);
         this.stub = AgentControlGrpc.newBlockingStub(connection.channel());
     }
 

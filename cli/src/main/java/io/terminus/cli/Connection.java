@@ -2,16 +2,21 @@ package io.terminus.cli;
 
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
+import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.AbstractStub;
+import io.terminus.security.KeysRefusedException;
+import io.terminus.security.TlsFiles;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /** A gRPC channel to one process. May be shared by threads. */
 final class Connection implements AutoCloseable {
@@ -19,23 +24,37 @@ final class Connection implements AutoCloseable {
     private final String who;
     private final ManagedChannel channel;
     private final Duration deadline;
+    private final @Nullable TlsKeys keys;
 
     Connection(SetMember member, PortPlan ports, Duration deadline) {
         this(
                 member.isAgent() ? "agent " + member.title() : "the lock manager",
                 ports.endpoints(member).grpc(),
-                deadline);
+                deadline,
+                ports.keys());
     }
 
-    /** @param name as people call the process at the endpoint */
-    Connection(String name, String endpoint, Duration deadline) {
+    /**
+     * @param name as people call the process at the endpoint
+     * @param files to be known by, and to know it by; null: without TLS
+     */
+    Connection(String name, String endpoint, Duration deadline, @Nullable TlsFiles files) {
         this.who = name + " at " + endpoint;
         this.deadline = deadline;
-        this.channel = ManagedChannelBuilder.forTarget(endpoint)
-                .usePlaintext()
+        this.keys = keys(files);
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(endpoint);
+        this.channel = (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys)))
                 // On this machine, or in a network of its own: no proxy of the environment may come between.
                 .proxyDetector(address -> null)
                 .build();
+    }
+
+    private static @Nullable TlsKeys keys(@Nullable TlsFiles files) {
+        try {
+            return files == null ? null : TlsKeys.load("--tls", files);
+        } catch (KeysRefusedException e) {
+            throw new Failure(String.valueOf(e.getMessage()), e);
+        }
     }
 
     Channel channel() {
@@ -80,5 +99,8 @@ final class Connection implements AutoCloseable {
     @Override
     public void close() {
         channel.shutdownNow();
+        if (keys != null) {
+            keys.close();
+        }
     }
 }

@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import io.terminus.security.TlsFiles;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
@@ -97,6 +98,14 @@ record Installation(Path home, Path java, List<String> lockManager, List<String>
             }
         }
         command.add("--server.port=" + ports.rest(member));
+        TlsFiles tls = set.tls();
+        if (tls != null) {
+            TlsFiles own = SetCertificates.of(directory, member);
+            String prefix = member.isAgent() ? "--agent.tls." : "--lockmgr.tls.";
+            command.add(prefix + "cert=" + own.cert());
+            command.add(prefix + "key=" + own.key());
+            command.add(prefix + "ca=" + own.ca());
+        }
         return command;
     }
 

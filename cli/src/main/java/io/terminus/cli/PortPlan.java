@@ -1,6 +1,7 @@
 package io.terminus.cli;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
+import io.terminus.security.TlsFiles;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -18,8 +19,10 @@ import org.jspecify.annotations.Nullable;
  *   base + 10 lockmgr  group
  *   base + 11 lockmgr-2 grpc, + 12 rest, + 13 group;   + 14 to 16 lockmgr-3;   and so on
  * </pre>
+ *
+ * @param keys with which they are asked under TLS; null: without
  */
-record PortPlan(int base, int lockManagers) {
+record PortPlan(int base, int lockManagers, @Nullable TlsFiles keys) {
 
     static final int DEFAULT_BASE = 10809;
     private static final int COUNT = 10;
@@ -45,7 +48,7 @@ record PortPlan(int base, int lockManagers) {
     }
 
     PortPlan(int base) {
-        this(base, 1);
+        this(base, 1, null);
     }
 
     /** How many ports a set with so many lock managers uses. */

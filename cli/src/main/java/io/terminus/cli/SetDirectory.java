@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import io.terminus.security.TlsFiles;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -26,6 +27,7 @@ import tools.jackson.databind.json.JsonMapper;
  *   set.json        which processes belong to the set, on which ports; see {@link SetState}
  *   lock            held by the command that starts or stops processes
  *   logs/NAME.log   what a process said since its last start; NAME.log.1 since the start before
+ *   certs/          keys and certificates of a set with TLS
  *   lockmgr/ a/ b/  the data of the three processes; lockmgr-2/ and so on where there are more lock managers
  * </pre>
  */
@@ -37,8 +39,15 @@ final class SetDirectory {
     private static final Duration LOCK_RETRY = Duration.ofMillis(100);
 
     private final Path path;
+    private final @Nullable TlsFiles given;
 
     SetDirectory(Path path) {
+        this(path, null);
+    }
+
+    /** @param given keys to ask the set's processes with, in the place of its own; null: its own */
+    SetDirectory(Path path, @Nullable TlsFiles given) {
+        this.given = given;
         this.path = path.toAbsolutePath().normalize();
     }
 
@@ -48,6 +57,10 @@ final class SetDirectory {
 
     Path data(SetMember member) {
         return path.resolve(member.title());
+    }
+
+    Path certificates() {
+        return path.resolve("certs");
     }
 
     Path log(SetMember member) {
@@ -76,7 +89,8 @@ final class SetDirectory {
                 throw new Failure(stateFile() + " has version " + version + ", this terminus knows version "
                         + SetState.VERSION + ": use the terminus that made it, or another --dir");
             }
-            return Optional.of(JSON.treeToValue(tree, SetState.class));
+            SetState state = JSON.treeToValue(tree, SetState.class);
+            return Optional.of(given == null ? state : state.withTls(given));
         } catch (NoSuchFileException neverStarted) {
             return Optional.empty();
         } catch (IOException e) {

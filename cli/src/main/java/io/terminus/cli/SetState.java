@@ -2,6 +2,7 @@ package io.terminus.cli;
 
 import com.fasterxml.jackson.annotation.JsonIgnore;
 import com.fasterxml.jackson.annotation.JsonInclude;
+import io.terminus.security.TlsFiles;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -18,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param lockManagers how many; null, as sets of before have it: one
  * @param java the java program that runs the services
  * @param processes by {@link SetMember#title}; one that is not running is gone or has another identity
+ * @param tls with which this set's processes are asked; beside them lie their own; null: the set is without TLS
  */
 record SetState(
         int version,
@@ -26,7 +28,8 @@ record SetState(
         long sizeBytes,
         @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Integer lockManagers,
         String java,
-        Map<String, ProcessIdentity> processes) {
+        Map<String, ProcessIdentity> processes,
+        @Nullable TlsFiles tls) {
 
     static final int VERSION = 1;
 
@@ -34,8 +37,12 @@ record SetState(
         processes = Map.copyOf(processes);
     }
 
+    SetState withTls(@Nullable TlsFiles changed) {
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, processes, changed);
+    }
+
     PortPlan ports() {
-        return new PortPlan(portBase, lockManagerCount());
+        return new PortPlan(portBase, lockManagerCount(), tls);
     }
 
     @JsonIgnore
@@ -55,16 +62,16 @@ record SetState(
     SetState with(SetMember member, ProcessIdentity identity) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.put(member.title(), identity);
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed, tls);
     }
 
     SetState without(SetMember member) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.remove(member.title());
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed, tls);
     }
 
     SetState withJava(String changed) {
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, changed, processes);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, changed, processes, tls);
     }
 }

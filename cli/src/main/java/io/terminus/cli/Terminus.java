@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import io.terminus.security.TlsFiles;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -37,6 +38,27 @@ public final class Terminus {
 
     private final Installation installation;
     private final Screen screen;
+
+    @Option(
+            names = "--tls-cert",
+            paramLabel = "FILE",
+            scope = ScopeType.INHERIT,
+            description = "Certificate to ask the set's processes with, PEM (else TERMINUS_TLS_CERT, else the set's admin's).")
+    private @Nullable Path tlsCert;
+
+    @Option(
+            names = "--tls-key",
+            paramLabel = "FILE",
+            scope = ScopeType.INHERIT,
+            description = "Its private key, PEM (else TERMINUS_TLS_KEY).")
+    private @Nullable Path tlsKey;
+
+    @Option(
+            names = "--tls-ca",
+            paramLabel = "FILE",
+            scope = ScopeType.INHERIT,
+            description = "The authorities that may have signed the processes' certificates, PEM (else TERMINUS_TLS_CA).")
+    private @Nullable Path tlsCa;
 
     Terminus(Installation installation, Screen screen) {
         this.installation = installation;
@@ -77,7 +99,8 @@ public final class Terminus {
                 .addSubcommand(new SessionsCommand(terminus))
                 .addSubcommand(lockManagers(terminus))
                 .addSubcommand(new JournalCommand(terminus))
-                .addSubcommand(new ProfileCommand(terminus));
+                .addSubcommand(new ProfileCommand(terminus))
+                .addSubcommand(new CertsCommand(terminus));
         return commandLine
                 .setOut(screen.outWriter())
                 .setErr(screen.errWriter())
@@ -133,15 +156,19 @@ public final class Terminus {
                             paramLabel = "TIME",
                             defaultValue = "120s",
                             description = "How long to wait for the volume (default: ${DEFAULT-VALUE}).")
-                    Duration timeout) {
+                    Duration timeout,
+            @Option(
+                            names = "--tls",
+                            description = "A new set has TLS on every port, with certificates in DIR/certs.")
+                    boolean tls) {
         checkLockManagers(lockManagers);
         checkPortBase(portBase, lockManagers == null ? 1 : lockManagers);
         checkVolumeSize(size);
         return new Up(
                         installation,
-                        directory(dir),
+                        plain(dir),
                         screen,
-                        new Up.Options(detach, size, portBase, lockManagers, timeout))
+                        new Up.Options(detach, size, portBase, lockManagers, timeout, tls))
                 .run();
     }
 
@@ -160,7 +187,7 @@ public final class Terminus {
 
     @Command(name = "down", description = "Stop the processes of a set. Their data stays.")
     int down(@Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir) {
-        return Down.stopSet(installation, directory(dir), screen);
+        return Down.stopSet(installation, plain(dir), screen);
     }
 
     Screen screen() {
@@ -216,7 +243,31 @@ public final class Terminus {
     }
 
     private SetDirectory directory(@Nullable Path dir) {
+        return new SetDirectory(Optional.ofNullable(dir).orElseGet(installation::defaultDirectory), given());
+    }
+
+    /** For commands that write down what the set is: with the set's own keys. */
+    private SetDirectory plain(@Nullable Path dir) {
         return new SetDirectory(Optional.ofNullable(dir).orElseGet(installation::defaultDirectory));
+    }
+
+    /** The keys that the command line or the environment names; null if neither does. */
+    @Nullable TlsFiles given() {
+        Path cert = given(tlsCert, "TERMINUS_TLS_CERT");
+        Path key = given(tlsKey, "TERMINUS_TLS_KEY");
+        Path ca = given(tlsCa, "TERMINUS_TLS_CA");
+        if (cert == null && key == null && ca == null) {
+            return null;
+        }
+        if (cert == null || key == null || ca == null) {
+            throw new Failure("TLS needs all of --tls-cert, --tls-key and --tls-ca (or TERMINUS_TLS_CERT, _KEY and _CA)");
+        }
+        return new TlsFiles(cert, key, ca);
+    }
+
+    private static @Nullable Path given(@Nullable Path option, String variable) {
+        String value = System.getenv(variable);
+        return option != null || value == null || value.isEmpty() ? option : Path.of(value);
     }
 
     private static void checkLockManagers(@Nullable Integer lockManagers) {

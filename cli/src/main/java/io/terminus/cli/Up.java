@@ -49,13 +49,15 @@ final class Up {
      * @param portBase null: as it is, or the default for a new set
      * @param lockManagers null: as it is, or one for a new set
      * @param patience how long the set may take until its volume can be used
+     * @param tls a new set has TLS on all ports, with certificates of its own
      */
     record Options(
             boolean detach,
             @Nullable ByteSize size,
             @Nullable Integer portBase,
             @Nullable Integer lockManagers,
-            Duration patience) {}
+            Duration patience,
+            boolean tls) {}
 
     private enum Phase {
         STARTING,
@@ -135,7 +137,8 @@ final class Up {
                 size == null ? DEFAULT_SIZE_BYTES : size.bytes(),
                 options.lockManagers(),
                 installation.java().toString(),
-                Map.of());
+                Map.of(),
+                options.tls() ? SetCertificates.make(directory) : null);
     }
 
     /** Replicas know each other by address and a volume cannot be resized, so neither may change under a set. */
@@ -155,6 +158,10 @@ final class Up {
         if (lockManagers != null && lockManagers != known.lockManagerCount()) {
             throw new Failure("the set in " + directory.path() + " has " + known.lockManagerCount()
                     + " lock managers, not " + lockManagers + ": leave --lock-managers away, or name another --dir");
+        }
+        if (options.tls() && known.tls() == null) {
+            throw new Failure("the set in " + directory.path()
+                    + " was made without TLS: leave --tls away, or name another --dir");
         }
         return known;
     }

@@ -6,6 +6,7 @@ import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.SetVolumeRequest;
 import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.security.TlsFiles;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -14,6 +15,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Makes the volumes that are declared and are not there, and gives those that are there what they lack: room, replicas,
@@ -30,6 +32,7 @@ final class VolumeApply implements AutoCloseable {
     private final Declaration declaration;
     private final Screen screen;
     private final Duration timeout;
+    private final @Nullable TlsFiles keys;
     private final long deadlineNanos;
     private final Map<String, Agent> agents = new LinkedHashMap<>();
 
@@ -44,8 +47,12 @@ final class VolumeApply implements AutoCloseable {
         }
     }
 
-    /** @param timeout for all of it; who does not answer yet is asked again until then */
-    VolumeApply(Declaration declaration, Screen screen, Duration timeout) {
+    /**
+     * @param timeout for all of it; who does not answer yet is asked again until then
+     * @param keys with which agents are asked; null: without TLS
+     */
+    VolumeApply(Declaration declaration, Screen screen, Duration timeout, @Nullable TlsFiles keys) {
+        this.keys = keys;
         this.declaration = declaration;
         this.screen = screen;
         this.timeout = timeout;
@@ -54,7 +61,7 @@ final class VolumeApply implements AutoCloseable {
 
     void run() {
         for (String endpoint : declaration.agents()) {
-            AgentClient client = new AgentClient(endpoint, CALL_DEADLINE);
+            AgentClient client = new AgentClient(endpoint, CALL_DEADLINE, keys);
             try {
                 AgentInfo info = patiently(client::info);
                 Agent other = agents.putIfAbsent(info.getAgent(), new Agent(info, endpoint, client));

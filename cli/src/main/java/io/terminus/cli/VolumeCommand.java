@@ -157,7 +157,7 @@ final class VolumeCommand {
                             .toList(),
                     declaration.volumes());
         }
-        try (VolumeApply apply = new VolumeApply(declaration, terminus.screen(), timeout)) {
+        try (VolumeApply apply = new VolumeApply(declaration, terminus.screen(), timeout, terminus.given())) {
             apply.run();
         }
         return 0;

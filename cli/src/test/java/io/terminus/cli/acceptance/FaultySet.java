@@ -199,6 +199,7 @@ final class FaultySet implements AutoCloseable {
                 "-Xlog:aot*=off",
                 "-jar",
                 target.resolve(service + ".jar").toString()));
+        command.add("--terminus.insecure=true"); // namespaces and proxies have addresses beyond loopback
         if (agent) {
             command.addAll(List.of(
                     "--agent.name=" + process,

@@ -95,6 +95,11 @@ final class LiveSet implements AutoCloseable {
         terminus(arguments.toArray(String[]::new));
     }
 
+    /** The first start of a set with TLS on every port. */
+    void createSecure(String size) {
+        terminus("up", "--detach", "--tls", "--size", size, "--port-base", Integer.toString(portBase));
+    }
+
     /** Where a test may leave files. */
     Path folder() {
         return folder;

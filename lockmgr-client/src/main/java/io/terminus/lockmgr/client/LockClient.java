@@ -10,6 +10,7 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioSocketChannel;
+import io.netty.handler.ssl.SslContext;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
@@ -88,11 +89,12 @@ import org.slf4j.LoggerFactory;
 public final class LockClient implements AutoCloseable {
 
     /**
-     * @param target host:port, or any name gRPC resolves; of a group those of its members, with commas between them; unencrypted
+     * @param target host:port, or any name gRPC resolves; of a group those of its members, with commas between them
      * @param owner who this is, for people: 1 to 128 characters of [A-Za-z0-9._:/-]
      * @param ttl the lease asked for, 300 ms to 10 min; the lock manager has the last word
      * @param maxInFlight bound on acquires, reads and puts without an answer
      * @param closeTimeout how long {@link #close()} tries to give the session back; after that it ends with its ttl
+     * @param tls what shows this side's certificate and checks the lock manager's; null: unencrypted
      */
     public record Config(
             String target,
@@ -101,7 +103,8 @@ public final class LockClient implements AutoCloseable {
             int maxInFlight,
             Duration closeTimeout,
             LeaseClock clock,
-            LockListener listener) {
+            LockListener listener,
+            @Nullable SslContext tls) {
 
         private static final Pattern OWNER = Pattern.compile("[A-Za-z0-9._:/-]{1,128}");
 
@@ -130,27 +133,32 @@ public final class LockClient implements AutoCloseable {
                     8192,
                     Duration.ofSeconds(3),
                     LeaseClock.system(),
-                    LockListener.NONE);
+                    LockListener.NONE,
+                    null);
         }
 
         public Config withTtl(Duration ttl) {
-            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener);
+            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener, tls);
         }
 
         public Config withMaxInFlight(int maxInFlight) {
-            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener);
+            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener, tls);
         }
 
         public Config withCloseTimeout(Duration closeTimeout) {
-            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener);
+            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener, tls);
         }
 
         public Config withClock(LeaseClock clock) {
-            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener);
+            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener, tls);
+        }
+
+        public Config withTls(SslContext tls) {
+            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener, tls);
         }
 
         public Config withListener(LockListener listener) {
-            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener);
+            return new Config(target, owner, ttl, maxInFlight, closeTimeout, clock, listener, tls);
         }
     }
 
@@ -188,8 +196,9 @@ public final class LockClient implements AutoCloseable {
     }
 
     private static ManagedChannel channel(Config config, String target, EventLoop eventLoop) {
-        return NettyChannelBuilder.forTarget(target)
-                .usePlaintext()
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(target);
+        SslContext tls = config.tls;
+        return (tls == null ? builder.usePlaintext() : builder.sslContext(tls))
                 .channelType(NioSocketChannel.class, InetSocketAddress.class)
                 .eventLoopGroup(eventLoop)
                 // What gRPC's threads have to do here is to hand over.

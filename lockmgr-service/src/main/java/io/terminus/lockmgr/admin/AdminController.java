@@ -11,6 +11,7 @@ import io.terminus.lockmgr.lock.LockTable.SessionView;
 import io.terminus.lockmgr.lock.LockTable.VolumeView;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Reason;
+import io.terminus.security.rest.RestAccess;
 import jakarta.servlet.http.HttpServletRequest;
 import java.util.ArrayList;
 import java.util.List;
@@ -264,7 +265,7 @@ public final class AdminController {
     }
 
     static String who(HttpServletRequest request) {
-        return request.getRemoteAddr() + ":" + request.getRemotePort();
+        return RestAccess.caller(request);
     }
 
     private static LockQuery query(

@@ -14,6 +14,7 @@ import io.terminus.lockmgr.lock.RangeMap;
 import io.terminus.lockmgr.lock.RangeMap.Cell;
 import io.terminus.lockmgr.lock.Reason;
 import io.terminus.lockmgr.lock.WaitGraph;
+import io.terminus.security.Audit;
 import jakarta.servlet.http.HttpServletRequest;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -51,10 +52,10 @@ public final class ConsoleController {
 
     private final AdminDesk desk;
     private final Agents agents;
-    private final OperatorLog log;
+    private final Audit log;
     private final Permissions permissions;
 
-    public ConsoleController(AdminDesk desk, Agents agents, OperatorLog log, Permissions permissions) {
+    public ConsoleController(AdminDesk desk, Agents agents, Audit log, Permissions permissions) {
         this.desk = desk;
         this.agents = agents;
         this.log = log;

@@ -9,11 +9,14 @@ import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
 import io.terminus.proto.agent.v1.ListVolumesResponse;
 import io.terminus.proto.agent.v1.VolumeStatus;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 
 /** One agent's control service, and the last it said. Any thread. */
 final class AgentLink implements AutoCloseable {
@@ -28,10 +31,11 @@ final class AgentLink implements AutoCloseable {
     private final CompletableFuture<Answer> first = new CompletableFuture<>();
     private volatile Answer last = Answer.NONE_YET;
 
-    AgentLink(String address) {
+    /** @param keys null: without TLS */
+    AgentLink(String address, @Nullable TlsKeys keys) {
         this.address = address;
-        this.channel = NettyChannelBuilder.forTarget("dns:///" + address)
-                .usePlaintext()
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget("dns:///" + address);
+        this.channel = (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys)))
                 .maxInboundMessageSize(MOST_BYTES)
                 .build();
     }

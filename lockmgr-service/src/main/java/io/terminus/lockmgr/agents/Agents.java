@@ -13,6 +13,7 @@ import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.VerifyProgress;
 import io.terminus.proto.agent.v1.VerifyRequest;
 import io.terminus.proto.agent.v1.VolumeConfig;
+import io.terminus.security.TlsKeys;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Iterator;
@@ -78,12 +79,18 @@ public final class Agents implements AutoCloseable {
         }
     }
 
+    private final @Nullable TlsKeys keys;
     private final Map<String, Looked<AgentLink>> links = new LinkedHashMap<>(); // guarded by this
     private final Map<String, Looked<Plot>> plots = new LinkedHashMap<>(); // by uuid; guarded by this
     private final Map<String, Context.CancellableContext> verifications = new ConcurrentHashMap<>(); // by uuid
     private @Nullable ScheduledExecutorService clock; // guarded by this
     private boolean closed; // guarded by this
     private long ticks; // the clock's own
+
+    /** @param keys with which agents are asked; null: without TLS */
+    public Agents(@Nullable TlsKeys keys) {
+        this.keys = keys;
+    }
 
     /**
      * What is known now of volumes, by name; those that are not replicated are left out.
@@ -238,7 +245,7 @@ public final class Agents implements AutoCloseable {
 
     private synchronized AgentLink link(String control) {
         boolean known = links.containsKey(control);
-        AgentLink link = touch(links, control, MOST_AGENTS, AgentLink::new).what;
+        AgentLink link = touch(links, control, MOST_AGENTS, address -> new AgentLink(address, keys)).what;
         if (!known) {
             link.ask();
         }

@@ -5,7 +5,6 @@ import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.AdminRefusedException;
-import io.terminus.lockmgr.admin.OperatorLog;
 import io.terminus.lockmgr.grpc.LockAdminService;
 import io.terminus.lockmgr.grpc.LockService;
 import io.terminus.lockmgr.grpc.ServiceLimits;
@@ -18,6 +17,10 @@ import io.terminus.lockmgr.lock.Settings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import java.io.IOException;
+import io.terminus.security.Audit;
+import io.terminus.security.AuditLog;
+import io.terminus.security.Exposure;
+import io.terminus.security.ServiceTls;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Executor;
@@ -78,8 +81,18 @@ final class ClusterNode implements LockNode {
     private record Leadership(
             long epoch, LockManager manager, GroupJournal journal, SessionDesk desk, WatchDesk watches) {}
 
-    /** @param onFailure ends the process; called once, when this member may take part no more */
+    /** Without TLS: see {@link #ClusterNode(LockManagerProperties, MeterRegistry, ServiceTls, Exposure, Runnable)}. */
     ClusterNode(LockManagerProperties properties, MeterRegistry registry, Runnable onFailure) {
+        this(properties, registry, new ServiceTls(null), new Exposure(false), onFailure);
+    }
+
+    /** @param onFailure ends the process; called once, when this member may take part no more */
+    ClusterNode(
+            LockManagerProperties properties,
+            MeterRegistry registry,
+            ServiceTls tls,
+            Exposure exposure,
+            Runnable onFailure) {
         this.properties = properties;
         this.onFailure = onFailure;
         try {
@@ -92,10 +105,23 @@ final class ClusterNode implements LockNode {
                     .findFirst()
                     .orElseThrow(() -> new IllegalArgumentException("lockmgr.cluster.node of '"
                             + properties.cluster().node() + "' is none of lockmgr.cluster.members " + members));
-            this.formation =
-                    new Formation(properties.dataDir(), properties.cluster().name(), self, members);
+            this.formation = new Formation(
+                    properties.dataDir(),
+                    properties.cluster().name(),
+                    self,
+                    members,
+                    target -> Members.channel(target, tls.keys()));
         } catch (IllegalArgumentException e) {
             throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
+        }
+        String raft = self.raftAddress();
+        String refusal = exposure.refusal(
+                "Raft on port " + raft.substring(raft.lastIndexOf(':') + 1),
+                raft.substring(0, raft.lastIndexOf(':')),
+                false,
+                "for the group's own port there are no certificates yet, so keep it to a network of its own: set");
+        if (refusal != null) {
+            throw new StartRefusedException(refusal);
         }
         this.audit = new AuditLog(properties.dataDir());
         this.metrics = new LockMetrics(registry, new Counts(commits, decisions), () -> {
@@ -349,11 +375,6 @@ final class ClusterNode implements LockNode {
     }
 
     @Override
-    public OperatorLog operatorLog() {
-        return audit::record;
-    }
-
-    @Override
     public AdminDesk admin() {
         return new LeadersDesk();
     }
@@ -388,6 +409,11 @@ final class ClusterNode implements LockNode {
         public boolean closeSession(String who, String sessionId) {
             return manager().closeSession(who, sessionId);
         }
+    }
+
+    @Override
+    public Audit audit() {
+        return audit;
     }
 
     @Override

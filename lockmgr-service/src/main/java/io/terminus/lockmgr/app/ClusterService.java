@@ -2,7 +2,6 @@ package io.terminus.lockmgr.app;
 
 import io.grpc.Status;
 import io.grpc.stub.StreamObserver;
-import io.terminus.lockmgr.grpc.Audit;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
 import io.terminus.proto.lock.v1.AddMemberRequest;
@@ -12,6 +11,8 @@ import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
 import io.terminus.proto.lock.v1.MoveLeadRequest;
 import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import io.terminus.security.Audit;
+import io.terminus.security.grpc.Caller;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -108,7 +109,7 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
             return;
         }
         String failure = carryOut(change, group);
-        audit.record("gRPC", action, what, failure == null ? "done" : failure);
+        audit.record(Caller.current().toString(), action, what, failure == null ? "done" : failure);
         if (failure == null) {
             reply(out, view());
         } else {

@@ -3,7 +3,6 @@ package io.terminus.lockmgr.app;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
@@ -25,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -77,11 +77,19 @@ final class Formation implements AutoCloseable {
     private final String group;
     private final Member self;
     private final List<Member> configured;
+    private final Function<String, ManagedChannel> open;
     private final Map<String, ManagedChannel> channels = new HashMap<>();
     private volatile String standing = FORMING;
     private volatile boolean hasFile;
 
     Formation(Path directory, String group, Member self, List<Member> configured) {
+        this(directory, group, self, configured, target -> Members.channel(target, null));
+    }
+
+    /** @param open makes the channel to another member's port for clients */
+    Formation(
+            Path directory, String group, Member self, List<Member> configured, Function<String, ManagedChannel> open) {
+        this.open = open;
         this.directory = directory;
         this.group = group;
         this.self = self;
@@ -211,10 +219,7 @@ final class Formation implements AutoCloseable {
     }
 
     private ManagedChannel channel(Member other) {
-        ManagedChannel channel = channels.computeIfAbsent(
-                other.clientAddress(),
-                address ->
-                        ManagedChannelBuilder.forTarget(address).usePlaintext().build());
+        ManagedChannel channel = channels.computeIfAbsent(other.clientAddress(), open);
         channel.resetConnectBackoff();
         return channel;
     }

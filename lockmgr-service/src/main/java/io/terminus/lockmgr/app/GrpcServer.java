@@ -11,12 +11,15 @@ import io.grpc.util.MutableHandlerRegistry;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
-import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.util.concurrent.DefaultThreadFactory;
 import io.netty.util.concurrent.EventExecutor;
 import io.terminus.lockmgr.grpc.ServiceLimits;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
+import io.terminus.security.Exposure;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
+import io.terminus.security.grpc.ServerLimits;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.util.concurrent.Executor;
@@ -43,13 +46,18 @@ final class GrpcServer implements SmartLifecycle {
 
     private final LockManagerProperties properties;
     private final LockNode node;
+    private final @Nullable TlsKeys keys;
+    private final Exposure exposure;
     private final HealthStatusManager health = new HealthStatusManager();
     private @Nullable EventLoopGroup eventLoops;
     private @Nullable Server server;
 
-    GrpcServer(LockManagerProperties properties, LockNode node) {
+    /** @param keys null: callers are not authenticated */
+    GrpcServer(LockManagerProperties properties, LockNode node, @Nullable TlsKeys keys, Exposure exposure) {
         this.properties = properties;
         this.node = node;
+        this.keys = keys;
+        this.exposure = exposure;
     }
 
     @Override
@@ -58,6 +66,14 @@ final class GrpcServer implements SmartLifecycle {
         if (address.isUnresolved()) {
             throw new StartRefusedException(
                     "lockmgr.bind-address of '" + properties.bindAddress() + "' is not an address of any host");
+        }
+        String refusal = exposure.refusal(
+                "gRPC on port " + properties.grpcPort(),
+                properties.bindAddress(),
+                keys != null,
+                "set lockmgr.tls.cert, .key and .ca, or");
+        if (refusal != null) {
+            throw new StartRefusedException(refusal);
         }
         health.setStatus(LockServiceGrpc.SERVICE_NAME, SERVING);
         health.setStatus(LockAdminGrpc.SERVICE_NAME, SERVING);
@@ -69,8 +85,12 @@ final class GrpcServer implements SmartLifecycle {
                 NioIoHandler.newFactory());
         node.serve(services, () -> current(loops));
         try {
-            Server started = NettyServerBuilder.forAddress(address)
-                    .channelType(NioServerSocketChannel.class)
+            NettyServerBuilder builder = ServerLimits.DEFAULTS.on(NettyServerBuilder.forAddress(address));
+            TlsKeys tls = keys;
+            if (tls != null) {
+                builder.sslContext(GrpcTls.server(tls));
+            }
+            Server started = builder.intercept(LockRoles.access(node.audit()))
                     .bossEventLoopGroup(loops)
                     .workerEventLoopGroup(loops)
                     .callExecutor(new OnEventLoop())

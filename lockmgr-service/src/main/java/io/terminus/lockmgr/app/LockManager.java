@@ -2,7 +2,6 @@ package io.terminus.lockmgr.app;
 
 import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.AdminRefusedException;
-import io.terminus.lockmgr.grpc.Audit;
 import io.terminus.lockmgr.grpc.LockLoop;
 import io.terminus.lockmgr.grpc.SessionDesk;
 import io.terminus.lockmgr.grpc.WatchDesk;
@@ -12,6 +11,7 @@ import io.terminus.lockmgr.lock.LockTable.Decision;
 import io.terminus.lockmgr.lock.Notice;
 import io.terminus.lockmgr.store.StoreFailedException;
 import io.terminus.proto.lock.v1.Reason;
+import io.terminus.security.Audit;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -6,23 +6,34 @@ import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.BrowserRules;
 import io.terminus.lockmgr.admin.ConsoleController;
 import io.terminus.lockmgr.admin.ConsolePages;
-import io.terminus.lockmgr.admin.OperatorLog;
 import io.terminus.lockmgr.admin.Permissions;
 import io.terminus.lockmgr.agents.Agents;
 import io.terminus.lockmgr.store.StoreRefusedException;
+import io.terminus.security.Audit;
+import io.terminus.security.Exposure;
+import io.terminus.security.KeysRefusedException;
+import io.terminus.security.Role;
+import io.terminus.security.ServiceTls;
+import io.terminus.security.rest.RestAccess;
+import io.terminus.security.rest.RestTls;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.springframework.aot.AotDetector;
+import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.BindException;
 import org.springframework.boot.web.server.PortInUseException;
+import org.springframework.boot.web.servlet.FilterRegistrationBean;
 import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
 import org.springframework.context.aot.AbstractAotProcessor;
+import org.springframework.core.Ordered;
 import org.springframework.core.SpringProperties;
+import org.springframework.core.env.Environment;
 import org.springframework.util.ClassUtils;
 
 /**
@@ -69,12 +80,43 @@ public class LockManagerApplication {
         return new SpringApplication(LockManagerApplication.class).run(args);
     }
 
-    @Bean // Mostly the gRPC server has ended it already, before its port closes.
-    LockNode lockNode(LockManagerProperties properties, MeterRegistry registry) {
+    @Bean
+    ServiceTls serviceTls(LockManagerProperties properties) {
+        try {
+            return ServiceTls.load("lockmgr.tls", properties.tls());
+        } catch (KeysRefusedException e) {
+            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    @Bean
+    Exposure exposure(Environment environment) {
+        return new Exposure(environment.getProperty(Exposure.SETTING, Boolean.class, false));
+    }
+
+    @Bean
+    RestTls restTls(ServiceTls tls, Exposure exposure) {
+        return new RestTls(tls.keys(), exposure, "lockmgr.tls", StartRefusedException::new);
+    }
+
+    @Bean
+    FilterRegistrationBean<RestAccess> restAccess(ServiceTls tls, ObjectProvider<LockNode> node) {
+        RestAccess access = new RestAccess(
+                tls::on,
+                List.of(),
+                (who, action, what, outcome) -> node.getObject().audit().record(who, action, what, outcome),
+                true);
+        FilterRegistrationBean<RestAccess> first = new FilterRegistrationBean<>(access);
+        first.setOrder(Ordered.HIGHEST_PRECEDENCE);
+        return first;
+    }
+
+    @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.
+    LockNode lockNode(LockManagerProperties properties, MeterRegistry registry, ServiceTls tls, Exposure exposure) {
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
             case STANDALONE -> SingleNode.start(properties, registry, onFailure);
-            case CLUSTER -> new ClusterNode(properties, registry, onFailure);
+            case CLUSTER -> new ClusterNode(properties, registry, tls, exposure, onFailure);
         };
     }
 
@@ -89,18 +131,18 @@ public class LockManagerApplication {
     }
 
     @Bean
-    Agents agents() {
-        return new Agents();
+    Agents agents(ServiceTls tls) {
+        return new Agents(tls.keys());
+    }
+
+    @Bean(destroyMethod = "") // the node's
+    Audit audit(LockNode node) {
+        return node.audit();
     }
 
     @Bean
-    OperatorLog operatorLog(LockNode node) {
-        return node.operatorLog();
-    }
-
-    @Bean
-    Permissions permissions(RestProperties properties) {
-        return request -> properties.changes();
+    Permissions permissions(RestProperties properties, ServiceTls tls) {
+        return request -> properties.changes() && (!tls.on() || RestAccess.has(request, Role.OPERATOR));
     }
 
     @Bean
@@ -109,8 +151,8 @@ public class LockManagerApplication {
     }
 
     @Bean
-    GrpcServer grpcServer(LockManagerProperties properties, LockNode node) {
-        return new GrpcServer(properties, node);
+    GrpcServer grpcServer(LockManagerProperties properties, LockNode node, ServiceTls tls, Exposure exposure) {
+        return new GrpcServer(properties, node, tls.keys(), exposure);
     }
 
     /** What the operator is to be told; null if it is not known what is wrong, and the whole trace is wanted. */

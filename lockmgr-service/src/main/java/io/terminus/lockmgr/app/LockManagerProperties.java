@@ -2,9 +2,11 @@ package io.terminus.lockmgr.app;
 
 import io.terminus.lockmgr.grpc.ServiceLimits;
 import io.terminus.lockmgr.lock.Settings;
+import io.terminus.security.TlsFiles;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
 import org.springframework.util.unit.DataSize;
@@ -29,6 +31,7 @@ import org.springframework.util.unit.DataSize;
  * @param mode alone, or one of a group that is one lock manager together
  * @param groups 1: volumes are not spread over several groups yet
  * @param cluster of a group
+ * @param tls for gRPC and HTTP: callers have to show certificates; null: neither is authenticated
  */
 @ConfigurationProperties("lockmgr")
 public record LockManagerProperties(
@@ -47,7 +50,8 @@ public record LockManagerProperties(
         @DefaultValue Limits limits,
         @DefaultValue("standalone") Mode mode,
         @DefaultValue("1") int groups,
-        @DefaultValue Cluster cluster) {
+        @DefaultValue Cluster cluster,
+        @Nullable TlsFiles tls) {
 
     /**
      * {@code lockmgr.limits.*}. Who asks for more is refused with LIMIT_EXCEEDED and a sentence that names the bound.

@@ -2,7 +2,7 @@ package io.terminus.lockmgr.app;
 
 import io.grpc.util.MutableHandlerRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
-import io.terminus.lockmgr.admin.OperatorLog;
+import io.terminus.security.Audit;
 import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -13,15 +13,15 @@ interface LockNode extends AutoCloseable {
     /** What operators ask over REST. */
     AdminDesk admin();
 
-    /** Where it is kept what operators did at this process. */
-    OperatorLog operatorLog();
-
     /**
      * The gRPC port is about to open: what is to be served there goes into the registry, now and whenever it changes.
      *
      * @param eventLoop of the calling thread; null where there is none
      */
     void serve(MutableHandlerRegistry services, Supplier<@Nullable Executor> eventLoop);
+
+    /** Where what callers change is kept. */
+    Audit audit();
 
     /** How long ago the table last heard what time it is; 0 where another process has the table. */
     long nanosSinceTick();

@@ -3,7 +3,6 @@ package io.terminus.lockmgr.app;
 import io.grpc.util.MutableHandlerRegistry;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
-import io.terminus.lockmgr.admin.OperatorLog;
 import io.terminus.lockmgr.grpc.LockAdminService;
 import io.terminus.lockmgr.grpc.LockService;
 import io.terminus.lockmgr.grpc.ServiceLimits;
@@ -13,6 +12,8 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Settings;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
+import io.terminus.security.Audit;
+import io.terminus.security.AuditLog;
 import java.util.concurrent.Executor;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -69,11 +70,6 @@ final class SingleNode implements LockNode {
     }
 
     @Override
-    public OperatorLog operatorLog() {
-        return audit::record;
-    }
-
-    @Override
     public AdminDesk admin() {
         return manager;
     }
@@ -83,6 +79,11 @@ final class SingleNode implements LockNode {
         var unused =
                 services.addService(new LockService(manager, desk, watches, limits, store.epoch(), eventLoop).bind());
         unused = services.addService(new LockAdminService(manager, desk, audit).bind());
+    }
+
+    @Override
+    public Audit audit() {
+        return audit;
     }
 
     @Override

@@ -1,6 +1,5 @@
 package io.terminus.lockmgr.grpc;
 
-import io.grpc.ServerInterceptors;
 import io.grpc.ServerServiceDefinition;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
@@ -32,6 +31,8 @@ import io.terminus.proto.lock.v1.Reason;
 import io.terminus.proto.lock.v1.SessionInfo;
 import io.terminus.proto.lock.v1.VolumeInfo;
 import io.terminus.proto.lock.v1.WatchVolumesRequest;
+import io.terminus.security.Audit;
+import io.terminus.security.grpc.Caller;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -62,7 +63,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
 
     /** The service as gRPC is to serve it. */
     public ServerServiceDefinition bind() {
-        return ServerInterceptors.intercept(this, new CallerAddress());
+        return bindService();
     }
 
     @Override
@@ -263,7 +264,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
 
     /** Something an operator does: it is done, kept in the audit log, and answered. */
     private <T> void operate(String action, String what, UnaryCall<T> call, T done, LongFunction<Command> command) {
-        String who = CallerAddress.current();
+        String who = Caller.current().toString();
         loop.submit(call.step(turn -> {
             long requestId = requestIds.getAndIncrement();
             desk.expect(OPERATOR, requestId, new SessionDesk.Caller() {

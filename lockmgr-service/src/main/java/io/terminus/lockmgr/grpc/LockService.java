@@ -33,6 +33,9 @@ import io.terminus.proto.lock.v1.ValueBlock;
 import io.terminus.proto.lock.v1.WatchMessage;
 import io.terminus.proto.lock.v1.WatchRequest;
 import io.terminus.proto.lock.v1.Welcome;
+import io.terminus.security.Identity;
+import io.terminus.security.Role;
+import io.terminus.security.grpc.Caller;
 import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -128,6 +131,11 @@ public final class LockService {
         @Override
         public void openSession(OpenSessionRequest request, StreamObserver<Welcome> out) {
             UnaryCall<Welcome> call = new UnaryCall<>(out);
+            String why = SessionOwners.refusal(Caller.current().identity(), request.getOwner());
+            if (why != null) {
+                call.deny(why);
+                return;
+            }
             loop.submit(call.step(turn -> {
                 Opening opening = open(turn, newSessionId(), request.getOwner(), request.getTtlMillis());
                 turn.afterwards(() -> {
@@ -142,7 +150,16 @@ public final class LockService {
         @Override
         public void closeSession(CloseSessionRequest request, StreamObserver<CloseSessionResponse> out) {
             UnaryCall<CloseSessionResponse> call = new UnaryCall<>(out);
+            Identity who = Caller.current().identity();
             loop.submit(call.heavyStep(turn -> {
+                // Operators end any session, as they do over REST.
+                String why = who.has(Role.OPERATOR)
+                        ? null
+                        : SessionOwners.refusal(who, turn.table(), request.getSessionId());
+                if (why != null) {
+                    turn.afterwards(() -> call.deny(why));
+                    return;
+                }
                 turn.apply(new Command.CloseSession(request.getSessionId(), "closed by its client"));
                 turn.afterwards(() -> call.reply(CloseSessionResponse.getDefaultInstance()));
             }));
@@ -160,7 +177,7 @@ public final class LockService {
                 call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
                 return;
             }
-            loop.submit(call.step(turn -> {
+            loop.submit(call.stepFor(sessionId, turn -> {
                 if (call.cancelled()) {
                     return;
                 }
@@ -177,7 +194,7 @@ public final class LockService {
                 call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
                 return;
             }
-            loop.submit(call.step(turn -> {
+            loop.submit(call.stepFor(request.getSessionId(), turn -> {
                 long requestId = chosenRequestIds.getAndIncrement();
                 desk.expect(request.getSessionId(), requestId, new AnswerCaller(call));
                 turn.apply(new Command.Release(request.getSessionId(), requestId, request.getLockId()));
@@ -207,7 +224,7 @@ public final class LockService {
                 call.fail(io.terminus.proto.lock.v1.Reason.UNKNOWN_SESSION, NO_SESSION);
                 return;
             }
-            loop.submit(call.step(turn -> {
+            loop.submit(call.stepFor(sessionId, turn -> {
                 if (!call.cancelled()) {
                     if (operation.hasAcquire()) {
                         lastAskers.put(asked, caller);
@@ -274,6 +291,7 @@ public final class LockService {
      */
     private final class Inbound implements StreamObserver<SessionMessage> {
         private final SessionStream stream;
+        private final Identity who = Caller.current().identity();
         private boolean first = true;
         private boolean refused;
 
@@ -456,6 +474,18 @@ public final class LockService {
         }
 
         private void attach(Turn turn, Attach attach) {
+            // One that is opened anew after a loss of memory is known by its owner alone.
+            boolean opens = attach.getSessionId().isEmpty()
+                    || (attach.getMayReassert()
+                            && turn.table().session(attach.getSessionId()).isEmpty());
+            String why = opens
+                    ? SessionOwners.refusal(who, attach.getOwner())
+                    : SessionOwners.refusal(who, turn.table(), attach.getSessionId());
+            if (why != null) {
+                turn.afterwards(() ->
+                        stream.end(Status.PERMISSION_DENIED.withDescription(why).asRuntimeException()));
+                return;
+            }
             Opening opening = attach.getSessionId().isEmpty()
                     ? open(turn, newSessionId(), attach.getOwner(), attach.getTtlMillis())
                     : attach.getMayReassert() ? reopen(turn, attach) : reattach(turn, attach.getSessionId());

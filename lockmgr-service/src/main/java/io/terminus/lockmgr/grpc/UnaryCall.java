@@ -6,6 +6,8 @@ import io.grpc.stub.StreamObserver;
 import io.terminus.lockmgr.grpc.LockLoop.Step;
 import io.terminus.lockmgr.grpc.LockLoop.Turn;
 import io.terminus.proto.lock.v1.Reason;
+import io.terminus.security.Identity;
+import io.terminus.security.grpc.Caller;
 import java.util.function.Consumer;
 
 /** One reply or one status for one call, whichever comes first; the rest is dropped. Any thread. */
@@ -46,6 +48,11 @@ final class UnaryCall<T> {
         fail(Refusals.status(reason, message));
     }
 
+    /** The caller's certificate does not let it do this. */
+    void deny(String why) {
+        fail(Status.PERMISSION_DENIED.withDescription(why).asRuntimeException());
+    }
+
     private synchronized void fail(Throwable status) {
         if (!over) {
             over = true;
@@ -56,6 +63,19 @@ final class UnaryCall<T> {
     /** A step that answers this call, or says that the loop has ended. */
     Step step(Consumer<Turn> body) {
         return step(false, body);
+    }
+
+    /** A step that is done if the caller may speak for the session. */
+    Step stepFor(String sessionId, Consumer<Turn> body) {
+        Identity who = Caller.current().identity();
+        return step(false, turn -> {
+            String why = SessionOwners.refusal(who, turn.table(), sessionId);
+            if (why == null) {
+                body.accept(turn);
+            } else {
+                turn.afterwards(() -> deny(why));
+            }
+        });
     }
 
     /** As {@link #step(Consumer)}, but it may take long. */

@@ -52,7 +52,7 @@ class AgentsTest {
 
     @Test
     void whatIsNoAgentsVolumeIsNeitherShownNorAskedFor() {
-        try (Agents agents = new Agents()) {
+        try (Agents agents = new Agents(null)) {
             byte[] foreign = {1, 2, 3};
 
             assertThat(agents.look(Map.of("other", foreign))).isEmpty();

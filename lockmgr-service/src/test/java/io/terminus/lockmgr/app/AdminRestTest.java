@@ -8,6 +8,7 @@ import io.grpc.netty.NettyChannelBuilder;
 import io.terminus.proto.lock.v1.Granted;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.Mode;
+import io.terminus.security.AuditLog;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;

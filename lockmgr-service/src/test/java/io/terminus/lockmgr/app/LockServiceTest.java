@@ -50,6 +50,7 @@ import io.terminus.proto.lock.v1.Split;
 import io.terminus.proto.lock.v1.VolumeInfo;
 import io.terminus.proto.lock.v1.WatchVolumesRequest;
 import io.terminus.proto.lock.v1.Welcome;
+import io.terminus.security.AuditLog;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

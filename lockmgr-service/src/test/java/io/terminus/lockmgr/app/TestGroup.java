@@ -9,6 +9,7 @@ import io.terminus.lockmgr.client.LockClient;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.security.Exposure;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -80,11 +81,12 @@ final class TestGroup implements AutoCloseable {
                 1,
                 new LockManagerProperties.Cluster(
                         id, List.copyOf(members.values()), "test", Duration.ofMillis(300), snapshotAfter, (int)
-                                Math.min(snapshotAfter, 10)));
+                                Math.min(snapshotAfter, 10)),
+                null);
         AtomicInteger failures = new AtomicInteger();
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
         ClusterNode node = new ClusterNode(properties, registry, failures::incrementAndGet);
-        GrpcServer server = new GrpcServer(properties, node);
+        GrpcServer server = new GrpcServer(properties, node, null, new Exposure(false));
         server.start();
         running.put(id, new Running(node, server, failures, registry));
     }

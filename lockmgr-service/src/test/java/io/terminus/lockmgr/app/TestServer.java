@@ -9,6 +9,8 @@ import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
+import io.terminus.security.AuditLog;
+import io.terminus.security.Exposure;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
@@ -71,13 +73,14 @@ final class TestServer implements AutoCloseable {
                 limits,
                 LockManagerProperties.Mode.STANDALONE,
                 1,
-                LockManagerProperties.Cluster.NONE);
+                LockManagerProperties.Cluster.NONE,
+                null);
         store = DecisionStore.open(new StoreSettings(
                 directory, bootId, 1 << 20, MAX_LOCKS, properties.maxTtl().toNanos(), 0));
         SingleNode node = new SingleNode(properties, store, registry, failed::countDown);
         manager = node.manager;
         watches = node.watches;
-        server = new GrpcServer(properties, node);
+        server = new GrpcServer(properties, node, null, new Exposure(false));
         server.start();
         channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
                 .usePlaintext()
@@ -102,7 +105,8 @@ final class TestServer implements AutoCloseable {
                 LIMITS,
                 LockManagerProperties.Mode.STANDALONE,
                 1,
-                LockManagerProperties.Cluster.NONE);
+                LockManagerProperties.Cluster.NONE,
+                null);
         DecisionStore store =
                 DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, TTL.toNanos(), 0));
         WatchDesk watches = new WatchDesk(10);

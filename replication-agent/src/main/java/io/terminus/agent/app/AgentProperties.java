@@ -1,6 +1,7 @@
 package io.terminus.agent.app;
 
 import io.terminus.agent.peer.Compression;
+import io.terminus.security.TlsFiles;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -14,9 +15,9 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  *
  * @param name unique among the agents of one lock manager; value blocks and journals carry it, so it never changes
  * @param dataDir belongs to this process alone
- * @param bindAddress for every port; NBD is authenticated and encrypted where {@code nbdTls} says so, nothing else is
+ * @param bindAddress for every port; beyond loopback with {@code tls}, or with terminus.insecure
  * @param nbdSocket a unix domain socket that serves NBD beside the port, to the file's owner and group, without TLS
- * @param nbdTls TLS on the NBD port
+ * @param nbdTls TLS on the NBD port, in the place of {@code tls}
  * @param advertiseHost how other agents and clients reach this host
  * @param lockManager host:port of the lock manager's gRPC; of a group those of its members, with commas between them
  * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked, and how long, less a third, a lock
@@ -27,6 +28,8 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param drainTimeout how long a hand-over, or a stop, waits for peers
  * @param journalBudgetMib journal bytes a volume may hold, in MiB: what peers that are away can catch up from
  * @param testHooksDir for tests only: see TestHooks
+ * @param tls for every port: callers, clients and peers have to show certificates, and get as far as their roles; null: nothing but NBD is
+ *     authenticated, and that if {@code nbdTls} says so
  */
 @ConfigurationProperties("agent")
 public record AgentProperties(
@@ -46,10 +49,11 @@ public record AgentProperties(
         @DefaultValue("20s") Duration electionTimeout,
         @DefaultValue("20s") Duration drainTimeout,
         @DefaultValue("4096") int journalBudgetMib,
-        @Nullable Path testHooksDir) {
+        @Nullable Path testHooksDir,
+        @Nullable TlsFiles tls) {
 
     /**
-     * PEM files, read once at the start.
+     * PEM files, read anew when they change.
      *
      * @param cert this agent's certificate, and those between it and the one clients trust
      * @param key its private key, without a password

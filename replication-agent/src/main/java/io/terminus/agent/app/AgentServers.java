@@ -5,6 +5,10 @@ import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.nio.NioIoHandler;
+import io.netty.util.concurrent.DefaultThreadFactory;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.lock.LockManagerLink;
@@ -18,6 +22,11 @@ import io.terminus.agent.peer.PeerControlService;
 import io.terminus.agent.peer.PeerServer;
 import io.terminus.agent.volume.Volumes;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
+import io.terminus.security.Audit;
+import io.terminus.security.Exposure;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
+import io.terminus.security.grpc.ServerLimits;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
@@ -39,6 +48,9 @@ final class AgentServers implements SmartLifecycle {
     private static final Logger LOG = LoggerFactory.getLogger(AgentServers.class);
     private static final long STOP_SECONDS = 3;
 
+    /** No request is longer: the largest names the replicas of a volume. */
+    private static final int MOST_MESSAGE_BYTES = 1 << 20;
+
     private final AgentProperties properties;
     private final DataDirectory directory;
     private final LockManagerLink locks;
@@ -47,8 +59,11 @@ final class AgentServers implements SmartLifecycle {
     private final Volumes volumes;
     private final AgentControlService control;
     private final PrometheusRegistry metrics;
+    private final Exposure exposure;
+    private final Audit audit;
     private final HealthStatusManager health = new HealthStatusManager();
     private @Nullable Server grpc;
+    private @Nullable EventLoopGroup grpcLoops;
     private @Nullable PeerServer peers;
     private @Nullable NbdServer nbd;
 
@@ -60,7 +75,9 @@ final class AgentServers implements SmartLifecycle {
             GrpcPeerNetwork network,
             Volumes volumes,
             AgentControlService control,
-            PrometheusRegistry metrics) {
+            PrometheusRegistry metrics,
+            Exposure exposure,
+            Audit audit) {
         this.properties = properties;
         this.directory = directory;
         this.locks = locks;
@@ -69,10 +86,17 @@ final class AgentServers implements SmartLifecycle {
         this.volumes = volumes;
         this.control = control;
         this.metrics = metrics;
+        this.exposure = exposure;
+        this.audit = audit;
     }
 
     @Override
     public void start() {
+        TlsKeys keys = links.tls();
+        AgentProperties.NbdTls nbdTls = properties.nbdTls();
+        requireMayOpen("gRPC on port " + properties.grpcPort(), keys != null);
+        requireMayOpen("the peer protocol on port " + properties.peerPort(), keys != null);
+        requireMayOpen("NBD on port " + properties.nbdPort(), nbdTls == null ? keys != null : nbdTls.required());
         try {
             peers = PeerServer.start(at(properties.peerPort()), volumes, links);
             nbd = startNbd();
@@ -92,18 +116,30 @@ final class AgentServers implements SmartLifecycle {
                 "agent {}: NBD {}{}{}, peers {}, gRPC {}, data in {}",
                 properties.name(),
                 properties.nbdPort(),
-                properties.nbdTls() == null ? "" : properties.nbdTls().required() ? " (TLS only)" : " (TLS offered)",
+                nbdTls == null
+                        ? keys == null ? "" : " (TLS, as all ports)"
+                        : nbdTls.required() ? " (TLS only)" : " (TLS offered)",
                 properties.nbdSocket() == null ? "" : " and " + properties.nbdSocket(),
                 properties.peerPort(),
                 properties.grpcPort(),
                 directory.path().toAbsolutePath());
     }
 
+    private void requireMayOpen(String port, boolean authenticated) {
+        String refusal =
+                exposure.refusal(port, properties.bindAddress(), authenticated, "set agent.tls.cert, .key and .ca, or");
+        if (refusal != null) {
+            throw new StartRefusedException(refusal);
+        }
+    }
+
     private NbdServer startNbd() throws IOException {
         AgentProperties.NbdTls tls = properties.nbdTls();
-        Security security = tls == null ? Security.plain() : NbdKeys.load(tls);
-        NbdServer server =
-                NbdServer.start(at(properties.nbdPort()), security, new VolumeExports(volumes), Limits.defaults());
+        TlsKeys keys = links.tls();
+        Security security = tls != null ? NbdKeys.load(tls) : keys != null ? NbdKeys.of(keys) : Security.plain();
+        Writers writers = new Writers(volumes, locks::volume, network, keys);
+        NbdServer server = NbdServer.start(
+                at(properties.nbdPort()), security, new VolumeExports(volumes, writers), Limits.defaults());
         Path socket = properties.nbdSocket();
         if (socket != null) {
             try {
@@ -118,7 +154,21 @@ final class AgentServers implements SmartLifecycle {
 
     private Server startGrpc() {
         try {
-            return NettyServerBuilder.forAddress(at(properties.grpcPort()))
+            EventLoopGroup loops = new MultiThreadIoEventLoopGroup(
+                    Runtime.getRuntime().availableProcessors(),
+                    new DefaultThreadFactory("grpc-loop", true),
+                    NioIoHandler.newFactory());
+            grpcLoops = loops;
+            NettyServerBuilder builder =
+                    ServerLimits.DEFAULTS.on(NettyServerBuilder.forAddress(at(properties.grpcPort())));
+            TlsKeys keys = links.tls();
+            if (keys != null) {
+                builder.sslContext(GrpcTls.server(keys));
+            }
+            return builder.bossEventLoopGroup(loops)
+                    .workerEventLoopGroup(loops)
+                    .intercept(AgentRoles.access(audit))
+                    .maxInboundMessageSize(MOST_MESSAGE_BYTES)
                     .permitKeepAliveTime(1, TimeUnit.SECONDS)
                     .permitKeepAliveWithoutCalls(true)
                     // Calls here wait for disks, peers and people.
@@ -170,6 +220,10 @@ final class AgentServers implements SmartLifecycle {
             }
         }
         grpc = null;
+        EventLoopGroup loops = grpcLoops;
+        if (loops != null) {
+            loops.shutdownGracefully(0, STOP_SECONDS, TimeUnit.SECONDS);
+        }
         network.close();
         locks.close();
         try {

@@ -1,46 +1,60 @@
 package io.terminus.agent.app;
 
 import io.terminus.agent.app.AgentProperties.NbdTls;
+import io.terminus.agent.nbd.Admission;
 import io.terminus.agent.nbd.Security;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import io.terminus.security.Identity;
+import io.terminus.security.KeysRefusedException;
+import io.terminus.security.Role;
+import io.terminus.security.TlsFiles;
+import io.terminus.security.TlsKeys;
+import java.util.EnumSet;
+import java.util.List;
 import java.util.Optional;
-import javax.net.ssl.SSLContext;
-import org.springframework.boot.ssl.SslBundle;
-import org.springframework.boot.ssl.pem.PemSslStoreBundle;
-import org.springframework.boot.ssl.pem.PemSslStoreDetails;
+import java.util.Set;
+import javax.net.ssl.SSLSession;
+import org.jspecify.annotations.Nullable;
 
-/** Reads the PEM files that NBD's TLS needs: keys in PKCS#8, PKCS#1 or SEC1, RSA, EC or EdDSA. */
+/** TLS of the NBD port: with keys of its own, or with those of all ports. */
 final class NbdKeys {
+
+    private static final List<String> PROTOCOLS = List.of("TLSv1.3", "TLSv1.2");
+    private static final Set<Role> USERS = EnumSet.of(Role.CLIENT, Role.AGENT);
 
     private NbdKeys() {}
 
-    /** @throws StartRefusedException naming the setting that is wrong */
+    /**
+     * Keys and an authority for NBD alone: a certificate that the authority has signed lets its owner in, with a role or without.
+     *
+     * @throws StartRefusedException naming the setting that is wrong
+     */
     static Security load(NbdTls tls) {
-        String cert = read("agent.nbd-tls.cert", tls.cert());
-        String key = read("agent.nbd-tls.key", tls.key());
-        String ca = read("agent.nbd-tls.ca", tls.ca());
-        SSLContext context;
         try {
-            context = SslBundle.of(new PemSslStoreBundle(
-                            PemSslStoreDetails.forCertificate(cert).withPrivateKey(key),
-                            PemSslStoreDetails.forCertificate(ca)))
-                    .createSslContext();
-        } catch (RuntimeException e) {
-            throw new StartRefusedException(
-                    "agent.nbd-tls: " + tls.cert() + ", " + tls.key() + " and " + tls.ca()
-                            + " do not make a TLS server: " + e.getMessage(),
-                    e);
+            TlsKeys keys = TlsKeys.load("agent.nbd-tls", new TlsFiles(tls.cert(), tls.key(), tls.ca()));
+            return new Security(Optional.of(keys::context), tls.protocols(), tls.required(), admission(false));
+        } catch (KeysRefusedException e) {
+            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
         }
-        return new Security(Optional.of(context), tls.protocols(), tls.required());
     }
 
-    private static String read(String setting, Path file) {
-        try {
-            return Files.readString(file);
-        } catch (IOException e) {
-            throw new StartRefusedException(setting + " of \"" + file + "\" cannot be read: " + e, e);
-        }
+    /** The keys of all ports: clients need a role. Agents have one, because they relay. */
+    static Security of(TlsKeys keys) {
+        return new Security(Optional.of(keys::context), PROTOCOLS, true, admission(true));
+    }
+
+    private static Admission admission(boolean byRole) {
+        return new Admission() {
+            @Override
+            public @Nullable String refusal(SSLSession client, String export) {
+                Identity who = Identity.of(client);
+                if (byRole && !who.hasAny(USERS)) {
+                    return who.refusal("volume " + export, USERS);
+                }
+                if (!who.volumes().isEmpty() && !who.volumes().contains(export)) {
+                    return "volume " + export + " is not among those of the certificate, " + who.volumes() + "; " + who;
+                }
+                return null;
+            }
+        };
     }
 }

@@ -25,10 +25,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Volumes as NBD exports: {@code NAME} is the volume itself, while this agent is its writer; {@code NAME@replica} is what the replica here
- * holds, read-only, whoever writes and however much of it is still to be copied.
+ * Volumes as NBD exports: {@code NAME} is the volume itself, listed while this agent is its writer and relayed while another is; {@code
+ * NAME@replica} is what the replica here holds, read-only, whoever writes and however much of it is still to be copied.
  */
-record VolumeExports(Volumes volumes) implements Exports {
+record VolumeExports(Volumes volumes, Writers writers) implements Exports {
 
     /** Flags: those of {@link ReplicationVisitor}. */
     static final MetaContext REPLICATED = new MetaContext("x-terminus:replicated");
@@ -68,12 +68,10 @@ record VolumeExports(Volumes volumes) implements Exports {
             return all.size() == 1 ? new Lookup.Found(all.getFirst()) : new Lookup.Unknown();
         }
         if (volume == null) {
-            return new Lookup.Unknown();
+            return writers.exists(name) ? new Lookup.Elsewhere(name, () -> writers.locate(name)) : new Lookup.Unknown();
         }
         if (!volume.serving()) {
-            Volume.Status s = volume.status();
-            return new Lookup.Unavailable("volume " + name + " is not served by agent " + volumes.agent()
-                    + ", its writer is " + s.config().writer() + "; here: " + s.detail());
+            return new Lookup.Elsewhere(name, () -> writers.locate(name));
         }
         return new Lookup.Found(new VolumeExport(volume));
     }
@@ -169,6 +167,11 @@ record VolumeExports(Volumes volumes) implements Exports {
 
         @Override
         public void close() {}
+    }
+
+    @Override
+    public String writer(String name) {
+        return writers.known(name);
     }
 
     private record VolumeExport(Volume volume) implements Export {

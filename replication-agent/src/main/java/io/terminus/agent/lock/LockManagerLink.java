@@ -5,6 +5,7 @@ import io.github.resilience4j.retry.Retry;
 import io.github.resilience4j.retry.RetryConfig;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.netty.handler.ssl.SslContext;
 import io.terminus.agent.volume.VolumeAuthority;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.lockmgr.client.AcquireRequest;
@@ -62,10 +63,12 @@ public final class LockManagerLink implements AutoCloseable {
 
     private record Early(@Nullable String lostBecause) {}
 
-    public LockManagerLink(String target, String agent, Duration ttl, Path sessionFile) {
+    /** @param tls null: unencrypted */
+    public LockManagerLink(String target, String agent, Duration ttl, Path sessionFile, @Nullable SslContext tls) {
         this.sessionFile = sessionFile;
-        this.client = LockClient.connect(
-                LockClient.Config.of(target, "agent/" + agent).withTtl(ttl).withListener(new Events()));
+        LockClient.Config config =
+                LockClient.Config.of(target, "agent/" + agent).withTtl(ttl).withListener(new Events());
+        this.client = LockClient.connect(tls == null ? config : config.withTls(tls));
         closePredecessor();
     }
 

@@ -39,6 +39,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
     private static final int REPLIES_BYTES = 16 << 10;
 
+    private static final long RELAY_RETRY_MILLIS = 200;
+
     /** What one read may bring in the transmission phase; a client that has not chosen an export costs less. */
     private static final int STAGED_BYTES = 512 << 10;
 
@@ -57,6 +59,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private final NbdServer server;
     private final DuplexSocket socket;
     private final Security security;
+    private final Exports exports;
     private final Limits limits;
     private final LargeRequests largeRequests;
 
@@ -69,6 +72,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private @Nullable ClientSession session;
     private volatile @Nullable Export export;
     private List<Handshake.Selected> contexts = List.of();
+    private volatile @Nullable Relay relay;
+    private volatile String relayedWriter = "";
     private boolean knowsHoles;
     private boolean leaving;
 
@@ -110,7 +115,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
         this.limits = limits;
         this.largeRequests = largeRequests;
         this.inFlight = new InFlight(limits.requestsInFlight(), limits.bytesInFlight());
-        this.handshake = new Handshake(exports, security, () -> shuttingDown);
+        this.exports = new AdmittedExports(exports, security.admission(), socket::tlsSession);
+        this.handshake = new Handshake(this.exports, security, () -> shuttingDown);
         socket.deadline(limits.handshake(), "the NBD handshake was to end within " + limits.handshake());
         socket.send(ByteBuffer.wrap(Handshake.greeting()));
     }
@@ -246,6 +252,10 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
     @Override
     public @Nullable ByteBuffer readInto() {
+        Relay to = relay;
+        if (to != null) {
+            return leaving ? null : to.roomForClient();
+        }
         if (leaving || busy) {
             return null;
         }
@@ -271,6 +281,11 @@ final class Connection implements DuplexSocket.Handler, Replies {
 
     @Override
     public void received() throws IOException {
+        Relay to = relay;
+        if (to != null) {
+            to.clientSent();
+            return;
+        }
         if (stalling) {
             stalling = false;
             socket.noDeadline();
@@ -286,11 +301,23 @@ final class Connection implements DuplexSocket.Handler, Replies {
     @Override
     public void ended() {
         leaving = true;
+        Relay to = relay;
+        if (to != null) {
+            to.clientEnded();
+        }
     }
 
     /** Goes on where it had stopped, if it may, and leaves when there is nothing left to answer. */
     @Override
     public void awake() throws IOException {
+        Relay to = relay;
+        if (to != null) {
+            if (shuttingDown) {
+                to.close("server is shutting down");
+            }
+            to.clientAwake();
+            return;
+        }
         if (shuttingDown && transmission != null) {
             transmission.shutDown();
         }
@@ -313,6 +340,10 @@ final class Connection implements DuplexSocket.Handler, Replies {
             } else {
                 LOG.log(Level.DEBUG, () -> socket.name() + " ended: " + why);
             }
+            Relay to = relay;
+            if (to != null) {
+                to.close("client has gone: " + why);
+            }
             ClientSession ending = session;
             if (ending != null) {
                 ending.close();
@@ -328,7 +359,12 @@ final class Connection implements DuplexSocket.Handler, Replies {
     private void negotiate(Handshake start) throws IOException {
         ByteBuffer in = staging.staged();
         while (handshake != null && !leaving && !socket.isClosed()) {
-            switch (start.advance(in)) {
+            Handshake.Step step = start.advance(in);
+            if (step instanceof Handshake.Step.Relay elsewhere) {
+                step = relay(start, elsewhere);
+            }
+            switch (step) {
+                case Handshake.Step.Relay elsewhere -> relayed(elsewhere, in);
                 case Handshake.Step.NeedMore needMore -> {
                     staging.taken(in);
                     return;
@@ -348,11 +384,76 @@ final class Connection implements DuplexSocket.Handler, Replies {
         }
     }
 
+    /**
+     * Opens the way to the agent that serves the export; while none does, as during a failover, looks again for some seconds.
+     *
+     * @return the same step if bytes may pass from here on; else what to do instead: it is served here by now, or cannot be had
+     */
+    private Handshake.Step relay(Handshake start, Handshake.Step.Relay step) {
+        long untilNanos = System.nanoTime() + limits.relay().toNanos();
+        socket.deadline(limits.relay().plus(limits.handshake()), "the NBD handshake was to go on at another agent");
+        while (true) {
+            String why;
+            switch (exports.find(step.export())) {
+                case Exports.Lookup.Elsewhere elsewhere -> {
+                    try {
+                        String writer = exports.writer(step.export());
+                        relay = Relay.open(socket, step, elsewhere.locator().locate(), limits.relayStep());
+                        relayedWriter = writer;
+                        return step;
+                    } catch (IOException e) {
+                        why = "volume " + step.export()
+                                + " is not served by this agent, and cannot be reached at its writer: "
+                                + e.getMessage();
+                    }
+                }
+                case Exports.Lookup.Found here -> {
+                    return start.advance(ByteBuffer.wrap(step.option()));
+                }
+                case Exports.Lookup.Unavailable unavailable -> why = unavailable.why();
+                case Exports.Lookup.Unknown unknown -> {
+                    return start.advance(ByteBuffer.wrap(step.option()));
+                }
+            }
+            if (shuttingDown || socket.isClosed() || System.nanoTime() - untilNanos > 0) {
+                return start.refusal(why);
+            }
+            try {
+                Thread.sleep(RELAY_RETRY_MILLIS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return start.refusal(why);
+            }
+        }
+    }
+
+    /** From here on bytes pass: the option first, and what the client has sent behind it. */
+    private void relayed(Handshake.Step.Relay step, ByteBuffer in) {
+        Relay to = relay;
+        if (to == null) {
+            throw new IllegalStateException("no relay to pass the option to");
+        }
+        exportName = step.export();
+        handshake = null;
+        socket.noDeadline();
+        to.send(ByteBuffer.wrap(step.option()));
+        to.send(in);
+        in.position(in.limit());
+    }
+
+    /** Ends the connection if it is relayed to one that does not write any more. Any thread. */
+    void checkWriter() {
+        Relay to = relay;
+        if (to != null && !exports.writer(exportName).equals(relayedWriter)) {
+            to.close("the writer of " + exportName + " has changed");
+        }
+    }
+
     private void startTls(Handshake.Step.StartTls step) throws IOException {
         if (!socket.sendAndWait(ByteBuffer.wrap(step.last()))) {
             return;
         }
-        SSLContext context = security.tls().orElseThrow();
+        SSLContext context = security.tls().orElseThrow().get();
         SSLEngine engine = context.createSSLEngine();
         engine.setUseClientMode(false);
         engine.setNeedClientAuth(true);

@@ -52,6 +52,14 @@ final class Handshake {
          */
         record Enter(Export export, Dialect dialect, List<Selected> contexts, byte[] welcome) implements Step {}
 
+        /**
+         * The export is served by another agent: this option, and all that follows, is for that one. If it is served here by now, the
+         * option is given to {@link Handshake#advance} again; if it cannot be relayed, the client gets {@link Handshake#refusal}.
+         *
+         * @param option whole, with its header
+         */
+        record Relay(String export, byte[] option, int clientFlags, Dialect dialect) implements Step {}
+
         /** Send {@code last}, and what follows in both directions is TLS; then the handshake goes on. */
         record StartTls(byte[] last) implements Step {}
 
@@ -79,6 +87,9 @@ final class Handshake {
     private final BooleanSupplier shuttingDown;
 
     private State state = State.CLIENT_FLAGS;
+    private int clientFlags;
+    private boolean relayed;
+    private ByteBuffer whole = ByteBuffer.allocate(0);
     private boolean fixed;
     private boolean zeroes;
     private boolean secure;
@@ -138,6 +149,7 @@ final class Handshake {
         if ((flags & ~GREETING_FLAGS) != 0) {
             return new Step.Leave("Client flags 0x" + Integer.toHexString(flags) + " were not offered", NOTHING);
         }
+        clientFlags = flags;
         fixed = (flags & Wire.FLAG_FIXED_NEWSTYLE) != 0;
         zeroes = (flags & Wire.FLAG_NO_ZEROES) == 0;
         state = State.OPTIONS;
@@ -177,6 +189,7 @@ final class Handshake {
             return NEED_MORE;
         }
         ByteBuffer data = in.slice(at + OPTION_HEADER_BYTES, (int) length);
+        whole = in.slice(at, (int) (OPTION_HEADER_BYTES + length));
         in.position((int) (at + OPTION_HEADER_BYTES + length));
         followingBytes = in.remaining();
         return answer(data);
@@ -220,6 +233,10 @@ final class Handshake {
             case Wire.OPT_LIST_META_CONTEXT -> metaContext(data, false);
             case Wire.OPT_SET_META_CONTEXT -> metaContext(data, true);
             case Wire.OPT_STARTTLS -> startTls(data);
+            case Wire.OPT_RELAYED -> {
+                relayed = true;
+                yield acknowledged();
+            }
             // The option number is the client's: what is not known is refused, and the next one is read.
             default -> error(Wire.REP_ERR_UNSUP, "option " + Integer.toUnsignedString(option) + " is not known");
         };
@@ -239,6 +256,7 @@ final class Handshake {
             }
             case Lookup.Unavailable unavailable -> new Step.Leave(unavailable.why(), NOTHING);
             case Lookup.Unknown unknown -> new Step.Leave("No export is named \"" + name + "\"", NOTHING);
+            case Lookup.Elsewhere elsewhere -> elsewhere(elsewhere);
         };
     }
 
@@ -294,6 +312,9 @@ final class Handshake {
             case Lookup.Unknown unknown -> {
                 return error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
             }
+            case Lookup.Elsewhere elsewhere -> {
+                return elsewhere(elsewhere);
+            }
         }
         Answer answer = new Answer(option);
         answer.put(
@@ -321,6 +342,16 @@ final class Handshake {
         }
         byte[] bytes = answer.put(Wire.REP_ACK, NOTHING).bytes();
         return option == Wire.OPT_GO ? enter(export, bytes) : new Step.Reply(bytes);
+    }
+
+    /** One that was relayed is not sent on: two agents that take each other for the writer would do so for ever. */
+    private Step elsewhere(Lookup.Elsewhere elsewhere) {
+        if (relayed) {
+            return refusal("volume " + elsewhere.name() + " is not served by this agent");
+        }
+        byte[] asked = new byte[whole.remaining()];
+        whole.get(asked);
+        return new Step.Relay(elsewhere.name(), asked, clientFlags, dialect);
     }
 
     /** Contexts count for the export they were selected for, and for no other. */
@@ -409,6 +440,9 @@ final class Handshake {
             }
             case Lookup.Unknown unknown -> {
                 return error(Wire.REP_ERR_UNKNOWN, "no export is named \"" + name + "\"");
+            }
+            case Lookup.Elsewhere elsewhere -> {
+                return elsewhere(elsewhere);
             }
         }
         List<Selected> matching = matching(export.contexts(), queries, select);

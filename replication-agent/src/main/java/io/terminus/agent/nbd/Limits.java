@@ -15,6 +15,8 @@ import java.time.Duration;
  * @param stall a client that sends nothing of the rest of such a request for so long is disconnected
  * @param handshake a client that has not chosen an export by then is disconnected
  * @param shutdown the longest that {@link NbdServer#close} waits for requests in flight
+ * @param relay how long a client waits in the handshake while nobody serves its export, as during a failover
+ * @param relayStep how long another agent may take to answer in a step of it
  */
 public record Limits(
         int connections,
@@ -23,7 +25,9 @@ public record Limits(
         int largeRequests,
         Duration stall,
         Duration handshake,
-        Duration shutdown) {
+        Duration shutdown,
+        Duration relay,
+        Duration relayStep) {
 
     public Limits {
         requirePositive("connections", connections);
@@ -36,9 +40,37 @@ public record Limits(
         }
     }
 
+    public Limits(
+            int connections,
+            int requestsInFlight,
+            long bytesInFlight,
+            int largeRequests,
+            Duration stall,
+            Duration handshake,
+            Duration shutdown) {
+        this(
+                connections,
+                requestsInFlight,
+                bytesInFlight,
+                largeRequests,
+                stall,
+                handshake,
+                shutdown,
+                Duration.ofSeconds(20),
+                Duration.ofSeconds(3));
+    }
+
     public static Limits defaults() {
         return new Limits(
-                256, 1024, 64 << 20, 16, Duration.ofSeconds(30), Duration.ofSeconds(10), Duration.ofSeconds(5));
+                256,
+                1024,
+                64 << 20,
+                16,
+                Duration.ofSeconds(30),
+                Duration.ofSeconds(10),
+                Duration.ofSeconds(5),
+                Duration.ofSeconds(20),
+                Duration.ofSeconds(3));
     }
 
     private static void requirePositive(String what, long value) {

@@ -15,6 +15,8 @@ import java.util.concurrent.TimeUnit;
 /** Serves {@link Exports} to NBD clients, each by a reader thread of its own. Any thread may call. */
 public final class NbdServer implements AutoCloseable {
 
+    private static final long WATCH_MILLIS = 500;
+
     private final Exports exports;
     private final Limits limits;
     private final LargeRequests largeRequests;
@@ -55,6 +57,9 @@ public final class NbdServer implements AutoCloseable {
     public SocketAddress listen(SocketAddress at, Security security) throws IOException {
         Listener listener = Listener.bind(at, "NBD server", limits.connections());
         listeners.add(listener);
+        if (listeners.size() == 1) {
+            Thread.ofVirtual().name("NBD relays").start(this::watchWriters);
+        }
         listener.start((channel, place) -> accepted(channel, place, security));
         return listener.address();
     }
@@ -110,6 +115,18 @@ public final class NbdServer implements AutoCloseable {
         if (!allEndedWithin(limits.shutdown().toNanos())) {
             connections.keySet().forEach(connection -> connection.disconnect("server has shut down"));
             allEndedWithin(limits.shutdown().toNanos()); // readers that are stuck in a device are left behind
+        }
+    }
+
+    /** A writer that is cut off does not end its connections, so those relayed to it are ended here. */
+    private void watchWriters() {
+        try {
+            while (!closing) {
+                Thread.sleep(WATCH_MILLIS);
+                connections.keySet().forEach(Connection::checkWriter);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -23,6 +23,9 @@ final class Wire {
     static final int OPT_SET_META_CONTEXT = 10;
     static final int OPT_EXTENDED_HEADERS = 11;
 
+    /** Our own, between agents: this client was relayed once already, and is not to be sent on. */
+    static final int OPT_RELAYED = 0x7465726d;
+
     static final int REP_ACK = 1;
     static final int REP_SERVER = 2;
     static final int REP_INFO = 3;

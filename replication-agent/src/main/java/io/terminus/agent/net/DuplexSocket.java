@@ -19,6 +19,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
 import javax.net.ssl.SSLEngine;
+import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -145,6 +146,38 @@ public final class DuplexSocket implements AutoCloseable {
             return new DuplexSocket(channel, name, queueLimitBytes);
         } catch (IOException | RuntimeException e) {
             channel.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Opens a connection under TLS; returns when both sides know each other.
+     *
+     * @param engine of a client
+     */
+    public static DuplexSocket connect(
+            SocketAddress to, Duration timeout, String name, long queueLimitBytes, SSLEngine engine)
+            throws IOException {
+        return connect(to, timeout, name, queueLimitBytes).handshake(engine, timeout);
+    }
+
+    /** The side that speaks first in TLS, before there is an owner; returns when both sides know each other. */
+    public DuplexSocket handshake(SSLEngine engine, Duration timeout) throws IOException {
+        try {
+            Tls secure = new Tls(engine, channel, sendLock);
+            deadline(timeout, "the TLS handshake was to end");
+            secure.handshake(operations -> {
+                select(operations);
+                Closing over = closing.get();
+                if (over != null) {
+                    throw new IOException(over.why, over.failure);
+                }
+            });
+            noDeadline();
+            tls = secure;
+            return this;
+        } catch (IOException | RuntimeException e) {
+            fail(e);
             throw e;
         }
     }
@@ -293,12 +326,14 @@ public final class DuplexSocket implements AutoCloseable {
     }
 
     /**
-     * For the owner only: whatever is received and sent from now on is under TLS. Everything received before has been taken
+     * For the owner only, or before there is one: whatever is received and sent from now on is under TLS. Everything received before has been taken
      * out of {@link Handler#readInto}'s buffer, everything sent before is with the kernel. The engine's handshake begins
      * with what the other side sends next; until it is over nothing may be sent. A failed one closes the socket.
      */
     public void startTls(SSLEngine engine) {
-        requireOwner();
+        if (started.get()) {
+            requireOwner();
+        }
         sendLock.lock();
         try {
             if (!queue.isEmpty()) {
@@ -308,6 +343,28 @@ public final class DuplexSocket implements AutoCloseable {
         } finally {
             sendLock.unlock();
         }
+    }
+
+    /** For the owner only, when nothing is queued: says that nothing more is sent. What the other side sends is read on. */
+    public void endOutput() throws IOException {
+        requireOwner();
+        Tls secure = tls;
+        if (secure == null) {
+            channel.shutdownOutput();
+        } else {
+            sendLock.lock();
+            try {
+                secure.goodbye();
+            } finally {
+                sendLock.unlock();
+            }
+        }
+    }
+
+    /** Who is on the other side, once the handshake is over; null without TLS. */
+    public @Nullable SSLSession tlsSession() {
+        Tls secure = tls;
+        return secure == null ? null : secure.session();
     }
 
     // ---- life: any thread
@@ -387,7 +444,7 @@ public final class DuplexSocket implements AutoCloseable {
 
     private void serve(Handler handler) throws IOException {
         boolean ended = false;
-        boolean moreIsWaiting = false;
+        boolean moreIsWaiting = tls != null; // a handshake may have brought more than itself
         while (closing.get() == null) {
             noticed = false;
             handler.awake();

@@ -1,13 +1,16 @@
 package io.terminus.agent.net;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
 import java.util.concurrent.locks.ReentrantLock;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLEngineResult;
 import javax.net.ssl.SSLEngineResult.HandshakeStatus;
 import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLSession;
 
 /**
  * The bytes of a non-blocking channel under TLS: the channel's place in {@link DuplexSocket}. Reading is the owner's, writing
@@ -44,6 +47,47 @@ final class Tls {
         this.recordBytes = engine.getSession().getPacketBufferSize();
         this.in = ByteBuffer.allocateDirect(RECORDS * recordBytes);
         this.out = ByteBuffer.allocateDirect(RECORDS * recordBytes);
+    }
+
+    /** Waits until the channel may be ready for one of these operations of a selection key, or fails. */
+    interface Wait {
+        void until(int operations) throws IOException;
+    }
+
+    /** For the side that speaks first, before anything else is read or sent: returns when the handshake is over. */
+    void handshake(Wait wait) throws IOException {
+        engine.beginHandshake();
+        answer(engine.getHandshakeStatus());
+        while (true) {
+            HandshakeStatus status = engine.getHandshakeStatus();
+            if (status != HandshakeStatus.NEED_UNWRAP && status != HandshakeStatus.NEED_UNWRAP_AGAIN) {
+                break;
+            }
+            SSLEngineResult result = unwrapAside();
+            switch (result.getStatus()) {
+                case CLOSED -> throw new SSLException("the other side ended the TLS handshake");
+                case BUFFER_OVERFLOW -> throw new SSLException("a TLS record is larger than the engine says");
+                case BUFFER_UNDERFLOW -> {
+                    flushAll(wait);
+                    wait.until(SelectionKey.OP_READ);
+                    if (channel.read(in) < 0) {
+                        throw new EOFException("the other side closed the connection in the TLS handshake");
+                    }
+                }
+                case OK -> answer(result.getHandshakeStatus());
+            }
+        }
+        flushAll(wait);
+    }
+
+    SSLSession session() {
+        return engine.getSession();
+    }
+
+    private void flushAll(Wait wait) throws IOException {
+        while (!flush()) {
+            wait.until(SelectionKey.OP_WRITE);
+        }
     }
 
     /**

@@ -15,17 +15,22 @@ import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeConfig.Address;
+import io.terminus.proto.agent.v1.AgentControlGrpc;
+import io.terminus.proto.agent.v1.AgentInfo;
 import io.terminus.proto.agent.v1.BuryReplicaRequest;
 import io.terminus.proto.agent.v1.BuryReplicaResponse;
 import io.terminus.proto.agent.v1.CanHoldRequest;
 import io.terminus.proto.agent.v1.CanHoldResponse;
 import io.terminus.proto.agent.v1.CreateReplicaRequest;
 import io.terminus.proto.agent.v1.CreateReplicaResponse;
+import io.terminus.proto.agent.v1.GetAgentRequest;
 import io.terminus.proto.agent.v1.PeerControlGrpc;
 import io.terminus.proto.agent.v1.ReadBlocksRequest;
 import io.terminus.proto.agent.v1.ReadBlocksResponse;
 import io.terminus.proto.agent.v1.SealRequest;
 import io.terminus.proto.agent.v1.SealResponse;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
 import java.net.ConnectException;
 import java.time.Duration;
@@ -137,6 +142,19 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
         return gone;
     }
 
+    /** Where the peer serves NBD, as host:port. */
+    public CompletableFuture<String> nbdEndpoint(Address peer, Duration deadline) {
+        CompletableFuture<String> endpoint = new CompletableFuture<>();
+        Control c = control(peer);
+        c.channel().resetConnectBackoff();
+        AgentControlGrpc.newStub(c.channel())
+                .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS)
+                .getAgent(
+                        GetAgentRequest.getDefaultInstance(),
+                        new One<AgentInfo>(r -> endpoint.complete(r.getNbdEndpoint()), endpoint));
+        return endpoint;
+    }
+
     @Override
     public CompletableFuture<Void> canHold(Address peer, UUID volume, long sizeBytes, Duration deadline) {
         CompletableFuture<Void> can = new CompletableFuture<>();
@@ -170,7 +188,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     @Override
     public void fetch(Address peer, UUID volume, long from, long to, Inbound into, Duration deadline)
             throws IOException {
-        TailFetch.fetch(Addresses.parse(peer.peer()), volume, from, to, into, deadline, Abilities.of(settings));
+        TailFetch.fetch(Addresses.parse(peer.peer()), volume, from, to, into, deadline, settings, peer.agent());
     }
 
     @Override
@@ -180,10 +198,13 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
 
     private Control control(Address peer) {
         return controls.computeIfAbsent(
-                peer.control(),
-                target -> new Control(
-                        NettyChannelBuilder.forTarget(target).usePlaintext().build(),
-                        CircuitBreaker.of(target, BREAKER)));
+                peer.control(), target -> new Control(channel(target), CircuitBreaker.of(target, BREAKER)));
+    }
+
+    private ManagedChannel channel(String target) {
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(target);
+        TlsKeys keys = settings.tls();
+        return (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys))).build();
     }
 
     private static PeerControlGrpc.PeerControlStub stub(Control c, Duration deadline) {

@@ -22,6 +22,7 @@ import io.terminus.proto.agent.v1.ReadBlocksRequest;
 import io.terminus.proto.agent.v1.ReadBlocksResponse;
 import io.terminus.proto.agent.v1.SealRequest;
 import io.terminus.proto.agent.v1.SealResponse;
+import io.terminus.security.grpc.Caller;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.UUID;
@@ -47,6 +48,7 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
                         .asRuntimeException());
                 return;
             }
+            PeerIdentity.require(Caller.current().identity(), volume.config(), request.getCandidate());
             Answer a = volume.seal(
                     request.getTerm(), request.getToken(), request.getConfigVersion(), request.getCandidate());
             response.setSealedTerm(request.getTerm())
@@ -73,7 +75,12 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
     @Override
     public void createReplica(CreateReplicaRequest request, StreamObserver<CreateReplicaResponse> answer) {
         try {
-            Volume volume = volumes.create(VolumeConfig.fromProto(request.getConfig()));
+            VolumeConfig config = VolumeConfig.fromProto(request.getConfig());
+            PeerIdentity.require(
+                    Caller.current().identity(),
+                    config,
+                    Caller.current().identity().agent());
+            Volume volume = volumes.create(config);
             answer.onNext(CreateReplicaResponse.newBuilder()
                     .setIncarnation(volume.incarnation())
                     .setImage(volume.imagePath().toString())
@@ -95,7 +102,15 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
     @Override
     public void buryReplica(BuryReplicaRequest request, StreamObserver<BuryReplicaResponse> answer) {
         try {
-            volumes.bury(UUID.fromString(request.getVolumeUuid()));
+            UUID uuid = UUID.fromString(request.getVolumeUuid());
+            Volume volume = volumes.byUuid(uuid);
+            if (volume != null) {
+                PeerIdentity.require(
+                        Caller.current().identity(),
+                        volume.config(),
+                        Caller.current().identity().agent());
+            }
+            volumes.bury(uuid);
             answer.onNext(BuryReplicaResponse.getDefaultInstance());
             answer.onCompleted();
         } catch (RefusedException e) {

@@ -18,6 +18,8 @@ import io.terminus.proto.agent.v1.Accepted;
 import io.terminus.proto.agent.v1.Fetch;
 import io.terminus.proto.agent.v1.Hello;
 import io.terminus.proto.agent.v1.Refusal;
+import io.terminus.security.Identity;
+import io.terminus.security.TlsKeys;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
@@ -102,6 +104,10 @@ public final class PeerServer implements AutoCloseable {
 
     private void accepted(SocketChannel channel, Listener.Place place) throws IOException {
         DuplexSocket s = new DuplexSocket(channel, "peer-in-" + channel.getRemoteAddress(), SEND_QUEUE_BYTES);
+        TlsKeys keys = settings.tls();
+        if (keys != null) {
+            s.startTls(keys.serverEngine());
+        }
         connections.add(s);
         s.deadline(GREETING_TIMEOUT, "a greeting was to come");
         s.start(new Link(s, place));
@@ -215,6 +221,7 @@ public final class PeerServer implements AutoCloseable {
                     "writer " + said.getWriter());
             Greeting hello = Messages.greeting(said);
             Volume v = find(hello.volume());
+            PeerIdentity.require(identity(), v.config(), hello.writer());
             switch (v.accept(hello)) {
                 case Reception.Follows follows -> streamBegins(v, hello, follows.inbound());
                 case Reception.Needs what -> {
@@ -391,6 +398,7 @@ public final class PeerServer implements AutoCloseable {
                         volumes.agent(),
                         "the candidate of term " + f.getTerm());
                 Volume v = find(UUID.fromString(f.getVolumeUuid()));
+                PeerIdentity.require(identity(), v.config(), identity().agent());
                 Journal journal = v.supply(f.getTerm());
                 if (f.getFrom() < journal.oldest() || f.getFrom() > f.getTo() || f.getTo() > journal.end()) {
                     throw new RefusedException(
@@ -406,6 +414,10 @@ public final class PeerServer implements AutoCloseable {
             } catch (InvalidProtocolBufferException | IllegalArgumentException e) {
                 throw new RefusedException(Why.BAD_MESSAGE, "not a FETCH: " + e.getMessage());
             }
+        }
+
+        private Identity identity() {
+            return Identity.of(s.tlsSession());
         }
 
         private void requireFresh() throws RefusedException {
@@ -485,7 +497,11 @@ public final class PeerServer implements AutoCloseable {
                         .putLong(0)
                         .putLong(0);
                 s.send(Frame.seal(head));
-                s.send(new JournalRun(journal, at, end));
+                if (s.tlsSession() == null) {
+                    s.send(new JournalRun(journal, at, end));
+                } else {
+                    s.send(journal.bytes(at, end));
+                }
                 at = end;
             }
         }

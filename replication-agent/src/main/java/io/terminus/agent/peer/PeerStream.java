@@ -297,7 +297,8 @@ final class PeerStream implements PeerNetwork.Stream {
         frame.putLong(from).putInt((int) (to - from)).putInt(0);
         Frame.seal(putState(frame));
         statusSentNanos = System.nanoTime();
-        boolean gathered = to - from <= GATHERED_BYTES;
+        // Under TLS every byte passes through here anyway.
+        boolean gathered = to - from <= GATHERED_BYTES || settings.tls() != null;
         boolean sent = gathered
                 ? send(s, frame, journal.bytes(from, to))
                 : send(s, frame) && send(s, new JournalRun(journal, from, to));
@@ -360,8 +361,12 @@ final class PeerStream implements PeerNetwork.Stream {
         int attempt = 1;
         while (!closed) {
             try {
-                DuplexSocket s = DuplexSocket.connect(
-                        Addresses.parse(cursor.address().peer()), CONNECT_TIMEOUT, name, SEND_QUEUE_BYTES);
+                DuplexSocket s = settings.connect(
+                        Addresses.parse(cursor.address().peer()),
+                        cursor.address().agent(),
+                        CONNECT_TIMEOUT,
+                        name,
+                        SEND_QUEUE_BYTES);
                 cursor.somebodyThere();
                 socket = s;
                 s.deadline(GREETING_TIMEOUT, "the peer was to answer the greeting");

@@ -46,20 +46,21 @@ final class TailFetch extends FrameHandler {
             long to,
             Inbound into,
             Duration deadline,
-            Abilities abilities)
+            LinkSettings settings,
+            String agent)
             throws IOException {
         if (from == to) {
             return;
         }
         long until = System.nanoTime() + deadline.toNanos();
-        DuplexSocket s = DuplexSocket.connect(peer, CONNECT_TIMEOUT, "fetch-" + peer, 64 << 10);
+        DuplexSocket s = settings.connect(peer, agent, CONNECT_TIMEOUT, "fetch-" + peer, 64 << 10);
         TailFetch fetch = new TailFetch(s, into, to, until);
         s.send(Frame.FETCH.of(Fetch.newBuilder()
                 .setVolumeUuid(volume.toString())
                 .setTerm(into.term())
                 .setFrom(from)
                 .setTo(to)
-                .setAbilities(abilities.toProto())
+                .setAbilities(Abilities.of(settings).toProto())
                 .build()
                 .toByteArray()));
         s.deadline(SILENCE, "the tail was to come");

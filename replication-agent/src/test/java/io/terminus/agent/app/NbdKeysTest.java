@@ -71,6 +71,7 @@ class NbdKeysTest {
     private static int greeted(Security security, Certificates made) throws Exception {
         try (SSLServerSocket server = (SSLServerSocket) security.tls()
                         .orElseThrow()
+                        .get()
                         .getServerSocketFactory()
                         .createServerSocket(0, 1, InetAddress.getLoopbackAddress());
                 SSLSocket client = (SSLSocket) made.client()

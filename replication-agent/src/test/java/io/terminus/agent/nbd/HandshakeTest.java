@@ -337,6 +337,7 @@ class HandshakeTest {
 
     private static String describe(Handshake.Step step) {
         return switch (step) {
+            case Handshake.Step.Relay relay -> throw new AssertionError("nothing is served elsewhere here: " + relay);
             case Handshake.Step.NeedMore more -> "need more";
             case Handshake.Step.Reply reply -> "reply " + describe(reply.bytes());
             case Handshake.Step.StartTls tls -> "tls " + describe(tls.last());

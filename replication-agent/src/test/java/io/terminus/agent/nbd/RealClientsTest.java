@@ -22,6 +22,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import javax.net.ssl.SSLContext;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
@@ -270,9 +271,10 @@ class RealClientsTest {
     void qemuSpeaksTls(String protocol, String clientKey) throws Exception {
         RealClients.require("qemu-io");
         Certificates known = Certificates.make(dir.resolve("known"), clientKey);
+        SSLContext tls = known.server();
         InetSocketAddress at = (InetSocketAddress) server.listen(
                 new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-                new Security(Optional.of(known.server()), List.of(protocol), false));
+                new Security(Optional.of(() -> tls), List.of(protocol), false, Admission.EVERYONE));
         String options = "driver=nbd,host=localhost,port=" + at.getPort() + ",export=disk";
 
         Outcome secure = RealClients.run(

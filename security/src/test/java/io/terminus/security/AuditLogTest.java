@@ -1,4 +1,4 @@
-package io.terminus.lockmgr.app;
+package io.terminus.security;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

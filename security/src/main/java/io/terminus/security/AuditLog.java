@@ -1,6 +1,5 @@
-package io.terminus.lockmgr.app;
+package io.terminus.security;
 
-import io.terminus.lockmgr.grpc.Audit;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -18,21 +17,21 @@ import org.slf4j.LoggerFactory;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
- * What operators did, in {@value #NAME} of the data directory: a JSON object a line, appended before the operator has the
+ * What callers changed, in {@value #NAME} of the data directory: a JSON object a line, appended before the operator has the
  * answer.
  *
  * <pre>
- *   {"time":"2026-01-31T12:00:00.123Z","who":"127.0.0.1:51234","action":"force-release","what":"demo lock 5","outcome":"done"}
+ *   {"time":"2026-01-31T12:00:00.123Z","who":"CN=anna operator 127.0.0.1:51234","action":"force-release","what":"demo lock 5","outcome":"done"}
  * </pre>
  *
  * <p>A file longer than {@value #LONGEST_BYTES} bytes is kept once, as {@value #OLDER}, and begun anew. A line that cannot
  * be written goes to the process's own log: what was done is done. Any thread.
  */
-final class AuditLog implements Audit, AutoCloseable {
+public final class AuditLog implements Audit, AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(AuditLog.class);
 
-    static final String NAME = "audit.log";
+    public static final String NAME = "audit.log";
     static final String OLDER = "audit.log.1";
     static final long LONGEST_BYTES = 16 << 20;
 
@@ -41,7 +40,7 @@ final class AuditLog implements Audit, AutoCloseable {
     private final JsonMapper json = JsonMapper.shared();
     private @Nullable FileChannel channel; // guarded by this; null until the first line
 
-    AuditLog(Path directory) {
+    public AuditLog(Path directory) {
         this(directory, LONGEST_BYTES);
     }
 

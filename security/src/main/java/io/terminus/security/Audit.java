@@ -1,10 +1,10 @@
-package io.terminus.lockmgr.grpc;
+package io.terminus.security;
 
-/** Keeps what operators did. A record is written before the operator has the answer. */
+/** Keeps what callers changed. A record is written before the caller has the answer. */
 public interface Audit {
 
     /**
-     * @param who the address the request came from
+     * @param who certificate and address the request came from
      * @param action the verb
      * @param what the lock, session or volume
      * @param outcome {@code done}, or why not

@@ -1,0 +1,106 @@
+package io.terminus.cli;
+
+import io.terminus.security.CertificateAuthority;
+import io.terminus.security.Role;
+import io.terminus.security.TlsFiles;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code terminus certs}: for those who have no authority of their own. */
+@Command(
+        name = "certs",
+        description = "Make an authority, and certificates with roles, in a directory.",
+        synopsisSubcommandLabel = "COMMAND")
+final class CertsCommand {
+
+    private static final Duration AUTHORITY_VALID = Duration.ofDays(3650);
+
+    private final Terminus terminus;
+
+    CertsCommand(Terminus terminus) {
+        this.terminus = terminus;
+    }
+
+    @Command(name = "init", description = "Make an authority: DIR/ca.crt and DIR/ca.key.")
+    int init(@Parameters(paramLabel = "DIR") Path directory) {
+        try {
+            var unused = CertificateAuthority.create(
+                    directory, "terminus authority", Instant.now().plus(AUTHORITY_VALID));
+        } catch (IOException e) {
+            throw new Failure(String.valueOf(e.getMessage()), e);
+        }
+        terminus.screen().line("Made " + directory.resolve("ca.crt") + ". Keep ca.key where nobody reads it.");
+        return 0;
+    }
+
+    @Command(
+            name = "issue",
+            description = {
+                "Make DIR/NAME.key and DIR/NAME.crt, signed by the authority in DIR.",
+                "Files that are there are replaced: processes that use them take the new ones within seconds."
+            })
+    int issue(
+            @Parameters(paramLabel = "DIR") Path directory,
+            @Parameters(paramLabel = "NAME") String name,
+            @Option(names = "--role", paramLabel = "ROLE", description = "admin, operator, reader, client or lockmgr.")
+                    @Nullable
+                    List<Role> roles,
+            @Option(names = "--agent", paramLabel = "AGENT", description = "It is the certificate of this agent.")
+                    @Nullable
+                    String agent,
+            @Option(
+                            names = "--volume",
+                            paramLabel = "VOLUME",
+                            description = "Of the volumes served over NBD only this one, and others so named.")
+                    @Nullable
+                    List<String> volumes,
+            @Option(
+                            names = "--host",
+                            paramLabel = "HOST",
+                            description = "A name or address under which it is reached as a server.")
+                    @Nullable
+                    List<String> hosts,
+            @Option(
+                            names = "--days",
+                            paramLabel = "DAYS",
+                            defaultValue = "365",
+                            description = "How long it is valid (default: ${DEFAULT-VALUE}).")
+                    int days) {
+        List<String> uris = new ArrayList<>();
+        for (Role role : roles == null ? List.<Role>of() : roles) {
+            if (role == Role.AGENT) {
+                throw new Failure("an agent has a name: --agent NAME");
+            }
+            uris.add("terminus:role/" + role.title());
+        }
+        if (agent != null) {
+            uris.add("terminus:agent/" + agent);
+        }
+        for (String volume : volumes == null ? List.<String>of() : volumes) {
+            uris.add("terminus:volume/" + volume);
+        }
+        if (uris.isEmpty()) {
+            throw new Failure("a certificate without --role and --agent lets nobody do anything");
+        }
+        try {
+            TlsFiles made = CertificateAuthority.open(directory)
+                    .issue(
+                            name,
+                            uris,
+                            hosts == null ? List.of() : hosts,
+                            Instant.now().plus(Duration.ofDays(days)));
+            terminus.screen().line("Made " + made.cert() + " and " + made.key() + ": " + String.join(", ", uris));
+        } catch (IOException e) {
+            throw new Failure(String.valueOf(e.getMessage()), e);
+        }
+        return 0;
+    }
+}

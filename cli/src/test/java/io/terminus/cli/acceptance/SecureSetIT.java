@@ -1,0 +1,198 @@
+package io.terminus.cli.acceptance;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.terminus.security.CertificateAuthority;
+import io.terminus.security.TlsFiles;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestMethodOrder;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** A set with TLS on every port, asked by people of every role, through a failover, with one address for clients. */
+@ExtendWith(TellsTime.class)
+@NeedsClients({"qemu-io", "curl"})
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+class SecureSetIT {
+
+    private static LiveSet set;
+
+    @BeforeAll
+    static void up() {
+        set = LiveSet.make(Map.of("AGENT_LEASETTL", "4s"));
+        set.createSecure("64MiB");
+        set.awaitInSync();
+    }
+
+    @AfterAll
+    static void down() {
+        set.close();
+    }
+
+    @Test
+    @Order(1)
+    void everyRoleGetsAsFarAsItMay() {
+        assertThat(as("reader", "sessions", "list").succeed()).contains("agent/a");
+        assertRefused(as("reader", "volume", "set", "demo", "--min-copies", "1"), "needs the role operator", "reader");
+        assertRefused(as("client", "sessions", "list"), "needs the role reader", "client");
+        assertRefused(as("operator", "volume", "delete", "demo", "--force"), "needs the role admin", "operator");
+        as("operator", "volume", "set", "demo", "--min-copies", "1").succeed();
+    }
+
+    @Test
+    @Order(2)
+    void restSpeaksTlsAndKnowsRoles() {
+        String rest = "https://" + endpoint("a", "rest");
+
+        assertThat(curl("reader", rest + "/api/v1/volumes")).contains("\"demo\"");
+        assertThat(curl("client", rest + "/api/v1/volumes")).contains("needs the role reader", "client");
+        assertThat(curl("reader", "-X", "POST", rest + "/api/v1/volumes/demo/demote"))
+                .contains("needs the role operator", "reader");
+        assertThat(curl("operator", "-X", "DELETE", rest + "/api/v1/volumes/demo")).contains("needs the role admin");
+        assertThat(curl(null, rest + "/actuator/health/liveness")).contains("UP");
+        assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate has no role");
+    }
+
+    @Test
+    @Order(3)
+    void expiredAndForeignCertificatesAreRefused() throws IOException {
+        Instant now = Instant.now();
+        TlsFiles expired = CertificateAuthority.open(certs())
+                .issue("expired", List.of("terminus:role/admin"), List.of(), now.minusSeconds(7200), now.minusSeconds(60));
+        TlsFiles foreign = CertificateAuthority.create(
+                        set.folder().resolve("foreign"), "foreign", now.plusSeconds(3600))
+                .issue("admin", List.of("terminus:role/admin"), List.of(), now.plusSeconds(3600));
+
+        for (TlsFiles wrong : List.of(expired, foreign)) {
+            try (Program list = with(wrong, "sessions", "list")) {
+                assertThat(list.exitCode()).as(list.output()).isEqualTo(1);
+            }
+        }
+    }
+
+    @Test
+    @Order(4)
+    void newCertificatesCountWithoutARestart() throws IOException {
+        long pid = set.process("a").pid();
+        Instant later = Instant.now().plusSeconds(3600);
+
+        CertificateAuthority.open(certs())
+                .issue("a", List.of("terminus:agent/a"), List.of("localhost", "127.0.0.1"), later);
+
+        await().atMost(LiveSet.PATIENCE).until(() -> set.log("a").contains("agent.tls: new files"));
+        assertThat(as("reader", "sessions", "list").succeed()).contains("agent/a");
+        assertThat(set.process("a").pid()).isEqualTo(pid);
+    }
+
+    @Test
+    @Order(5)
+    void oneAddressServesTheVolumeBeforeAndAfterAFailover() {
+        int front = Integer.parseInt(endpoint(set.replica(), "nbd").split(":")[1]);
+        String writer = set.writer();
+        qemuIo(front, "write -P 0x11 0 1M", "flush").succeed();
+
+        set.kill(writer);
+        set.terminus("volume", "promote", "demo", "--agent", writer.equals("a") ? "b" : "a");
+
+        qemuIo(front, "read -P 0x11 0 1M", "write -P 0x22 1M 1M", "flush").succeed();
+        set.repair();
+        int other = Integer.parseInt(endpoint(writer, "nbd").split(":")[1]);
+        qemuIo(other, "read -P 0x11 0 1M", "read -P 0x22 1M 1M").succeed();
+    }
+
+    @Test
+    @Order(6)
+    void whatWasChangedAndRefusedIsKeptAndNoSecretIs() throws IOException {
+        StringBuilder audit = new StringBuilder();
+        StringBuilder all = new StringBuilder();
+        for (String process : List.of("lockmgr", "a", "b")) {
+            String lines = Files.readString(set.data(process).resolve("audit.log"));
+            audit.append(lines);
+            all.append(lines).append(set.log(process));
+        }
+
+        assertThat(audit)
+                .contains("CN=operator has operator, 127.0.0.1", "AgentControl/SetVolume", "\"done\"")
+                .contains("CN=reader has reader", "PERMISSION_DENIED")
+                .contains("403");
+        try (var files = Files.list(certs())) {
+            for (Path key : files.filter(f -> f.toString().endsWith(".key")).toList()) {
+                for (String line : Files.readAllLines(key)) {
+                    if (!line.startsWith("-----")) {
+                        assertThat(all).doesNotContain(line);
+                    }
+                }
+            }
+        }
+    }
+
+    private static Program as(String role, String... arguments) {
+        return with(
+                new TlsFiles(
+                        certs().resolve(role + ".crt"), certs().resolve(role + ".key"), certs().resolve("ca.crt")),
+                arguments);
+    }
+
+    private static Program with(TlsFiles keys, String... arguments) {
+        List<String> command = new ArrayList<>(List.of(arguments));
+        command.addAll(List.of(
+                "--tls-cert=" + keys.cert(), "--tls-key=" + keys.key(), "--tls-ca=" + keys.ca()));
+        return set.command(command.toArray(String[]::new));
+    }
+
+    private static void assertRefused(Program command, String... words) {
+        try (command) {
+            assertThat(command.exitCode()).as(command.output()).isEqualTo(1);
+            assertThat(command.output()).contains(words);
+        }
+    }
+
+    private static String curl(@Nullable String role, String... arguments) {
+        List<String> command = new ArrayList<>(
+                List.of("curl", "-s", "--cacert", certs().resolve("ca.crt").toString()));
+        if (role != null) {
+            command.addAll(List.of(
+                    "--cert", certs().resolve(role + ".crt").toString(), "--key", certs().resolve(role + ".key").toString()));
+        }
+        command.addAll(List.of(arguments));
+        return Program.run(set.folder(), command.toArray(String[]::new));
+    }
+
+    private static Program qemuIo(int port, String... commands) {
+        List<String> command = new ArrayList<>(List.of(
+                "qemu-io",
+                "--object",
+                "tls-creds-x509,id=t0,endpoint=client,dir=" + certs().resolve("nbd"),
+                "--image-opts",
+                "driver=nbd,host=localhost,port=" + port + ",export=demo,tls-creds=t0"));
+        for (String each : commands) {
+            command.addAll(List.of("-c", each));
+        }
+        return Program.start(set.folder(), command);
+    }
+
+    private static Path certs() {
+        return set.data("certs");
+    }
+
+    private static String endpoint(String process, String what) {
+        for (var each : set.status().path("processes")) {
+            if (each.path("name").asString().equals(process)) {
+                return each.path("endpoints").path(what).asString();
+            }
+        }
+        throw new AssertionError("status shows no process " + process);
+    }
+}

@@ -1,0 +1,84 @@
+package io.terminus.security.grpc;
+
+import io.grpc.netty.GrpcSslContexts;
+import io.netty.buffer.ByteBufAllocator;
+import io.netty.handler.ssl.ApplicationProtocolNegotiator;
+import io.netty.handler.ssl.ClientAuth;
+import io.netty.handler.ssl.SslContext;
+import io.netty.handler.ssl.SslContextBuilder;
+import io.netty.handler.ssl.SslProvider;
+import io.terminus.security.TlsKeys;
+import java.util.List;
+import javax.net.ssl.SSLEngine;
+import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLSessionContext;
+
+/** gRPC's TLS with the keys that count at the moment a connection is made. */
+public final class GrpcTls {
+
+    private GrpcTls() {}
+
+    /** Callers have to show a certificate. */
+    public static SslContext server(TlsKeys keys) {
+        return new Following(keys, false);
+    }
+
+    public static SslContext client(TlsKeys keys) {
+        return new Following(keys, true);
+    }
+
+    private static SslContext make(TlsKeys keys, boolean client) {
+        try {
+            SslContextBuilder builder = client
+                    ? SslContextBuilder.forClient().keyManager(keys.keyManager())
+                    : SslContextBuilder.forServer(keys.keyManager()).clientAuth(ClientAuth.REQUIRE);
+            return GrpcSslContexts.configure(builder.trustManager(keys.trustManager()), SslProvider.JDK)
+                    .build();
+        } catch (SSLException e) {
+            throw new IllegalStateException("gRPC's TLS cannot be set up with this JDK", e);
+        }
+    }
+
+    /** Another one after each change of the keys, so that no session of before is taken up again. */
+    private static final class Following extends SslContext {
+        private final boolean client;
+        private volatile SslContext now;
+
+        Following(TlsKeys keys, boolean client) {
+            this.client = client;
+            this.now = make(keys, client);
+            keys.onChange(() -> now = make(keys, client));
+        }
+
+        @Override
+        public boolean isClient() {
+            return client;
+        }
+
+        @Override
+        public List<String> cipherSuites() {
+            return now.cipherSuites();
+        }
+
+        @Override
+        @SuppressWarnings("deprecation") // Netty's own base class asks for it
+        public ApplicationProtocolNegotiator applicationProtocolNegotiator() {
+            return now.applicationProtocolNegotiator();
+        }
+
+        @Override
+        public SSLEngine newEngine(ByteBufAllocator allocator) {
+            return now.newEngine(allocator);
+        }
+
+        @Override
+        public SSLEngine newEngine(ByteBufAllocator allocator, String host, int port) {
+            return now.newEngine(allocator, host, port);
+        }
+
+        @Override
+        public SSLSessionContext sessionContext() {
+            return now.sessionContext();
+        }
+    }
+}

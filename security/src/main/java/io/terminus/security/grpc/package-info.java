@@ -1,0 +1,3 @@
+/** TLS and roles on gRPC ports. */
+@org.jspecify.annotations.NullMarked
+package io.terminus.security.grpc;

@@ -1,0 +1,3 @@
+/** TLS and roles on HTTP ports. */
+@org.jspecify.annotations.NullMarked
+package io.terminus.security.rest;
