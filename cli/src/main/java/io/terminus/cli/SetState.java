@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import io.terminus.security.TlsFiles;
 import java.util.Map;
 import java.util.Optional;
@@ -24,7 +25,7 @@ record SetState(
         long sizeBytes,
         String java,
         Map<String, ProcessIdentity> processes,
-        @Nullable TlsFiles tls) {
+        @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable TlsFiles tls) {
 
     static final int VERSION = 1;
 
