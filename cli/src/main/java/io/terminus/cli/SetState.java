@@ -29,7 +29,7 @@ record SetState(
         @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Integer lockManagers,
         String java,
         Map<String, ProcessIdentity> processes,
-        @Nullable TlsFiles tls) {
+        @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable TlsFiles tls) {
 
     static final int VERSION = 1;
 

@@ -43,7 +43,8 @@ public final class Terminus {
             names = "--tls-cert",
             paramLabel = "FILE",
             scope = ScopeType.INHERIT,
-            description = "Certificate to ask the set's processes with, PEM (else TERMINUS_TLS_CERT, else the set's admin's).")
+            description =
+                    "Certificate to ask the set's processes with, PEM (else TERMINUS_TLS_CERT, else the set's admin's).")
     private @Nullable Path tlsCert;
 
     @Option(
@@ -57,7 +58,8 @@ public final class Terminus {
             names = "--tls-ca",
             paramLabel = "FILE",
             scope = ScopeType.INHERIT,
-            description = "The authorities that may have signed the processes' certificates, PEM (else TERMINUS_TLS_CA).")
+            description =
+                    "The authorities that may have signed the processes' certificates, PEM (else TERMINUS_TLS_CA).")
     private @Nullable Path tlsCa;
 
     Terminus(Installation installation, Screen screen) {
@@ -157,9 +159,7 @@ public final class Terminus {
                             defaultValue = "120s",
                             description = "How long to wait for the volume (default: ${DEFAULT-VALUE}).")
                     Duration timeout,
-            @Option(
-                            names = "--tls",
-                            description = "A new set has TLS on every port, with certificates in DIR/certs.")
+            @Option(names = "--tls", description = "A new set has TLS on every port, with certificates in DIR/certs.")
                     boolean tls) {
         checkLockManagers(lockManagers);
         checkPortBase(portBase, lockManagers == null ? 1 : lockManagers);
@@ -260,7 +260,8 @@ public final class Terminus {
             return null;
         }
         if (cert == null || key == null || ca == null) {
-            throw new Failure("TLS needs all of --tls-cert, --tls-key and --tls-ca (or TERMINUS_TLS_CERT, _KEY and _CA)");
+            throw new Failure(
+                    "TLS needs all of --tls-cert, --tls-key and --tls-ca (or TERMINUS_TLS_CERT, _KEY and _CA)");
         }
         return new TlsFiles(cert, key, ca);
     }

@@ -1,6 +1,8 @@
 package io.terminus.security;
 
 import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,8 +25,6 @@ import javax.net.ssl.TrustManagerFactory;
 import javax.net.ssl.X509ExtendedKeyManager;
 import javax.net.ssl.X509ExtendedTrustManager;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * One side's key, certificate and the authorities it trusts, from PEM files that may change while it runs.
@@ -38,7 +38,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class TlsKeys implements AutoCloseable {
 
-    private static final Logger LOG = LoggerFactory.getLogger(TlsKeys.class);
+    private static final Logger LOG = System.getLogger(TlsKeys.class.getName());
     private static final long LOOK_MILLIS = 1_000;
     private static final int SESSION_SECONDS = 600;
     /** Of stores that never leave the memory; libraries will not do without one. */
@@ -193,12 +193,12 @@ public final class TlsKeys implements AutoCloseable {
             PrivateKey key = Pem.key(read.key());
             if (Pem.match(chain.getFirst(), key)) {
                 now = loaded(key, chain, anchors);
-                LOG.info("{}: new files, from now on {}", setting, identity());
+                LOG.log(Level.INFO, () -> setting + ": new files, from now on " + identity());
             } else {
                 throw new GeneralSecurityException("key and certificate do not belong together");
             }
         } catch (GeneralSecurityException e) {
-            LOG.warn("{}: the files have changed and are not used yet: {}", setting, e.getMessage());
+            LOG.log(Level.WARNING, () -> setting + ": the files have changed and are not used yet: " + e.getMessage());
             if (anchors == null) {
                 return false;
             }
@@ -222,7 +222,7 @@ public final class TlsKeys implements AutoCloseable {
             } catch (InterruptedException e) {
                 return;
             } catch (RuntimeException e) {
-                LOG.error("{}: the files cannot be looked at", setting, e);
+                LOG.log(Level.ERROR, setting + ": the files cannot be looked at", e);
             }
         }
     }

@@ -60,7 +60,8 @@ class SecureSetIT {
         assertThat(curl("client", rest + "/api/v1/volumes")).contains("needs the role reader", "client");
         assertThat(curl("reader", "-X", "POST", rest + "/api/v1/volumes/demo/demote"))
                 .contains("needs the role operator", "reader");
-        assertThat(curl("operator", "-X", "DELETE", rest + "/api/v1/volumes/demo")).contains("needs the role admin");
+        assertThat(curl("operator", "-X", "DELETE", rest + "/api/v1/volumes/demo"))
+                .contains("needs the role admin");
         assertThat(curl(null, rest + "/actuator/health/liveness")).contains("UP");
         assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate has no role");
     }
@@ -70,7 +71,12 @@ class SecureSetIT {
     void expiredAndForeignCertificatesAreRefused() throws IOException {
         Instant now = Instant.now();
         TlsFiles expired = CertificateAuthority.open(certs())
-                .issue("expired", List.of("terminus:role/admin"), List.of(), now.minusSeconds(7200), now.minusSeconds(60));
+                .issue(
+                        "expired",
+                        List.of("terminus:role/admin"),
+                        List.of(),
+                        now.minusSeconds(7200),
+                        now.minusSeconds(60));
         TlsFiles foreign = CertificateAuthority.create(
                         set.folder().resolve("foreign"), "foreign", now.plusSeconds(3600))
                 .issue("admin", List.of("terminus:role/admin"), List.of(), now.plusSeconds(3600));
@@ -140,15 +146,13 @@ class SecureSetIT {
 
     private static Program as(String role, String... arguments) {
         return with(
-                new TlsFiles(
-                        certs().resolve(role + ".crt"), certs().resolve(role + ".key"), certs().resolve("ca.crt")),
+                new TlsFiles(certs().resolve(role + ".crt"), certs().resolve(role + ".key"), certs().resolve("ca.crt")),
                 arguments);
     }
 
     private static Program with(TlsFiles keys, String... arguments) {
         List<String> command = new ArrayList<>(List.of(arguments));
-        command.addAll(List.of(
-                "--tls-cert=" + keys.cert(), "--tls-key=" + keys.key(), "--tls-ca=" + keys.ca()));
+        command.addAll(List.of("--tls-cert=" + keys.cert(), "--tls-key=" + keys.key(), "--tls-ca=" + keys.ca()));
         return set.command(command.toArray(String[]::new));
     }
 
@@ -164,7 +168,10 @@ class SecureSetIT {
                 List.of("curl", "-s", "--cacert", certs().resolve("ca.crt").toString()));
         if (role != null) {
             command.addAll(List.of(
-                    "--cert", certs().resolve(role + ".crt").toString(), "--key", certs().resolve(role + ".key").toString()));
+                    "--cert",
+                    certs().resolve(role + ".crt").toString(),
+                    "--key",
+                    certs().resolve(role + ".key").toString()));
         }
         command.addAll(List.of(arguments));
         return Program.run(set.folder(), command.toArray(String[]::new));

@@ -187,6 +187,12 @@ final class Relay implements DuplexSocket.Handler {
         }
     }
 
+    /** Both look again. Any thread. */
+    void nudge() {
+        client.wakeOwner();
+        upstream.wakeOwner();
+    }
+
     /** Any thread. */
     void close(String why) {
         upstream.close(why);

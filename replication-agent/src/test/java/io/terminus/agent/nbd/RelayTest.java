@@ -9,6 +9,8 @@ import io.terminus.agent.nbd.Exports.Lookup;
 import io.terminus.agent.nbd.NbdTestClient.Disconnected;
 import io.terminus.agent.nbd.NbdTestClient.Extent;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
@@ -170,6 +172,31 @@ class RelayTest {
         writer.close();
         assertThatThrownBy(() -> second.read(0, 1))
                 .isInstanceOfAny(Disconnected.class, IOException.class, AssertionError.class);
+    }
+
+    /** Two owners that wake each other without need do so for ever: each needs a core then. */
+    @Test
+    void relayInUseCostsLessThanACore() throws Exception {
+        exports.at = writer(Security.plain());
+        NbdTestClient client = tracked(NbdTestClient.open(front, "disk"));
+        NbdTestClient other = tracked(NbdTestClient.open(exports.at, "disk"));
+        client.write(0, new byte[4096]);
+        long cpuBefore = cpuNanosOfRelays();
+        long before = System.nanoTime();
+
+        while (System.nanoTime() - before < 300_000_000) {
+            other.flush(); // time passes, and nothing on the relayed connection
+        }
+
+        assertThat(cpuNanosOfRelays() - cpuBefore).isLessThan((System.nanoTime() - before) / 20);
+    }
+
+    private static long cpuNanosOfRelays() {
+        ThreadMXBean threads = ManagementFactory.getThreadMXBean();
+        return Arrays.stream(threads.getThreadInfo(threads.getAllThreadIds()))
+                .filter(thread -> thread != null && thread.getThreadName().startsWith("NBD relay to"))
+                .mapToLong(thread -> threads.getThreadCpuTime(thread.getThreadId()))
+                .sum();
     }
 
     @Test
