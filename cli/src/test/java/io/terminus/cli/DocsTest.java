@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Test;
 class DocsTest {
 
     private static final Pattern NAME = Pattern.compile("`([^`\\s]+)`");
-    private static final Pattern TEST = Pattern.compile("(\\w+(?:Test|IT))(?:\\.(\\w+))?");
+    private static final Pattern TEST = Pattern.compile("([A-Z]\\w*[a-z](?:\\w*Test|IT))(?:\\.(\\w+))?");
     private static final Pattern MORE = Pattern.compile("\\.(\\w+)");
 
     @Test
