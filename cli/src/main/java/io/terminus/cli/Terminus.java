@@ -281,7 +281,7 @@ public final class Terminus {
     private static void checkPortBase(@Nullable Integer portBase, int lockManagers) {
         if (portBase != null) {
             try {
-                new PortPlan(portBase, lockManagers);
+                new PortPlan(portBase, lockManagers, null);
             } catch (IllegalArgumentException e) {
                 throw new Failure(String.valueOf(e.getMessage()), e);
             }

@@ -14,7 +14,7 @@ class PortPlanTest {
 
     @Test
     void aGroupOfLockManagersUsesPortsOfItsOwnBehindTheTen() {
-        PortPlan ports = new PortPlan(100, 3);
+        PortPlan ports = new PortPlan(100, 3, null);
 
         List<Integer> used = SetMember.of(3).stream()
                 .flatMap(member -> ports.uses(member).stream())

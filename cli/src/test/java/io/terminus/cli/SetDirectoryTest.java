@@ -19,7 +19,8 @@ class SetDirectoryTest {
             1L << 30,
             null,
             "/jdk/bin/java",
-            Map.of("a", new ProcessIdentity(4711, 1_700_000_000_000L)));
+            Map.of("a", new ProcessIdentity(4711, 1_700_000_000_000L)),
+            null);
 
     @TempDir
     private Path place;

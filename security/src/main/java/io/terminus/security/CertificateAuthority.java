@@ -180,9 +180,13 @@ public final class CertificateAuthority {
 
     /** GnuTLS 3.7, and with it qemu and libnbd, reads no EC key without its public half, which the JDK leaves away. */
     private static PrivateKeyInfo withPublicKey(KeyPair pair) throws IOException {
-        SubjectPublicKeyInfo open = SubjectPublicKeyInfo.getInstance(pair.getPublic().getEncoded());
+        SubjectPublicKeyInfo open =
+                SubjectPublicKeyInfo.getInstance(pair.getPublic().getEncoded());
         ECPrivateKey both = new ECPrivateKey(
-                CURVE_BITS, ((java.security.interfaces.ECPrivateKey) pair.getPrivate()).getS(), open.getPublicKeyData(), null);
+                CURVE_BITS,
+                ((java.security.interfaces.ECPrivateKey) pair.getPrivate()).getS(),
+                open.getPublicKeyData(),
+                null);
         return new PrivateKeyInfo(open.getAlgorithm(), both);
     }
 
@@ -199,10 +203,7 @@ public final class CertificateAuthority {
         Path fresh = file.resolveSibling(file.getFileName() + ".new");
         Files.deleteIfExists(fresh);
         Files.createFile(fresh, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(mode)));
-        Files.write(
-                fresh,
-                text.getBytes(StandardCharsets.US_ASCII),
-                StandardOpenOption.WRITE);
+        Files.write(fresh, text.getBytes(StandardCharsets.US_ASCII), StandardOpenOption.WRITE);
         Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     }
 }

@@ -11,6 +11,7 @@ import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.Mode;
 import io.terminus.proto.lock.v1.Operation;
 import io.terminus.proto.lock.v1.PutValue;
+import io.terminus.security.AuditLog;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;

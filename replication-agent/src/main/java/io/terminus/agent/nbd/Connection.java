@@ -444,12 +444,7 @@ final class Connection implements DuplexSocket.Handler, Replies {
     /** Ends the connection if it is relayed to one that does not write any more. Any thread. */
     void checkWriter() {
         Relay to = relay;
-        if (to == null) {
-            return;
-        }
-        if (exports.writer(exportName).equals(relayedWriter)) {
-            to.nudge(); // a burst of more than the bound was seen to stand still without it
-        } else {
+        if (to != null && !exports.writer(exportName).equals(relayedWriter)) {
             to.close("the writer of " + exportName + " has changed");
         }
     }

@@ -156,7 +156,11 @@ final class Relay implements DuplexSocket.Handler {
     /** Where the client's next bytes go; null while the other agent does not read. */
     @Nullable
     ByteBuffer roomForClient() {
-        return upstream.queuedBytes() > HELD_BYTES ? null : fromClient.clear();
+        clientStopped = upstream.queuedBytes() > HELD_BYTES;
+        if (clientStopped && upstream.queuedBytes() <= HELD_BYTES) {
+            clientStopped = false; // it was sent on between the two looks, and nobody would say so again
+        }
+        return clientStopped ? null : fromClient.clear();
     }
 
     void clientSent() {
@@ -187,12 +191,6 @@ final class Relay implements DuplexSocket.Handler {
         }
     }
 
-    /** Both look again. Any thread. */
-    void nudge() {
-        client.wakeOwner();
-        upstream.wakeOwner();
-    }
-
     /** Any thread. */
     void close(String why) {
         upstream.close(why);
@@ -204,7 +202,7 @@ final class Relay implements DuplexSocket.Handler {
     public @Nullable ByteBuffer readInto() {
         upstreamStopped = splicing && client.queuedBytes() > HELD_BYTES;
         if (upstreamStopped && client.queuedBytes() <= HELD_BYTES) {
-            upstreamStopped = false;
+            upstreamStopped = false; // as above
         }
         return upstreamStopped ? null : fromUpstream;
     }

@@ -45,7 +45,7 @@ public final class SimulatedAgent {
             throws IOException {
         DataDirectory directory = DataDirectory.open(dir, name);
         LockManagerLink locks = new LockManagerLink(
-                lockManager, name, leaseTtl, directory.path().resolve("session"));
+                lockManager, name, leaseTtl, directory.path().resolve("session"), null);
         LinkSettings links = new LinkSettings(Compression.NONE, peerTimeout, TestHooks.NONE);
         GrpcPeerNetwork network = new GrpcPeerNetwork(name, links);
         Volume.Settings settings = new Volume.Settings(

@@ -8,6 +8,7 @@ import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.store.DecisionStore;
 import io.terminus.lockmgr.store.StoreSettings;
+import io.terminus.security.AuditLog;
 import io.terminus.simulation.kernel.World;
 import io.terminus.simulation.standin.Grpc;
 import java.nio.file.Path;
@@ -59,7 +60,8 @@ public final class SimulatedLockManager {
                         100),
                 LockManagerProperties.Mode.STANDALONE,
                 1,
-                LockManagerProperties.Cluster.NONE);
+                LockManagerProperties.Cluster.NONE,
+                null);
         DecisionStore store = DecisionStore.open(new StoreSettings(
                 properties.dataDir(),
                 bootId,
