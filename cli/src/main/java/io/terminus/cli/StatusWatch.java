@@ -34,6 +34,9 @@ final class StatusWatch implements AutoCloseable {
     private static final class Said {
         boolean serving;
 
+        /** It has said what volumes there are, or that it is not the one to say so. */
+        boolean told;
+
         @Nullable
         List<VolumeStatus> volumes;
 
@@ -71,7 +74,12 @@ final class StatusWatch implements AutoCloseable {
                 follow(
                         member,
                         () -> agent.connection().watchServing(serving -> hear(member, s -> s.serving = serving)));
-                follow(member, () -> agent.watchVolumes(now -> hear(member, s -> s.volumes = now)));
+                follow(
+                        member,
+                        () -> agent.watchVolumes(now -> hear(member, s -> {
+                            s.volumes = now;
+                            s.told = true;
+                        })));
             } else {
                 Connection connection = lockManager.connection(member);
                 follow(member, () -> connection.watchServing(serving -> hear(member, s -> s.serving = serving)));
@@ -107,13 +115,22 @@ final class StatusWatch implements AutoCloseable {
         return new StatusReport(states, VolumeViews.merge(views, locks));
     }
 
-    /** Returns when every process that runs has said how it is, or after a time. */
+    /** Returns when every process that runs has said how it is and what it has, or after a time. */
     void awaitFirst(Duration atMost) {
         long until = System.nanoTime() + atMost.toNanos();
-        while (System.nanoTime() - until < 0
-                && !report().processes().stream().allMatch(process -> process.healthy() || !process.running())) {
+        while (System.nanoTime() - until < 0 && !isComplete()) {
             awaitChange(AGAIN);
         }
+    }
+
+    private boolean isComplete() {
+        return report().processes().stream()
+                .filter(StatusReport.ProcessStatus::running)
+                .allMatch(process -> process.healthy() && hasTold(process.name()));
+    }
+
+    private synchronized boolean hasTold(String name) {
+        return said.entrySet().stream().anyMatch(one -> one.getKey().title().equals(name) && one.getValue().told);
     }
 
     /** Returns when something was said, or after a time: then processes may have come, gone or fallen silent. */
@@ -134,7 +151,12 @@ final class StatusWatch implements AutoCloseable {
     /** Of a group only the one that leads can tell; whether the others are well is asked each time they refuse. */
     private void watchVolumes(SetMember member, Connection connection) {
         try {
-            lockManager.watchVolumes(member, now -> hear(member, s -> s.locks = now));
+            lockManager.watchVolumes(
+                    member,
+                    now -> hear(member, s -> {
+                        s.locks = now;
+                        s.told = true;
+                    }));
         } catch (CallFailure e) {
             if (!connection.isServing()) {
                 throw e;
@@ -142,6 +164,7 @@ final class StatusWatch implements AutoCloseable {
             hear(member, s -> {
                 s.serving = true;
                 s.locks = null;
+                s.told = true;
             });
         }
     }
@@ -173,6 +196,7 @@ final class StatusWatch implements AutoCloseable {
         if (its.heard) {
             its.heard = false;
             its.serving = false;
+            its.told = false;
             its.volumes = null;
             its.locks = null;
             changes++;

@@ -132,10 +132,14 @@ final class ConfigurationReference {
         ClassTree record = (ClassTree) path.getLeaf();
         Map<String, String> words = words(docs.getDocCommentTree(path));
         Map<String, TreePath> nested = new HashMap<>();
+        Map<String, String> choices = new HashMap<>();
         for (var member : record.getMembers()) {
             if (member.getKind() == Kind.RECORD) {
                 ClassTree inner = (ClassTree) member;
                 nested.put(inner.getSimpleName().toString(), new TreePath(path, inner));
+            } else if (member.getKind() == Kind.ENUM) {
+                ClassTree choice = (ClassTree) member;
+                choices.put(choice.getSimpleName().toString(), constants(choice));
             }
         }
         for (var member : record.getMembers()) {
@@ -151,9 +155,18 @@ final class ConfigurationReference {
             if (inner != null) {
                 of(docs, inner, key, settings);
             } else {
-                settings.add(new Setting(key, type(type), standard(component), words.getOrDefault(name, "")));
+                String word = choices.containsKey(type) ? String.valueOf(choices.get(type)) : type(type);
+                settings.add(new Setting(key, word, standard(component), words.getOrDefault(name, "")));
             }
         }
+    }
+
+    /** As Spring Boot reads them. */
+    private static String constants(ClassTree choice) {
+        return choice.getMembers().stream()
+                .filter(VariableTree.class::isInstance)
+                .map(constant -> ((VariableTree) constant).getName().toString().toLowerCase(Locale.ROOT))
+                .collect(Collectors.joining(" or "));
     }
 
     private static Map<String, String> words(DocCommentTree comment) {

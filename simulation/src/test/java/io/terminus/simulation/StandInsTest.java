@@ -183,6 +183,11 @@ class StandInsTest {
             "io/terminus/agent/app/NbdKeys",
             "io/terminus/lockmgr/app/GrpcServer",
             "io/terminus/lockmgr/app/LockManagerApplication",
+            // What only operators ask for: no world has any.
+            "io/terminus/lockmgr/agents/Agents",
+            "io/terminus/lockmgr/grpc/VolumesWatch",
+            // The worlds have one lock manager.
+            "io/terminus/lockmgr/ha/GroupMember",
             // SIGSTOP on command, for tests of real processes.
             "io/terminus/agent/app/StopFiles",
             // Where the product reaches the system: see Rewriting.SEAMS.
