@@ -252,7 +252,8 @@ public final class Terminus {
     }
 
     /** The keys that the command line or the environment names; null if neither does. */
-    @Nullable TlsFiles given() {
+    @Nullable
+    TlsFiles given() {
         Path cert = given(tlsCert, "TERMINUS_TLS_CERT");
         Path key = given(tlsKey, "TERMINUS_TLS_KEY");
         Path ca = given(tlsCa, "TERMINUS_TLS_CA");

@@ -40,8 +40,12 @@ final class ConfigurationReference {
             "agent", "replication-agent/src/main/java/io/terminus/agent/app/AgentProperties.java",
             "lockmgr", "lockmgr-service/src/main/java/io/terminus/lockmgr/app/LockManagerProperties.java");
 
-    /** What Spring Boot reads itself. */
-    private static final Set<String> OF_BOOT = Set.of("server.port", "server.address");
+    /** Records that the services' have parts of. */
+    private static final Map<String, String> SHARED =
+            Map.of("TlsFiles", "security/src/main/java/io/terminus/security/TlsFiles.java");
+
+    /** What Spring Boot reads itself, and what both services ask it for. */
+    private static final Set<String> OF_BOOT = Set.of("server.port", "server.address", "terminus.insecure");
 
     /** @param standard as it is written; empty: none */
     record Setting(String key, String type, String standard, String words) {
@@ -97,8 +101,9 @@ final class ConfigurationReference {
     private static void section(StringBuilder page, String title, String prefix, String rest) {
         page.append("\n## ").append(title).append("\n\n");
         page.append(rest)
-                .append(
-                        ", `server.address` (`SERVER_ADDRESS`) where it listens, by default where the other ports do.\n\n");
+                .append(", `server.address` (`SERVER_ADDRESS`) where it listens, by default where the other ports do;"
+                        + " `terminus.insecure` (`TERMINUS_INSECURE`), false by default, lets ports beyond loopback be open to"
+                        + " everyone, see [security](security.md).\n\n");
         page.append("| Key | Variable | Type | Default | |\n|---|---|---|---|---|\n");
         for (Setting setting : settings(prefix)) {
             page.append("| `%s` | `%s` | %s | %s | %s |\n"
@@ -112,7 +117,11 @@ final class ConfigurationReference {
     }
 
     static List<Setting> settings(String prefix) {
-        Path file = Repository.ROOT.resolve(String.valueOf(SERVICES.get(prefix)));
+        return settings(prefix, String.valueOf(SERVICES.get(prefix)));
+    }
+
+    private static List<Setting> settings(String prefix, String source) {
+        Path file = Repository.ROOT.resolve(source);
         JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
         try (var files = compiler.getStandardFileManager(null, null, null)) {
             JavacTask task =
@@ -154,6 +163,8 @@ final class ConfigurationReference {
             TreePath inner = nested.get(type);
             if (inner != null) {
                 of(docs, inner, key, settings);
+            } else if (SHARED.containsKey(type)) {
+                settings.addAll(settings(key, String.valueOf(SHARED.get(type))));
             } else {
                 String word = choices.containsKey(type) ? String.valueOf(choices.get(type)) : type(type);
                 settings.add(new Setting(key, word, standard(component), words.getOrDefault(name, "")));

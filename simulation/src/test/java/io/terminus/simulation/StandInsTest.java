@@ -188,6 +188,8 @@ class StandInsTest {
             "io/terminus/lockmgr/grpc/VolumesWatch",
             // The worlds have one lock manager.
             "io/terminus/lockmgr/ha/GroupMember",
+            // NBD clients of the worlds come without sockets.
+            "io/terminus/agent/nbd/Relay",
             // SIGSTOP on command, for tests of real processes.
             "io/terminus/agent/app/StopFiles",
             // Where the product reaches the system: see Rewriting.SEAMS.
