@@ -72,14 +72,16 @@ class ProcessIdentityTest {
     @Test
     @EnabledOnOs(OS.LINUX)
     void aProcessThatNobodyReapedIsNotAlive() throws IOException {
-        // The shell's child ends; the shell has become a program that never asks for it.
-        Process parent = new ProcessBuilder("sh", "-c", "true & echo $!; exec sleep 1000").start();
+        // The shell's child ends when the shell has become a program that never asks for it.
+        Process parent = new ProcessBuilder("sh", "-c", "tail -f /dev/null & echo $!; exec sleep 1000").start();
         try {
             long child = Long.parseLong(parent.inputReader().readLine());
+            Path name = Path.of("/proc", Long.toString(parent.pid()), "comm");
+            await().atMost(PATIENCE).until(() -> Files.readString(name).strip().equals("sleep"));
+            ProcessHandle zombie = ProcessHandle.of(child).orElseThrow();
+            zombie.destroyForcibly();
             Path stat = Path.of("/proc", Long.toString(child), "stat");
             await().atMost(PATIENCE).until(() -> Files.readString(stat).contains(") Z "));
-
-            ProcessHandle zombie = ProcessHandle.of(child).orElseThrow();
 
             assertThat(ProcessIdentity.isAlive(zombie)).isFalse();
         } finally {
