@@ -46,10 +46,11 @@ export function RangeMap({ volume, size, window: shown, onWindow }: Props) {
     const at = cells && cell !== undefined ? (cellStart(cells, cell) + cellEnd(cells, cell)) / 2 : undefined;
     switch (e.key) {
       case 'ArrowLeft':
-        setCursor(Math.max(0, (cell ?? middle) - step));
+        // Without cells, as before the first answer, there is nothing to go to.
+        if (n > 0) setCursor(Math.max(0, (cell ?? middle) - step));
         break;
       case 'ArrowRight':
-        setCursor(Math.min(n - 1, (cell ?? middle) + step));
+        if (n > 0) setCursor(Math.min(n - 1, (cell ?? middle) + step));
         break;
       case '+':
       case '=':

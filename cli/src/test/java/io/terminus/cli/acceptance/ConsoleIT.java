@@ -142,6 +142,7 @@ class ConsoleIT {
             assertThat(map).isVisible();
             assertThat(page.locator(".figure")).hasText("[0 B, 256 MiB)");
             map.focus();
+            assertThat(page.getByTestId("map-words")).not().containsText("Looking");
             page.keyboard().press("ArrowRight");
             assertThat(page.getByTestId("map-words")).containsText("1 lock held (none to write)");
             page.keyboard().press("Escape");
