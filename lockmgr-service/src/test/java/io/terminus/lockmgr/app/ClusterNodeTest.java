@@ -67,7 +67,8 @@ class ClusterNodeTest {
             String next = group.leader();
             await().atMost(WAIT)
                     .until(() -> holder.status().state() == LockClient.State.ATTACHED
-                            && holder.status().epoch() == group.view(next).getEpoch());
+                            && holder.status().epoch() == group.view(next).getEpoch()
+                            && held.believed());
 
             assertThat(put).isInstanceOf(PutOutcome.Written.class);
             assertThat(held.believed()).isTrue();
