@@ -6,7 +6,6 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.health.v1.HealthCheckRequest;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.health.v1.HealthGrpc;
-import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.AbstractStub;
 import io.terminus.security.KeysRefusedException;
 import io.terminus.security.TlsFiles;
@@ -42,8 +41,7 @@ final class Connection implements AutoCloseable {
         this.who = name + " at " + endpoint;
         this.deadline = deadline;
         this.keys = keys(files);
-        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(endpoint);
-        this.channel = (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys)))
+        this.channel = GrpcTls.channel(endpoint, keys)
                 // On this machine, or in a network of its own: no proxy of the environment may come between.
                 .proxyDetector(address -> null)
                 .build();

@@ -1,7 +1,5 @@
 package io.terminus.cli;
 
-import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.terminus.proto.lock.v1.AddMemberRequest;
@@ -12,11 +10,11 @@ import io.terminus.proto.lock.v1.LockClusterGrpc;
 import io.terminus.proto.lock.v1.LockClusterGrpc.LockClusterBlockingStub;
 import io.terminus.proto.lock.v1.MoveLeadRequest;
 import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import io.terminus.security.TlsFiles;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -173,9 +171,17 @@ final class LockManagersCommand {
     /** The members that may be asked. */
     private final class Group {
         private final List<String> addresses;
+        private final @Nullable TlsFiles keys;
 
         Group(@Nullable String at, @Nullable Path dir) {
-            addresses = List.of((at == null ? terminus.ports(dir).lockManagerTargets() : at).split(","));
+            if (at == null) {
+                PortPlan ports = terminus.ports(dir);
+                addresses = List.of(ports.lockManagerTargets().split(","));
+                keys = ports.keys();
+            } else {
+                addresses = List.of(at.split(","));
+                keys = terminus.given();
+            }
         }
 
         /** Of the one that leads; if it does not answer, of any that does. */
@@ -219,15 +225,8 @@ final class LockManagersCommand {
         }
 
         private <T> T on(String address, Duration deadline, Function<LockClusterBlockingStub, T> call) {
-            ManagedChannel channel = ManagedChannelBuilder.forTarget(address)
-                    .usePlaintext()
-                    .proxyDetector(target -> null)
-                    .build();
-            try {
-                return call.apply(LockClusterGrpc.newBlockingStub(channel)
-                        .withDeadlineAfter(deadline.toMillis(), TimeUnit.MILLISECONDS));
-            } finally {
-                channel.shutdownNow();
+            try (Connection connection = new Connection("the lock manager", address, deadline, keys)) {
+                return call.apply(connection.timed(LockClusterGrpc.newBlockingStub(connection.channel())));
             }
         }
     }

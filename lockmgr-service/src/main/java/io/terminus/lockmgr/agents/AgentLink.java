@@ -3,7 +3,6 @@ package io.terminus.lockmgr.agents;
 import io.grpc.Channel;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
-import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.ListVolumesRequest;
@@ -34,8 +33,7 @@ final class AgentLink implements AutoCloseable {
     /** @param keys null: without TLS */
     AgentLink(String address, @Nullable TlsKeys keys) {
         this.address = address;
-        NettyChannelBuilder builder = NettyChannelBuilder.forTarget("dns:///" + address);
-        this.channel = (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys)))
+        this.channel = GrpcTls.channel("dns:///" + address, keys)
                 .maxInboundMessageSize(MOST_BYTES)
                 .build();
     }

@@ -20,6 +20,7 @@ import io.terminus.security.Audit;
 import io.terminus.security.AuditLog;
 import io.terminus.security.Exposure;
 import io.terminus.security.ServiceTls;
+import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
@@ -110,7 +111,7 @@ final class ClusterNode implements LockNode {
                     properties.cluster().name(),
                     self,
                     members,
-                    target -> Members.channel(target, tls.keys()));
+                    target -> GrpcTls.channel(target, tls.keys()).build());
         } catch (IllegalArgumentException e) {
             throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
         }

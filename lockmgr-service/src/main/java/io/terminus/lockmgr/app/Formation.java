@@ -12,6 +12,7 @@ import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
 import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -83,7 +84,12 @@ final class Formation implements AutoCloseable {
     private volatile boolean hasFile;
 
     Formation(Path directory, String group, Member self, List<Member> configured) {
-        this(directory, group, self, configured, target -> Members.channel(target, null));
+        this(
+                directory,
+                group,
+                self,
+                configured,
+                target -> GrpcTls.channel(target, null).build());
     }
 
     /** @param open makes the channel to another member's port for clients */

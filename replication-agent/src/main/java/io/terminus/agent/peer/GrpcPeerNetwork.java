@@ -4,7 +4,6 @@ import io.github.resilience4j.circuitbreaker.CallNotPermittedException;
 import io.github.resilience4j.circuitbreaker.CircuitBreaker;
 import io.github.resilience4j.circuitbreaker.CircuitBreakerConfig;
 import io.grpc.ManagedChannel;
-import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.StreamObserver;
 import io.netty.channel.ConnectTimeoutException;
 import io.terminus.agent.volume.Election.Answer;
@@ -29,7 +28,6 @@ import io.terminus.proto.agent.v1.ReadBlocksRequest;
 import io.terminus.proto.agent.v1.ReadBlocksResponse;
 import io.terminus.proto.agent.v1.SealRequest;
 import io.terminus.proto.agent.v1.SealResponse;
-import io.terminus.security.TlsKeys;
 import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
 import java.net.ConnectException;
@@ -202,9 +200,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     }
 
     private ManagedChannel channel(String target) {
-        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(target);
-        TlsKeys keys = settings.tls();
-        return (keys == null ? builder.usePlaintext() : builder.sslContext(GrpcTls.client(keys))).build();
+        return GrpcTls.channel(target, settings.tls()).build();
     }
 
     private static PeerControlGrpc.PeerControlStub stub(Control c, Duration deadline) {

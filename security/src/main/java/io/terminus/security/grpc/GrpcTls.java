@@ -1,6 +1,7 @@
 package io.terminus.security.grpc;
 
 import io.grpc.netty.GrpcSslContexts;
+import io.grpc.netty.NettyChannelBuilder;
 import io.netty.buffer.ByteBufAllocator;
 import io.netty.handler.ssl.ApplicationProtocolNegotiator;
 import io.netty.handler.ssl.ClientAuth;
@@ -12,6 +13,7 @@ import java.util.List;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLSessionContext;
+import org.jspecify.annotations.Nullable;
 
 /** gRPC's TLS with the keys that count at the moment a connection is made. */
 public final class GrpcTls {
@@ -25,6 +27,16 @@ public final class GrpcTls {
 
     public static SslContext client(TlsKeys keys) {
         return new Following(keys, true);
+    }
+
+    /**
+     * The beginning of a channel.
+     *
+     * @param keys null: without TLS
+     */
+    public static NettyChannelBuilder channel(String target, @Nullable TlsKeys keys) {
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(target);
+        return keys == null ? builder.usePlaintext() : builder.sslContext(client(keys));
     }
 
     private static SslContext make(TlsKeys keys, boolean client) {
