@@ -199,9 +199,9 @@ final class SegmentStore {
         }
     }
 
-    /** Whether there are more files than a journal needs; the caller holds the lock. */
+    /** Whether there are more files than a journal needs, the one being prepared among them; the caller holds the lock. */
     boolean hasMoreThanItNeeds() {
-        return next - first + spare.size() > GOES_ROUND_WITH;
+        return next - first + spare.size() + (preparing ? 1 : 0) > GOES_ROUND_WITH;
     }
 
     /** Takes files off the disk that hold nothing any more, while there are more than needed; the caller holds the lock. */
