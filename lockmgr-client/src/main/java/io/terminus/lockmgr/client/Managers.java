@@ -70,6 +70,7 @@ final class Managers {
     boolean moveOn(@Nullable Throwable why) {
         String leader = why == null ? null : leader(why);
         if (leader == null && targets.size() == 1) {
+            current = to(targets.getFirst()); // it may have been one that this one named, and that is gone
             return false;
         }
         if (leader != null) {

@@ -22,6 +22,7 @@ import io.terminus.security.Exposure;
 import io.terminus.security.ServiceTls;
 import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Executor;
@@ -209,6 +210,11 @@ final class ClusterNode implements LockNode {
         eventLoop = loops;
         var unused = registry.addService(new ClusterService(this, audit));
         refuseCalls();
+        try {
+            formation.recall();
+        } catch (IOException e) {
+            throw new UncheckedIOException("the state of this member cannot be read", e);
+        }
         thread.execute(this::form);
     }
 
@@ -235,7 +241,7 @@ final class ClusterNode implements LockNode {
         GroupMember begun = new GroupMember(
                 new GroupMember.Settings(
                         self,
-                        properties.dataDir().resolve("group"),
+                        properties.dataDir().resolve(Formation.LOG_DIRECTORY),
                         cluster.electionTimeout(),
                         cluster.snapshotAfter(),
                         cluster.keepEntries()),
@@ -260,6 +266,11 @@ final class ClusterNode implements LockNode {
             return;
         }
         try {
+            if (now.hasStopped()) {
+                LOG.error("the member of the group has stopped: this process ends, so that another start can take part again");
+                fail();
+                return;
+            }
             if (leadership == null) {
                 now.claim();
             }

@@ -56,6 +56,7 @@ final class Formation implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Formation.class);
 
     static final String FILE = "member";
+    static final String LOG_DIRECTORY = "group";
     private static final String HEADER = "terminus-member 1";
     private static final String FORMING = "forming";
     private static final String MEMBER = "member";
@@ -106,17 +107,33 @@ final class Formation implements AutoCloseable {
         return configured;
     }
 
-    /** @throws StartRefusedException if the directory is another member's */
-    Next look() throws IOException {
+    /**
+     * To be called before anybody can ask this member about the group.
+     *
+     * @throws StartRefusedException if the directory is another member's
+     */
+    void recall() throws IOException {
         if (Files.exists(directory.resolve(FILE))) {
             standing = read();
             hasFile = true;
+        }
+    }
+
+    /** Has this member started here before, so that there may be a group with a memory whatever is known of it now? */
+    boolean hasBegun() {
+        return hasFile;
+    }
+
+    Next look() throws IOException {
+        // What is written down is believed beside the log alone: without it nothing is known of what this member agreed to.
+        if (hasFile && GroupMember.hasLog(directory.resolve(LOG_DIRECTORY), group)) {
             boolean belongs = standing.equals(FORMING) || standing.equals(MEMBER);
             return new Begin(configured.stream()
                     .filter(one -> belongs || !one.equals(self))
                     .toList());
         }
         List<String> silent = new ArrayList<>();
+        boolean formed = false;
         for (Member other : configured) {
             if (other.id().equals(self.id())) {
                 continue;
@@ -125,13 +142,19 @@ final class Formation implements AutoCloseable {
             if (view.isEmpty()) {
                 silent.add(other.id() + " at " + other.clientAddress() + " does not answer");
             } else if (view.get().getFormed()) {
-                return join(view.get());
+                if (view.get().getLeader().equals(other.id())) {
+                    return join(view.get()); // others may not have heard yet who belongs to it
+                }
+                formed = true;
             }
+        }
+        if (formed) {
+            return new Wait("the group has been formed, and nobody is known to lead who could take this member in");
         }
         return silent.isEmpty() ? new Begin(configured) : new Wait(String.join(", ", silent));
     }
 
-    private Next join(ClusterView view) {
+    private Next join(ClusterView view) throws IOException {
         List<Member> others = new ArrayList<>();
         boolean belongs = false;
         for (ClusterMember one : view.getMembersList()) {
@@ -149,6 +172,9 @@ final class Formation implements AutoCloseable {
                 return new Wait("this member has lost its memory, and nobody leads who could take it out");
             }
             LOG.warn("this member has lost its memory: {} is asked to take it out and in again", leader.get());
+            // Written first: if the answer is lost, or this process, the group has no such member and nobody else asks for it.
+            standing = REJOINING;
+            write();
             try {
                 var unused = changing(leader.get())
                         .removeMember(RemoveMemberRequest.newBuilder()
@@ -159,8 +185,7 @@ final class Formation implements AutoCloseable {
                         "this member has lost its memory, and " + leader.get().id() + " could not take it out: "
                                 + e.getStatus().getDescription());
             }
-            standing = REJOINING;
-        } else {
+        } else if (!standing.equals(REJOINING)) {
             standing = JOINING;
         }
         return new Begin(others);
@@ -168,10 +193,8 @@ final class Formation implements AutoCloseable {
 
     /** The member has started. Later ones are no first starts. */
     void begun() throws IOException {
-        if (!hasFile) {
-            write();
-            hasFile = true;
-        }
+        write();
+        hasFile = true;
     }
 
     /** Has the group a memory, as far as was known when this was last written down? */

@@ -27,15 +27,15 @@ final class LockRoles {
                 .changes(LOCKS + "Session, OpenSession, AcquireLock, ReleaseLock, Operate", CLIENT, AGENT)
                 .changes(LOCKS + "CloseSession", CLIENT, AGENT, OPERATOR)
                 .reads(LOCKS + "GetValueBlock, Watch", CLIENT, AGENT, READER)
-                .reads(OPERATORS + "ListVolumes, ListLocks, ListSessions, ListBlockers, GetContention", READER, AGENT)
+                .reads(OPERATORS + "ListVolumes, WatchVolumes, ListLocks, ListSessions, ListBlockers, GetContention", READER, AGENT)
                 // The service keeps a record of its own of these. An agent takes a lock from a writer that does not
                 // answer.
                 .reads(OPERATORS + "ForceRelease", OPERATOR, AGENT)
                 .reads(OPERATORS + "ConfigureVolume", OPERATOR)
                 .reads(GROUP + "Describe", READER, CLIENT, AGENT, LOCKMGR)
-                .reads(GROUP + "RemoveMember, MoveLead", ADMIN)
-                // A member that starts anew asks to be taken in.
-                .reads(GROUP + "AddMember", ADMIN, LOCKMGR)
+                .reads(GROUP + "MoveLead", ADMIN)
+                // A member that lost its disk asks to be taken out and in again.
+                .reads(GROUP + "AddMember, RemoveMember", ADMIN, LOCKMGR)
                 .anyone("grpc.health.v1.Health/*")
                 .reads("grpc.reflection.v1.ServerReflection/*", READER)
                 .build(audit);

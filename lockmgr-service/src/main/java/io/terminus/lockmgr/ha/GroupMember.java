@@ -114,8 +114,7 @@ public final class GroupMember implements AutoCloseable {
         this.groupId = groupId(name);
         this.machine = new GroupStateMachine(new Events());
         Files.createDirectories(settings.directory);
-        boolean known =
-                Files.isDirectory(settings.directory.resolve(groupId.getUuid().toString()));
+        boolean known = hasLog(settings.directory, name);
         RaftGroup begun =
                 RaftGroup.valueOf(groupId, group.stream().map(Member::asPeer).toList());
         boolean belongs = group.contains(settings.self);
@@ -128,6 +127,23 @@ public final class GroupMember implements AutoCloseable {
                 .setProperties(properties(settings))
                 .setStateMachine(machine)
                 .build();
+    }
+
+    /** Has a member of this group begun in the directory? */
+    public static boolean hasLog(Path directory, String name) {
+        return Files.isDirectory(directory.resolve(groupId(name).getUuid().toString()));
+    }
+
+    /** Has it stopped by itself, as after a pause of a minute or a failure of its disk? Nobody is told otherwise. */
+    public boolean hasStopped() {
+        if (server.getLifeCycleState().isClosingOrClosed()) {
+            return true;
+        }
+        try {
+            return !server.getDivision(groupId).getInfo().isAlive();
+        } catch (IOException e) {
+            return false; // not in the group yet
+        }
     }
 
     static RaftGroupId groupId(String name) {

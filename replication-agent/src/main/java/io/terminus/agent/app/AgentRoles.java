@@ -25,7 +25,7 @@ final class AgentRoles {
 
     static Access access(Audit audit) {
         return Access.builder()
-                .reads(CONTROL + "GetAgent, ListVolumes, GetVolume", READER, AGENT)
+                .reads(CONTROL + "GetAgent, ListVolumes, WatchVolumes, GetVolume", READER, AGENT)
                 .changes(
                         CONTROL
                                 + "CreateVolume, Promote, Demote, AddReplica, RemoveReplica, SetCopyLimit, RecreateReplica,"
@@ -33,6 +33,7 @@ final class AgentRoles {
                         OPERATOR)
                 .changes(CONTROL + "DeleteReplica, DeleteVolume", Role.ADMIN)
                 .changes("terminus.agent.v1.PeerControl/CreateReplica, Seal, BuryReplica", AGENT)
+                .reads("terminus.agent.v1.PeerControl/CanHold, ReadBlocks", AGENT)
                 .anyone("grpc.health.v1.Health/*")
                 .reads("grpc.reflection.v1.ServerReflection/*", READER)
                 .build(audit);

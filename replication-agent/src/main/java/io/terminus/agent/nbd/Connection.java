@@ -397,9 +397,10 @@ final class Connection implements DuplexSocket.Handler, Replies {
             switch (exports.find(step.export())) {
                 case Exports.Lookup.Elsewhere elsewhere -> {
                     try {
-                        String writer = exports.writer(step.export());
-                        relay = Relay.open(socket, step, elsewhere.locator().locate(), limits.relayStep());
-                        relayedWriter = writer;
+                        Relay opened = Relay.open(socket, step, elsewhere.locator().locate(), limits.relayStep());
+                        exportName = step.export();
+                        relayedWriter = exports.writer(exportName);
+                        relay = opened; // last: from now on others look whether the writer is still the same
                         return step;
                     } catch (IOException e) {
                         why = "volume " + step.export()

@@ -82,7 +82,7 @@ final class Handshake {
         SKIPPING
     }
 
-    private final Exports exports;
+    private Exports exports;
     private final Security security;
     private final BooleanSupplier shuttingDown;
 
@@ -234,7 +234,12 @@ final class Handshake {
             case Wire.OPT_SET_META_CONTEXT -> metaContext(data, true);
             case Wire.OPT_STARTTLS -> startTls(data);
             case Wire.OPT_RELAYED -> {
+                String name = string(data, data.remaining());
+                if (name == null) {
+                    yield error(Wire.REP_ERR_INVALID, "the name of the export is not valid UTF-8 of at most 4096 bytes");
+                }
                 relayed = true;
+                exports = new RelayedExports(exports, name);
                 yield acknowledged();
             }
             // The option number is the client's: what is not known is refused, and the next one is read.

@@ -110,13 +110,13 @@ final class Relay implements DuplexSocket.Handler {
     }
 
     private void agree(Handshake.Step.Relay step, Duration patience) throws IOException {
-        toSay.add(option(Wire.OPT_RELAYED, new byte[0]));
+        byte[] name = step.export().getBytes(StandardCharsets.UTF_8);
+        toSay.add(option(Wire.OPT_RELAYED, name));
         switch (step.dialect()) {
             case SIMPLE -> {}
             case STRUCTURED -> toSay.add(option(Wire.OPT_STRUCTURED_REPLY, new byte[0]));
             case EXTENDED -> toSay.add(option(Wire.OPT_EXTENDED_HEADERS, new byte[0]));
         }
-        byte[] name = step.export().getBytes(StandardCharsets.UTF_8);
         toSay.add(option(
                 Wire.OPT_INFO,
                 ByteBuffer.allocate(4 + name.length + 2)

@@ -23,7 +23,7 @@ final class Wire {
     static final int OPT_SET_META_CONTEXT = 10;
     static final int OPT_EXTENDED_HEADERS = 11;
 
-    /** Our own, between agents: this client was relayed once already, and is not to be sent on. */
+    /** Our own, between agents: this client was relayed once already, and is not to be sent on. Its data is the export it may use. */
     static final int OPT_RELAYED = 0x7465726d;
 
     static final int REP_ACK = 1;

@@ -133,7 +133,9 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
     @Override
     public void canHold(CanHoldRequest request, StreamObserver<CanHoldResponse> answer) {
         try {
-            find(request.getVolumeUuid()).requireRoom(request.getSizeBytes());
+            Volume volume = find(request.getVolumeUuid());
+            requireReplica(volume);
+            volume.requireRoom(request.getSizeBytes());
             answer.onNext(CanHoldResponse.getDefaultInstance());
             answer.onCompleted();
         } catch (RefusedException e) {
@@ -145,6 +147,7 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
     public void readBlocks(ReadBlocksRequest request, StreamObserver<ReadBlocksResponse> answer) {
         try {
             Volume volume = find(request.getVolumeUuid());
+            requireReplica(volume);
             int length = request.getLength();
             if (length < 1 || length > ReplicaReads.MOST_BYTES) {
                 throw new RefusedException(
@@ -164,6 +167,12 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
                     .withDescription("agent " + volumes.agent() + " cannot read its image: " + e.getMessage())
                     .asRuntimeException());
         }
+    }
+
+    /** Only who has a replica of the volume may ask. */
+    private static void requireReplica(Volume volume) throws RefusedException {
+        PeerIdentity.require(
+                Caller.current().identity(), volume.config(), Caller.current().identity().agent());
     }
 
     private Volume find(String uuid) throws RefusedException {

@@ -981,7 +981,9 @@ final class Replica implements AutoCloseable {
     boolean readIfHeld(long offset, ByteBuffer into, long atLeast) throws IOException {
         applyLock.lock();
         try {
-            if (applied < atLeast) {
+            // Until what may have been written before a crash, or by a step that failed half way, is applied anew, the image
+            // holds parts of what is still to come.
+            if (applied < atLeast || imageTorn || applied < Math.min(imageReach, journal.end())) {
                 return false;
             }
             if (rebuilding()) {
@@ -1079,6 +1081,10 @@ final class Replica implements AutoCloseable {
     private void applyLoop() {
         while (!closing && !failed) {
             try {
+                // First, and so also where the step below finds no space: what is released here may be what it lacks.
+                if (checkpointDue() && !checkpointing) {
+                    beginCheckpoint();
+                }
                 boolean copied = writeCopies();
                 long target = applicable();
                 if (target > applied && !gathers(target)) {
@@ -1098,9 +1104,6 @@ final class Replica implements AutoCloseable {
                     }
                 } else {
                     waitForProgress();
-                }
-                if (checkpointDue() && !checkpointing) {
-                    beginCheckpoint();
                 }
             } catch (NoSpaceException e) {
                 waitingFor = "space for the image: " + e.getMessage();
@@ -1264,7 +1267,9 @@ final class Replica implements AutoCloseable {
     /** One is taken soon: whoever starts from it will have less to follow. */
     void wantCheckpoint() {
         checkpointWanted = true;
-        LockSupport.unpark(applier);
+        if (!Thread.currentThread().equals(applier)) {
+            LockSupport.unpark(applier); // itself it would wake from the next rest, and not rest at all
+        }
     }
 
     /** To be called now and then, by one thread: what has come to rest is put away, so that a start has nothing to replay. */

@@ -200,6 +200,23 @@ class RelayTest {
     }
 
     @Test
+    void relayedClientGetsNoExportButTheOneItWasLetInTo() throws Exception {
+        MemoryExport other = new MemoryExport("other", SIZE);
+        exports.at = (InetSocketAddress) tracked(NbdServer.start(
+                        ANY_PORT, Security.plain(), MemoryExports.of(disk, other), Limits.defaults()))
+                .address();
+        NbdTestClient client = tracked(NbdTestClient.connect(front));
+
+        client.info("disk");
+
+        assertThat(client.list()).extracting(NbdTestClient.Listed::name).containsExactly("disk");
+        assertThatThrownBy(() -> client.go("other")).hasMessageContaining("other");
+        client.go("disk");
+        client.write(0, new byte[] {7});
+        assertThat(disk.content()[0]).isEqualTo((byte) 7);
+    }
+
+    @Test
     void relayedClientIsNotSentOn() throws Exception {
         exports.at = (InetSocketAddress) front; // two agents that take each other for the writer
         SocketAddress impatient = tracked(

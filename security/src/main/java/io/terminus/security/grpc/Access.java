@@ -117,6 +117,11 @@ public final class Access implements ServerInterceptor {
         };
     }
 
+    /** Is there a rule for it? What none names is for admins alone, be it meant so or forgotten. */
+    public boolean names(String method) {
+        return rule(method) != ADMIN_ONLY;
+    }
+
     private Rule rule(String method) {
         Rule exact = rules.get(method);
         if (exact != null) {
