@@ -267,7 +267,8 @@ final class ClusterNode implements LockNode {
         }
         try {
             if (now.hasStopped()) {
-                LOG.error("the member of the group has stopped: this process ends, so that another start can take part again");
+                LOG.error(
+                        "the member of the group has stopped: this process ends, so that another start can take part again");
                 fail();
                 return;
             }

@@ -44,7 +44,8 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
     @Override
     public void describe(DescribeClusterRequest request, StreamObserver<ClusterView> out) {
         if (node.view().isEmpty() && node.formation().hasBegun()) {
-            // Whether there is a group it cannot say yet: a member without memory would begin one beside those that only start again.
+            // Whether there is a group it cannot say yet: a member without memory would begin one beside those that
+            // only start again.
             out.onError(Status.UNAVAILABLE
                     .withDescription("member " + node.self().id() + " is starting")
                     .asRuntimeException());

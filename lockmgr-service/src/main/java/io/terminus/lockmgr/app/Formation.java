@@ -125,7 +125,8 @@ final class Formation implements AutoCloseable {
     }
 
     Next look() throws IOException {
-        // What is written down is believed beside the log alone: without it nothing is known of what this member agreed to.
+        // What is written down is believed beside the log alone: without it nothing is known of what this member agreed
+        // to.
         if (hasFile && GroupMember.hasLog(directory.resolve(LOG_DIRECTORY), group)) {
             boolean belongs = standing.equals(FORMING) || standing.equals(MEMBER);
             return new Begin(configured.stream()
@@ -172,7 +173,8 @@ final class Formation implements AutoCloseable {
                 return new Wait("this member has lost its memory, and nobody leads who could take it out");
             }
             LOG.warn("this member has lost its memory: {} is asked to take it out and in again", leader.get());
-            // Written first: if the answer is lost, or this process, the group has no such member and nobody else asks for it.
+            // Written first: if the answer is lost, or this process, the group has no such member and nobody else asks
+            // for it.
             standing = REJOINING;
             write();
             try {

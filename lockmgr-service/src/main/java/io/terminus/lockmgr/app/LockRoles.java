@@ -27,7 +27,10 @@ final class LockRoles {
                 .changes(LOCKS + "Session, OpenSession, AcquireLock, ReleaseLock, Operate", CLIENT, AGENT)
                 .changes(LOCKS + "CloseSession", CLIENT, AGENT, OPERATOR)
                 .reads(LOCKS + "GetValueBlock, Watch", CLIENT, AGENT, READER)
-                .reads(OPERATORS + "ListVolumes, WatchVolumes, ListLocks, ListSessions, ListBlockers, GetContention", READER, AGENT)
+                .reads(
+                        OPERATORS + "ListVolumes, WatchVolumes, ListLocks, ListSessions, ListBlockers, GetContention",
+                        READER,
+                        AGENT)
                 // The service keeps a record of its own of these. An agent takes a lock from a writer that does not
                 // answer.
                 .reads(OPERATORS + "ForceRelease", OPERATOR, AGENT)

@@ -397,7 +397,8 @@ final class Connection implements DuplexSocket.Handler, Replies {
             switch (exports.find(step.export())) {
                 case Exports.Lookup.Elsewhere elsewhere -> {
                     try {
-                        Relay opened = Relay.open(socket, step, elsewhere.locator().locate(), limits.relayStep());
+                        Relay opened =
+                                Relay.open(socket, step, elsewhere.locator().locate(), limits.relayStep());
                         exportName = step.export();
                         relayedWriter = exports.writer(exportName);
                         relay = opened; // last: from now on others look whether the writer is still the same

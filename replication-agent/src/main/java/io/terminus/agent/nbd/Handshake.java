@@ -236,7 +236,8 @@ final class Handshake {
             case Wire.OPT_RELAYED -> {
                 String name = string(data, data.remaining());
                 if (name == null) {
-                    yield error(Wire.REP_ERR_INVALID, "the name of the export is not valid UTF-8 of at most 4096 bytes");
+                    yield error(
+                            Wire.REP_ERR_INVALID, "the name of the export is not valid UTF-8 of at most 4096 bytes");
                 }
                 relayed = true;
                 exports = new RelayedExports(exports, name);

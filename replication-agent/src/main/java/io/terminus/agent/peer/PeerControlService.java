@@ -172,7 +172,9 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
     /** Only who has a replica of the volume may ask. */
     private static void requireReplica(Volume volume) throws RefusedException {
         PeerIdentity.require(
-                Caller.current().identity(), volume.config(), Caller.current().identity().agent());
+                Caller.current().identity(),
+                volume.config(),
+                Caller.current().identity().agent());
     }
 
     private Volume find(String uuid) throws RefusedException {

@@ -981,7 +981,8 @@ final class Replica implements AutoCloseable {
     boolean readIfHeld(long offset, ByteBuffer into, long atLeast) throws IOException {
         applyLock.lock();
         try {
-            // Until what may have been written before a crash, or by a step that failed half way, is applied anew, the image
+            // Until what may have been written before a crash, or by a step that failed half way, is applied anew, the
+            // image
             // holds parts of what is still to come.
             if (applied < atLeast || imageTorn || applied < Math.min(imageReach, journal.end())) {
                 return false;

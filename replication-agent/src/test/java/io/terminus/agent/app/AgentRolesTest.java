@@ -17,8 +17,7 @@ class AgentRolesTest {
         Access access = AgentRoles.access((who, action, what, outcome) -> {});
 
         List<String> without = Stream.of(
-                        AgentControlGrpc.getServiceDescriptor(),
-                        PeerControlGrpc.getServiceDescriptor())
+                        AgentControlGrpc.getServiceDescriptor(), PeerControlGrpc.getServiceDescriptor())
                 .flatMap(service -> service.getMethods().stream())
                 .map(MethodDescriptor::getFullMethodName)
                 .filter(method -> !access.names(method))

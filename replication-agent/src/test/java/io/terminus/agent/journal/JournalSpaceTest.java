@@ -295,7 +295,8 @@ class JournalSpaceTest {
             byte first = mapped.get(0);
 
             journal.release(3L * Given.SEGMENT);
-            // The segment behind the end is made ready beside this, perhaps of the file that was released: then another one goes.
+            // The segment behind the end is made ready beside this, perhaps of the file that was released: then another
+            // one goes.
             Awaitility.await()
                     .until(() -> !journal.giveBack((file, bytes) -> {
                         assertThat(bytes).isEqualTo(Given.SEGMENT);

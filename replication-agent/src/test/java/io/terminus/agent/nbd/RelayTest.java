@@ -202,9 +202,9 @@ class RelayTest {
     @Test
     void relayedClientGetsNoExportButTheOneItWasLetInTo() throws Exception {
         MemoryExport other = new MemoryExport("other", SIZE);
-        exports.at = (InetSocketAddress) tracked(NbdServer.start(
-                        ANY_PORT, Security.plain(), MemoryExports.of(disk, other), Limits.defaults()))
-                .address();
+        exports.at = (InetSocketAddress)
+                tracked(NbdServer.start(ANY_PORT, Security.plain(), MemoryExports.of(disk, other), Limits.defaults()))
+                        .address();
         NbdTestClient client = tracked(NbdTestClient.connect(front));
 
         client.info("disk");

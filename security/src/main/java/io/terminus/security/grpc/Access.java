@@ -119,7 +119,7 @@ public final class Access implements ServerInterceptor {
 
     /** Is there a rule for it? What none names is for admins alone, be it meant so or forgotten. */
     public boolean names(String method) {
-        return rule(method) != ADMIN_ONLY;
+        return rules.containsKey(method) || rules.containsKey(wholeService(method));
     }
 
     private Rule rule(String method) {
@@ -127,7 +127,11 @@ public final class Access implements ServerInterceptor {
         if (exact != null) {
             return exact;
         }
-        return rules.getOrDefault(method.substring(0, method.indexOf('/')) + "/*", ADMIN_ONLY);
+        return rules.getOrDefault(wholeService(method), ADMIN_ONLY);
+    }
+
+    private static String wholeService(String method) {
+        return method.substring(0, method.indexOf('/')) + "/*";
     }
 
     private static String address(ServerCall<?, ?> call) {
