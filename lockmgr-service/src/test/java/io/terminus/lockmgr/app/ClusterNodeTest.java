@@ -64,10 +64,9 @@ class ClusterNodeTest {
 
             group.stop(group.leader());
             CompletableFuture<Grant> waits = other.acquire(exclusive("v", 50, 60));
-            String next = group.leader();
             await().atMost(WAIT)
                     .until(() -> holder.status().state() == LockClient.State.ATTACHED
-                            && holder.status().epoch() == group.view(next).getEpoch()
+                            && holder.status().epoch() == group.view(group.leader()).getEpoch()
                             && held.believed());
 
             assertThat(put).isInstanceOf(PutOutcome.Written.class);

@@ -32,7 +32,7 @@ import org.springframework.util.unit.DataSize;
 /** Lock managers of one group in this process, each with everything but Spring. Members are called a, b, c and so on. */
 final class TestGroup implements AutoCloseable {
 
-    static final Duration TTL = Duration.ofSeconds(2);
+    static final Duration TTL = Duration.ofSeconds(5); // several elections, and a busy machine
     static final Duration PATIENCE = Duration.ofSeconds(30);
 
     private final Path directory;
@@ -81,7 +81,7 @@ final class TestGroup implements AutoCloseable {
                 LockManagerProperties.Mode.CLUSTER,
                 1,
                 new LockManagerProperties.Cluster(
-                        id, List.copyOf(members.values()), "test", Duration.ofMillis(300), snapshotAfter, (int)
+                        id, List.copyOf(members.values()), "test", Duration.ofMillis(500), snapshotAfter, (int)
                                 Math.min(snapshotAfter, 10)),
                 null);
         AtomicInteger failures = new AtomicInteger();
