@@ -1,5 +1,7 @@
 package io.terminus.cli;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -12,6 +14,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
@@ -24,6 +28,9 @@ final class FakeSet implements AutoCloseable {
             return JsonMapper.shared().readTree(out);
         }
     }
+
+    /** Stories run beside each other: two may not find the same ports free before either has started anything. */
+    private static final Set<Integer> GIVEN = ConcurrentHashMap.newKeySet();
 
     private final Path directory;
     private final int portBase = freePortBase();
@@ -78,6 +85,12 @@ final class FakeSet implements AutoCloseable {
         return run(arguments.toArray(String[]::new));
     }
 
+    /** The same for stories that begin with a set that is up. */
+    void isUp(String... more) {
+        Result up = up(more);
+        assertThat(up.exitCode()).as(up.err()).isZero();
+    }
+
     /** The same in the foreground of a process of its own. */
     Process foreground(Path output) throws IOException {
         return new ProcessBuilder(
@@ -124,11 +137,11 @@ final class FakeSet implements AutoCloseable {
         run("down");
     }
 
-    /** Ten ports in a row that nobody uses now, below the range from which outgoing connections take theirs. */
+    /** Ten ports in a row that nobody uses now or was given before, below the range from which outgoing connections take theirs. */
     private static int freePortBase() {
         while (true) {
-            int base = ThreadLocalRandom.current().nextInt(12_000, 30_000);
-            if (allFree(base)) {
+            int base = 10 * ThreadLocalRandom.current().nextInt(1_200, 3_000);
+            if (GIVEN.add(base) && allFree(base)) {
                 return base;
             }
         }

@@ -20,9 +20,12 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.api.parallel.ExecutionMode;
 import tools.jackson.databind.JsonNode;
 
 /** Whole lives of a set, with real processes that stand in for the services. */
+@Execution(ExecutionMode.CONCURRENT)
 class UpTest {
 
     private static final Duration PATIENCE = Duration.ofSeconds(60);
@@ -47,10 +50,10 @@ class UpTest {
         FakeSet.Result up = set.up("--size", "64MiB");
 
         assertThat(up.err()).isEmpty();
-        assertThat(up.exitCode()).isZero();
+        assertThat(up.exitCode()).as(up.err()).isZero();
         assertThat(up.out()).contains("nbd://localhost:" + set.portBase() + "/demo");
         FakeSet.Result status = set.run("status", "--json");
-        assertThat(status.exitCode()).isZero();
+        assertThat(status.exitCode()).as(status.err()).isZero();
         JsonNode json = status.json();
         assertThat(json.path("processes").size()).isEqualTo(3);
         for (JsonNode process : json.path("processes")) {
@@ -66,19 +69,19 @@ class UpTest {
 
     @Test
     void upOnARunningSetSaysSoAndStartsNothing() {
-        set.up();
+        set.isUp();
         long pid = set.process(SetMember.A).pid();
 
         FakeSet.Result again = set.up();
 
-        assertThat(again.exitCode()).isZero();
+        assertThat(again.exitCode()).as(again.err()).isZero();
         assertThat(again.out()).contains("is running").doesNotContain("Starting");
         assertThat(set.process(SetMember.A).pid()).isEqualTo(pid);
     }
 
     @Test
     void upStartsJustTheProcessThatIsGone() {
-        set.up();
+        set.isUp();
         long lockManager = set.process(SetMember.LOCKMGR).pid();
         ProcessHandle killed = set.process(SetMember.B);
         killed.destroyForcibly();
@@ -90,7 +93,7 @@ class UpTest {
         assertThat(degraded.exitCode()).isEqualTo(1);
         assertThat(degraded.json().path("processes").path(2).path("pid").isNull())
                 .isTrue();
-        assertThat(up.exitCode()).isZero();
+        assertThat(up.exitCode()).as(up.err()).isZero();
         assertThat(up.out()).contains("Starting b").doesNotContain("Starting a").doesNotContain("Starting lockmgr");
         assertThat(set.process(SetMember.LOCKMGR).pid()).isEqualTo(lockManager);
         assertThat(set.process(SetMember.B).pid()).isNotEqualTo(killed.pid());
@@ -109,7 +112,7 @@ class UpTest {
         FakeSet.Result up = set.up();
 
         assertThat(up.err()).isEmpty();
-        assertThat(up.exitCode()).isZero();
+        assertThat(up.exitCode()).as(up.err()).isZero();
         Process foreground = other.join();
         assertThat(set.run("down").exitCode()).isZero();
         foreground.destroy();
@@ -119,17 +122,17 @@ class UpTest {
 
     @Test
     void downStopsEverythingAndTheNextUpGoesOnWithTheVolume() {
-        set.up("--size", "8MiB");
+        set.isUp("--size", "8MiB");
 
         FakeSet.Result down = set.run("down");
         long living = set.living();
         FakeSet.Result downAgain = set.run("down");
         FakeSet.Result up = set.up();
 
-        assertThat(down.exitCode()).isZero();
+        assertThat(down.exitCode()).as(down.err()).isZero();
         assertThat(down.out()).containsSubsequence("Stopping a", "Stopping b", "Stopping lockmgr");
         assertThat(living).isZero();
-        assertThat(downAgain.exitCode()).isZero();
+        assertThat(downAgain.exitCode()).as(downAgain.err()).isZero();
         assertThat(up.out()).doesNotContain("Creating");
         assertThat(set.run("status", "--json")
                         .json()
@@ -170,7 +173,7 @@ class UpTest {
     @Test
     void aProcessThatDoesNotStopIsKilledAndThatIsAFailure() throws IOException {
         set.fault(SetMember.B, "fault-stop", "");
-        set.up();
+        set.isUp();
 
         FakeSet.Result down = set.run("down");
 
@@ -197,10 +200,10 @@ class UpTest {
     void aVolumeThatIsNotServedInTimeIsAFailureThatNamesTheReason() throws IOException {
         set.fault(SetMember.A, "fault-serve", "");
 
-        FakeSet.Result up = set.up("--timeout", "5s");
+        FakeSet.Result up = set.up("--timeout", "15s");
 
         assertThat(up.exitCode()).isEqualTo(1);
-        assertThat(up.err()).contains("not every volume can be used after 5 s: demo: waiting for b");
+        assertThat(up.err()).contains("not every volume can be used after 15 s: demo: waiting for b");
         assertThat(set.living()).isEqualTo(3);
         assertThat(set.run("status").exitCode()).isEqualTo(1);
     }
@@ -220,7 +223,7 @@ class UpTest {
 
     @Test
     void sizeAndPortsOfAnExistingSetCannotChange() {
-        set.up("--size", "8MiB");
+        set.isUp("--size", "8MiB");
 
         FakeSet.Result otherSize = set.run("up", "--detach", "--size", "16MiB");
         FakeSet.Result otherPorts = set.run("up", "--detach", "--port-base", "4000");
@@ -233,7 +236,7 @@ class UpTest {
 
     @Test
     void operatorsCommandsReachTheServices() {
-        set.up();
+        set.isUp();
 
         FakeSet.Result promoted = set.run("volume", "promote", "demo", "--agent", "b");
         FakeSet.Result refused = set.run("volume", "promote", "demo", "--agent", "b", "--force");
@@ -246,25 +249,25 @@ class UpTest {
         FakeSet.Result notReleased = set.run("locks", "release", "demo", "12");
         FakeSet.Result sessions = set.run("sessions", "list");
 
-        assertThat(promoted.exitCode()).isZero();
+        assertThat(promoted.exitCode()).as(promoted.err()).isZero();
         assertThat(promoted.out()).contains("waiting for the lock of demo", "Agent b writes demo in term 7");
         assertThat(refused.exitCode()).isEqualTo(1);
         assertThat(refused.err()).contains("a does not answer, and without it acknowledged writes may be missing");
         assertThat(nobody.err()).contains("there is no agent 'c'");
         assertThat(badName.exitCode()).isEqualTo(1);
         assertThat(badName.err()).contains("volume name 'refused' is not liked");
-        assertThat(volume.exitCode()).isZero();
+        assertThat(volume.exitCode()).as(volume.err()).isZero();
         assertThat(volume.out()).contains("demo@a");
         assertThat(locks.out()).contains("whole volume").contains("agent/a");
         assertThat(waiters.json().path(0).path("blockedBy").path(0).asLong()).isEqualTo(11);
-        assertThat(released.exitCode()).isZero();
+        assertThat(released.exitCode()).as(released.err()).isZero();
         assertThat(notReleased.err()).contains("no lock 12 on demo");
         assertThat(sessions.out()).contains("attached");
     }
 
     @Test
     void replicasAreAddedTakenAwayAndWaitedFor() {
-        set.up();
+        set.isUp();
 
         FakeSet.Result alone = set.run("resync", "demo", "--json");
         FakeSet.Result limited = set.run("peer", "throttle", "demo", "20MiB", "--json");
@@ -280,7 +283,7 @@ class UpTest {
         FakeSet.Result removed = set.run("peer", "remove", "demo", "b");
         FakeSet.Result writer = set.run("peer", "remove", "demo", "a");
 
-        assertThat(alone.exitCode()).isZero();
+        assertThat(alone.exitCode()).as(alone.err()).isZero();
         assertThat(limited.json().path(0).path("bytesPerSecond").asLong()).isEqualTo(20 << 20);
         assertThat(shown.out()).contains("Agent a copies demo at no more than 20 MiB/s.");
         assertThat(badRate.err()).contains("'fast' is not a size", "or off");
@@ -289,7 +292,7 @@ class UpTest {
         assertThat(status.out()).contains("demo at b: copying, ", " % of 4 MiB, 1 MiB/s, ");
         assertThat(late.exitCode()).isEqualTo(1);
         assertThat(late.err()).contains("demo is not in sync after");
-        assertThat(synced.exitCode()).isZero();
+        assertThat(synced.exitCode()).as(synced.err()).isZero();
         assertThat(synced.out()).contains("\"agent\":\"b\"").endsWith("\"copy\":null}\n");
         assertThat(anew.exitCode()).isEqualTo(1);
         assertThat(anew.err()).contains("counts on the replica at b");
@@ -300,7 +303,7 @@ class UpTest {
 
     @Test
     void aVolumeIsComparedChangedAndDeleted() {
-        set.up();
+        set.isUp();
 
         FakeSet.Result compared = set.run("verify", "demo");
         FakeSet.Result json = set.run("verify", "demo", "--json");
@@ -320,7 +323,7 @@ class UpTest {
                 .contains("demo at b: 8 MiB compared; 2 blocks differ.\n  offset 8192, 8192 bytes\n");
         assertThat(json.out().lines().toList().getLast())
                 .contains("\"phase\":\"complete\"", "\"differing\":[{\"offset\":8192,\"length\":8192}]");
-        assertThat(mended.exitCode()).isZero();
+        assertThat(mended.exitCode()).as(mended.err()).isZero();
         assertThat(mended.out()).contains("2 blocks differ, 2 mended");
         assertThat(demoted.out()).contains("demo is served by nobody now; agent a wrote it last.");
         assertThat(resized.out()).contains("demo has 16 MiB now");
@@ -399,7 +402,7 @@ class UpTest {
 
     @Test
     void aWatchedStatusShowsWhatIsToldAndSeesAProcessThatGoes() throws Exception {
-        set.up();
+        set.isUp();
         SetDirectory directory = new SetDirectory(set.directory());
         try (StatusWatch watch = new StatusWatch(
                 FakeSet.installation(), directory, directory.loadExisting().ports())) {
@@ -420,7 +423,7 @@ class UpTest {
 
     @Test
     void locksAreAskedForInDetailAndSessionsClosed() {
-        set.up();
+        set.isUp();
 
         FakeSet.Result filtered =
                 set.run("locks", "list", "demo", "--range", "4k-8k", "--mode", "pr", "--session", "s7", "--json");
@@ -447,7 +450,7 @@ class UpTest {
         assertThat(noBlockers.err()).contains("no request 6 that waits");
         assertThat(contention.json().size()).isEqualTo(3);
         assertThat(contention.json().path(2).path("held").asLong()).isEqualTo(2);
-        assertThat(watched.exitCode()).isZero();
+        assertThat(watched.exitCode()).as(watched.err()).isZero();
         assertThat(watched.out().lines()).hasSize(3);
         assertThat(watched.out()).contains("\"HELD\"", "event 0", "event 1").doesNotContain("event 2");
         assertThat(configured.json().path("lockDelayMillis").asLong()).isEqualTo(5000);
@@ -456,7 +459,7 @@ class UpTest {
         assertThat(badRange.exitCode()).isEqualTo(1);
         assertThat(badRange.err()).contains("write START-END");
         assertThat(badMode.exitCode()).isEqualTo(2);
-        assertThat(closed.exitCode()).isZero();
+        assertThat(closed.exitCode()).as(closed.err()).isZero();
         assertThat(closed.out()).contains("Session s1 is closed");
         assertThat(unknown.exitCode()).isEqualTo(1);
         assertThat(unknown.err()).contains("session is not known");
