@@ -26,6 +26,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
@@ -162,9 +163,7 @@ class SessionOwnersTest {
     }
 
     private ManagedChannel channel(String who) {
-        ManagedChannel channel = channels.get(who);
-        assertThat(channel).isNotNull();
-        return channel;
+        return Objects.requireNonNull(channels.get(who));
     }
 
     private void connect(String who, String uri) throws Exception {

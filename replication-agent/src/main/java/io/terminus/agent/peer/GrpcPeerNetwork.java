@@ -216,8 +216,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     }
 
     private ManagedChannel channel(Target target) {
-        return GrpcTls.channel(target.control(), settings.tls(), target.agent())
-                .build();
+        return GrpcTls.channel(target.control(), settings.tls(), target.agent()).build();
     }
 
     private static PeerControlGrpc.PeerControlStub stub(Control c, Duration deadline) {
