@@ -118,13 +118,15 @@ class SecureSetIT {
 
     /** A byte now and then, never so late that the connection is silent, until there is an answer. */
     private static String trickle(Socket socket) throws Exception {
-        CompletableFuture<String> answer = CompletableFuture.supplyAsync(() -> {
-            try {
-                return answer(socket);
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-        }, OWN_THREAD);
+        CompletableFuture<String> answer = CompletableFuture.supplyAsync(
+                () -> {
+                    try {
+                        return answer(socket);
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                },
+                OWN_THREAD);
         await().atMost(LiveSet.PATIENCE).pollInterval(Duration.ofMillis(100)).until(() -> {
             if (!answer.isDone()) {
                 try {
