@@ -115,12 +115,30 @@ public final class TlsKeys implements AutoCloseable {
 
     /** A client's engine: the certificate of the other side has to name this host. */
     public SSLEngine clientEngine(String host, int port) {
-        SSLEngine engine = context().createSSLEngine(host, port);
+        return clientEngine(context(), host, port);
+    }
+
+    private static SSLEngine clientEngine(SSLContext context, String host, int port) {
+        SSLEngine engine = context.createSSLEngine(host, port);
         engine.setUseClientMode(true);
         var parameters = engine.getSSLParameters();
         parameters.setEndpointIdentificationAlgorithm("HTTPS");
         engine.setSSLParameters(parameters);
         return engine;
+    }
+
+    /**
+     * A client's engine: the certificate of the other side has to name this host, and be that of this agent. Its context is its
+     * own: when a session is taken up again nobody looks at certificates, and this one may have been begun with another agent.
+     */
+    public SSLEngine clientEngine(String host, int port, String agent) {
+        try {
+            SSLContext context = SSLContext.getInstance("TLS");
+            context.init(new KeyManager[] {keyManager()}, new TrustManager[] {trustManager(agent)}, null);
+            return clientEngine(context, host, port);
+        } catch (GeneralSecurityException e) {
+            throw new IllegalStateException("TLS cannot be set up with this JDK", e);
+        }
     }
 
     /** Follows the files. */
@@ -130,7 +148,12 @@ public final class TlsKeys implements AutoCloseable {
 
     /** Follows the files. */
     public X509ExtendedTrustManager trustManager() {
-        return new CurrentTrust();
+        return new CurrentTrust(null);
+    }
+
+    /** Follows the files. Of servers it trusts that agent alone: whichever certificate an agent shows, an authority has signed it. */
+    public X509ExtendedTrustManager trustManager(String agent) {
+        return new CurrentTrust(agent);
     }
 
     /** Of this moment, under {@link #password}. */
@@ -326,6 +349,23 @@ public final class TlsKeys implements AutoCloseable {
     }
 
     private final class CurrentTrust extends X509ExtendedTrustManager {
+        private final @Nullable String agent;
+
+        /** @param agent null: any server that the authorities vouch for */
+        CurrentTrust(@Nullable String agent) {
+            this.agent = agent;
+        }
+
+        private void requireAgent(X509Certificate server) throws CertificateException {
+            if (agent == null) {
+                return;
+            }
+            Identity there = Identity.of(server);
+            if (!there.agent().equals(agent)) {
+                throw new CertificateException("not agent " + agent + " answers there: " + there);
+            }
+        }
+
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String authType, Socket socket)
                 throws CertificateException {
@@ -336,6 +376,7 @@ public final class TlsKeys implements AutoCloseable {
         public void checkServerTrusted(X509Certificate[] chain, String authType, Socket socket)
                 throws CertificateException {
             now.trust.checkServerTrusted(chain, authType, socket);
+            requireAgent(chain[0]);
         }
 
         @Override
@@ -348,6 +389,7 @@ public final class TlsKeys implements AutoCloseable {
         public void checkServerTrusted(X509Certificate[] chain, String authType, SSLEngine engine)
                 throws CertificateException {
             now.trust.checkServerTrusted(chain, authType, engine);
+            requireAgent(chain[0]);
         }
 
         @Override
@@ -358,6 +400,7 @@ public final class TlsKeys implements AutoCloseable {
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String authType) throws CertificateException {
             now.trust.checkServerTrusted(chain, authType);
+            requireAgent(chain[0]);
         }
 
         @Override

@@ -52,6 +52,24 @@ class RefusedStartIT {
         }
     }
 
+    @Test
+    void servicesThatEveryoneOnTheNetworkCouldReach() {
+        String everywhere = "--server.address=0.0.0.0";
+
+        try (Program agent = agent(folder.resolve("a"), "--agent.bind-address=0.0.0.0", "--server.address=127.0.0.1");
+                Program agentsRest = agent(folder.resolve("b"), everywhere);
+                Program lockManager = lockManager(
+                        folder.resolve("l"), "--lockmgr.bind-address=0.0.0.0", "--server.address=127.0.0.1");
+                Program lockManagersRest = lockManager(folder.resolve("m"), everywhere)) {
+            String rule = "whoever connects is not authenticated";
+            String waiver = "terminus.insecure=true";
+            assertRefused(agent, "agent: ", "gRPC on port 0 at 0.0.0.0", rule, "agent.tls.cert", waiver);
+            assertRefused(agentsRest, "agent: ", "HTTP on port 0 at 0.0.0.0", rule, "agent.tls.cert", waiver);
+            assertRefused(lockManager, "lockmgr: ", "gRPC on port 0 at 0.0.0.0", rule, "lockmgr.tls.cert", waiver);
+            assertRefused(lockManagersRest, "lockmgr: ", "HTTP on port 0 at 0.0.0.0", rule, "lockmgr.tls.cert", waiver);
+        }
+    }
+
     private Program agent(Path data, String... more) {
         return service(
                 "replication-agent",
@@ -65,9 +83,11 @@ class RefusedStartIT {
                 more);
     }
 
-    private Program lockManager(Path data) {
+    private Program lockManager(Path data, String... more) {
         return service(
-                "lockmgr-service", List.of("--lockmgr.data-dir=" + data, "--lockmgr.grpc-port=0", "--server.port=0"));
+                "lockmgr-service",
+                List.of("--lockmgr.data-dir=" + data, "--lockmgr.grpc-port=0", "--server.port=0"),
+                more);
     }
 
     private Program service(String name, List<String> defaults, String... more) {

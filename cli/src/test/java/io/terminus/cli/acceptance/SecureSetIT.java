@@ -5,13 +5,22 @@ import static org.awaitility.Awaitility.await;
 
 import io.terminus.security.CertificateAuthority;
 import io.terminus.security.TlsFiles;
+import io.terminus.security.TlsKeys;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
+import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -27,11 +36,17 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class SecureSetIT {
 
+    /** For a body to come; less than in service, for it is waited for. */
+    private static final String REQUEST_TIME = "5s";
+
+    /** Those who wait for an answer: the common pool has too few threads where there are two cores. */
+    private static final Executor OWN_THREAD = waiting -> Thread.ofVirtual().start(waiting);
+
     private static LiveSet set;
 
     @BeforeAll
     static void up() {
-        set = LiveSet.make(Map.of("AGENT_LEASETTL", "4s"));
+        set = LiveSet.make(Map.of("AGENT_LEASETTL", "4s", "SERVER_TOMCAT_CONNECTIONTIMEOUT", REQUEST_TIME));
         set.createSecure("64MiB");
         set.awaitInSync();
     }
@@ -64,6 +79,78 @@ class SecureSetIT {
                 .contains("needs the role admin");
         assertThat(curl(null, rest + "/actuator/health/liveness")).contains("UP");
         assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate has no role");
+    }
+
+    @Test
+    @Order(2)
+    void restTakesNoBodyThatIsTooLongOrOfNoLengthOrSlow() {
+        CompletableFuture.allOf(
+                        CompletableFuture.runAsync(() -> assertBodiesAreBounded("lockmgr"), OWN_THREAD),
+                        CompletableFuture.runAsync(() -> assertBodiesAreBounded("a"), OWN_THREAD))
+                .join();
+    }
+
+    private static void assertBodiesAreBounded(String process) {
+        String post = "POST /api/v1/volumes HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        try (Socket trickling = rest(process, post + "Content-Length: 65536\r\n\r\n");
+                Socket silent = rest(process, post + "Content-Length: 100\r\n\r\n{");
+                Socket large = rest(process, post + "Content-Length: 65537\r\n\r\n{");
+                Socket chunked = rest(process, post + "Transfer-Encoding: chunked\r\n\r\n1")) {
+            assertThat(trickle(trickling)).contains("408", "65536 bytes has to be there within PT5S");
+            assertThat(answer(silent)).contains("408");
+            assertThat(answer(large)).contains("413", "a body of 65537 bytes; at most 65536 are allowed");
+            assertThat(answer(chunked)).contains("411", "Content-Length");
+        } catch (Exception e) {
+            throw new AssertionError(process, e);
+        }
+    }
+
+    /** A connection of an operator's on which that was said. */
+    private static Socket rest(String process, String said) throws Exception {
+        String[] at = endpoint(process, "rest").split(":");
+        try (TlsKeys keys = TlsKeys.load("test", files("operator"))) {
+            Socket socket = keys.context().getSocketFactory().createSocket(at[0], Integer.parseInt(at[1]));
+            socket.setSoTimeout(Math.toIntExact(LiveSet.PATIENCE.toMillis()));
+            socket.getOutputStream().write(said.getBytes(StandardCharsets.US_ASCII));
+            return socket;
+        }
+    }
+
+    /** A byte now and then, never so late that the connection is silent, until there is an answer. */
+    private static String trickle(Socket socket) throws Exception {
+        CompletableFuture<String> answer = CompletableFuture.supplyAsync(
+                () -> {
+                    try {
+                        return answer(socket);
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
+                },
+                OWN_THREAD);
+        await().atMost(LiveSet.PATIENCE).pollInterval(Duration.ofMillis(100)).until(() -> {
+            if (!answer.isDone()) {
+                try {
+                    socket.getOutputStream().write(' ');
+                } catch (IOException e) {
+                    // Closed: then the answer is here, or on its way.
+                }
+            }
+            return answer.isDone();
+        });
+        return answer.join();
+    }
+
+    /** Up to the end of the connection, or what came before it was cut. */
+    private static String answer(Socket socket) throws IOException {
+        StringBuilder text = new StringBuilder();
+        try {
+            for (int next; (next = socket.getInputStream().read()) >= 0; ) {
+                text.append((char) next);
+            }
+        } catch (SocketException | SSLException e) {
+            // What was sent and never read makes the other side cut.
+        }
+        return text.toString();
     }
 
     @Test
@@ -145,9 +232,11 @@ class SecureSetIT {
     }
 
     private static Program as(String role, String... arguments) {
-        return with(
-                new TlsFiles(certs().resolve(role + ".crt"), certs().resolve(role + ".key"), certs().resolve("ca.crt")),
-                arguments);
+        return with(files(role), arguments);
+    }
+
+    private static TlsFiles files(String role) {
+        return new TlsFiles(certs().resolve(role + ".crt"), certs().resolve(role + ".key"), certs().resolve("ca.crt"));
     }
 
     private static Program with(TlsFiles keys, String... arguments) {

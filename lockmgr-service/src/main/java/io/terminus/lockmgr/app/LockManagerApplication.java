@@ -11,29 +11,24 @@ import io.terminus.lockmgr.agents.Agents;
 import io.terminus.lockmgr.store.StoreRefusedException;
 import io.terminus.security.Audit;
 import io.terminus.security.Exposure;
-import io.terminus.security.KeysRefusedException;
 import io.terminus.security.Role;
 import io.terminus.security.ServiceTls;
 import io.terminus.security.rest.RestAccess;
-import io.terminus.security.rest.RestTls;
+import io.terminus.security.rest.RestSecurity;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.springframework.aot.AotDetector;
-import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.BindException;
 import org.springframework.boot.web.server.PortInUseException;
-import org.springframework.boot.web.servlet.FilterRegistrationBean;
 import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
 import org.springframework.context.aot.AbstractAotProcessor;
-import org.springframework.core.Ordered;
 import org.springframework.core.SpringProperties;
-import org.springframework.core.env.Environment;
 import org.springframework.util.ClassUtils;
 
 /**
@@ -43,7 +38,7 @@ import org.springframework.util.ClassUtils;
 @Configuration(proxyBeanMethods = false)
 @EnableAutoConfiguration
 @EnableConfigurationProperties({LockManagerProperties.class, RestProperties.class})
-@Import({AdminController.class, ConsoleController.class, ConsolePages.class})
+@Import({AdminController.class, ConsoleController.class, ConsolePages.class, RestSecurity.class})
 public class LockManagerApplication {
 
     static final int EXIT_REFUSED = 1;
@@ -81,34 +76,8 @@ public class LockManagerApplication {
     }
 
     @Bean
-    ServiceTls serviceTls(LockManagerProperties properties) {
-        try {
-            return ServiceTls.load("lockmgr.tls", properties.tls());
-        } catch (KeysRefusedException e) {
-            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
-        }
-    }
-
-    @Bean
-    Exposure exposure(Environment environment) {
-        return new Exposure(environment.getProperty(Exposure.SETTING, Boolean.class, false));
-    }
-
-    @Bean
-    RestTls restTls(ServiceTls tls, Exposure exposure) {
-        return new RestTls(tls.keys(), exposure, "lockmgr.tls", StartRefusedException::new);
-    }
-
-    @Bean
-    FilterRegistrationBean<RestAccess> restAccess(ServiceTls tls, ObjectProvider<LockNode> node) {
-        RestAccess access = new RestAccess(
-                tls::on,
-                List.of(),
-                (who, action, what, outcome) -> node.getObject().audit().record(who, action, what, outcome),
-                true);
-        FilterRegistrationBean<RestAccess> first = new FilterRegistrationBean<>(access);
-        first.setOrder(Ordered.HIGHEST_PRECEDENCE);
-        return first;
+    RestSecurity.Of restSecurity(LockManagerProperties properties) {
+        return new RestSecurity.Of("lockmgr.tls", properties.tls(), "", List.of(), true, StartRefusedException::new);
     }
 
     @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.

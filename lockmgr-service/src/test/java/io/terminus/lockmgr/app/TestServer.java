@@ -11,11 +11,13 @@ import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.security.AuditLog;
 import io.terminus.security.Exposure;
+import io.terminus.security.TlsKeys;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.springframework.util.unit.DataSize;
 
 /** A lock manager on a free port, with everything but Spring, and one channel to it. */
@@ -57,6 +59,20 @@ final class TestServer implements AutoCloseable {
     }
 
     TestServer(Path directory, int outboundLimit, String bootId, LockManagerProperties.Limits limits) {
+        this(directory, outboundLimit, bootId, limits, null);
+    }
+
+    /** Callers have to show certificates; the channel here has none. */
+    TestServer(Path directory, TlsKeys keys) {
+        this(directory, 1000, "boot-1", LIMITS, keys);
+    }
+
+    private TestServer(
+            Path directory,
+            int outboundLimit,
+            String bootId,
+            LockManagerProperties.Limits limits,
+            @Nullable TlsKeys keys) {
         LockManagerProperties properties = new LockManagerProperties(
                 directory,
                 0,
@@ -80,7 +96,7 @@ final class TestServer implements AutoCloseable {
         SingleNode node = new SingleNode(properties, store, registry, failed::countDown);
         manager = node.manager;
         watches = node.watches;
-        server = new GrpcServer(properties, node, null, new Exposure(false));
+        server = new GrpcServer(properties, node, keys, new Exposure(false));
         server.start();
         channel = NettyChannelBuilder.forAddress("127.0.0.1", server.port())
                 .usePlaintext()
@@ -132,6 +148,10 @@ final class TestServer implements AutoCloseable {
 
     LockAdminGrpc.LockAdminBlockingStub admin() {
         return LockAdminGrpc.newBlockingStub(channel).withDeadlineAfter(30, TimeUnit.SECONDS);
+    }
+
+    int port() {
+        return server.port();
     }
 
     int watchers() {

@@ -2,6 +2,7 @@ package io.terminus.agent.admin;
 
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.peer.Addresses;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.volume.AckLevel;
 import io.terminus.agent.volume.Failover;
@@ -130,6 +131,7 @@ final class VolumeCreation {
 
     /** An empty replica at that agent first, then its name in the value block. */
     void addReplica(Volume volume, Address replica) throws RefusedException, InterruptedException {
+        requireAddresses(replica);
         if (volume.config().address(replica.agent()).isEmpty()) {
             await(
                     network.createReplica(replica, volume.config(), STEP_TIMEOUT),
@@ -164,6 +166,9 @@ final class VolumeCreation {
                     Why.OTHER_SHAPE,
                     "peers " + r.peers() + ": each is another agent than " + self.agent() + ", and named once");
         }
+        for (Address peer : r.peers()) {
+            requireAddresses(peer);
+        }
         Volumes.requireAcks(new VolumeConfig.Acks(r.ackLevel(), r.copies(), r.minCopies()), replicas);
         int segment = r.segmentBytes();
         if (segment != 0
@@ -174,6 +179,16 @@ final class VolumeCreation {
                     Why.OTHER_SHAPE,
                     "segment size " + segment + ": a power of two from " + JournalSpec.MIN_SEGMENT_BYTES + " to "
                             + JournalSpec.MAX_SEGMENT_BYTES + " is allowed");
+        }
+    }
+
+    /** They go into the value block, from which every agent takes them. */
+    private static void requireAddresses(Address replica) throws RefusedException {
+        try {
+            Addresses.require(replica.peer());
+            Addresses.require(replica.control());
+        } catch (IOException e) {
+            throw new RefusedException(Why.OTHER_SHAPE, "agent " + replica.agent() + ": " + e.getMessage());
         }
     }
 

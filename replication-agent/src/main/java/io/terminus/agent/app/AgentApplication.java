@@ -13,39 +13,33 @@ import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.Volumes;
 import io.terminus.security.AuditLog;
 import io.terminus.security.Exposure;
-import io.terminus.security.KeysRefusedException;
 import io.terminus.security.ServiceTls;
 import io.terminus.security.TlsKeys;
 import io.terminus.security.grpc.GrpcTls;
-import io.terminus.security.rest.RestAccess;
-import io.terminus.security.rest.RestTls;
+import io.terminus.security.rest.RestSecurity;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 import org.springframework.aot.AotDetector;
-import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.BindException;
 import org.springframework.boot.web.server.PortInUseException;
-import org.springframework.boot.web.servlet.FilterRegistrationBean;
 import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.context.annotation.Import;
 import org.springframework.context.aot.AbstractAotProcessor;
-import org.springframework.core.Ordered;
 import org.springframework.core.SpringProperties;
-import org.springframework.core.env.Environment;
 import org.springframework.util.ClassUtils;
 
 /** The replication agent's process. Ends with 1 if it cannot start; one sentence on standard error says why. */
 @Configuration(proxyBeanMethods = false)
 @EnableAutoConfiguration
 @EnableConfigurationProperties({AgentProperties.class, ConsoleProperties.class})
-@Import(AgentController.class)
+@Import({AgentController.class, RestSecurity.class})
 public class AgentApplication {
 
     private static final int EXIT_REFUSED = 1;
@@ -87,45 +81,13 @@ public class AgentApplication {
     }
 
     @Bean
-    ServiceTls serviceTls(AgentProperties p) {
-        try {
-            ServiceTls tls = ServiceTls.load("agent.tls", p.tls());
-            TlsKeys keys = tls.keys();
-            if (keys != null && !keys.identity().agent().equals(p.name())) {
-                throw new StartRefusedException("agent.tls.cert is not the certificate of agent " + p.name()
-                        + ", which needs the name terminus:agent/" + p.name() + ": " + keys.identity());
-            }
-            return tls;
-        } catch (KeysRefusedException e) {
-            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
-        }
-    }
-
-    @Bean
-    Exposure exposure(Environment environment) {
-        return new Exposure(environment.getProperty(Exposure.SETTING, Boolean.class, false));
+    RestSecurity.Of restSecurity(AgentProperties p) {
+        return new RestSecurity.Of("agent.tls", p.tls(), p.name(), AgentRoles.REST, false, StartRefusedException::new);
     }
 
     @Bean
     AuditLog auditLog(DataDirectory directory) {
         return new AuditLog(directory.path());
-    }
-
-    @Bean
-    RestTls restTls(ServiceTls tls, Exposure exposure) {
-        return new RestTls(tls.keys(), exposure, "agent.tls", StartRefusedException::new);
-    }
-
-    @Bean
-    FilterRegistrationBean<RestAccess> restAccess(ServiceTls tls, ObjectProvider<AuditLog> audit) {
-        RestAccess access = new RestAccess(
-                tls::on,
-                AgentRoles.REST,
-                (who, action, what, outcome) -> audit.getObject().record(who, action, what, outcome),
-                false);
-        FilterRegistrationBean<RestAccess> first = new FilterRegistrationBean<>(access);
-        first.setOrder(Ordered.HIGHEST_PRECEDENCE);
-        return first;
     }
 
     @Bean(destroyMethod = "")

@@ -17,7 +17,7 @@ import org.springframework.boot.context.properties.bind.DefaultValue;
  * @param dataDir belongs to this process alone
  * @param bindAddress for every port; beyond loopback with {@code tls}, or with terminus.insecure
  * @param nbdSocket a unix domain socket that serves NBD beside the port, to the file's owner and group, without TLS
- * @param nbdTls TLS on the NBD port, in the place of {@code tls}
+ * @param nbdTls TLS on the NBD port and on the relay to another agent's, in the place of {@code tls}
  * @param advertiseHost how other agents and clients reach this host
  * @param lockManager host:port of the lock manager's gRPC; of a group those of its members, with commas between them
  * @param leaseTtl lease of this agent's session: how long a dead agent's volumes stay locked, and how long, less a third, a lock

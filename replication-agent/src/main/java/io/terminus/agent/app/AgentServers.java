@@ -66,6 +66,7 @@ final class AgentServers implements SmartLifecycle {
     private @Nullable EventLoopGroup grpcLoops;
     private @Nullable PeerServer peers;
     private @Nullable NbdServer nbd;
+    private @Nullable NbdKeys nbdKeys;
 
     AgentServers(
             AgentProperties properties,
@@ -134,12 +135,11 @@ final class AgentServers implements SmartLifecycle {
     }
 
     private NbdServer startNbd() throws IOException {
-        AgentProperties.NbdTls tls = properties.nbdTls();
-        TlsKeys keys = links.tls();
-        Security security = tls != null ? NbdKeys.load(tls) : keys != null ? NbdKeys.of(keys) : Security.plain();
+        NbdKeys keys = NbdKeys.load(properties.nbdTls(), links.tls());
+        nbdKeys = keys;
         Writers writers = new Writers(volumes, locks::volume, network, keys);
         NbdServer server = NbdServer.start(
-                at(properties.nbdPort()), security, new VolumeExports(volumes, writers), Limits.defaults());
+                at(properties.nbdPort()), keys.security(), new VolumeExports(volumes, writers), Limits.defaults());
         Path socket = properties.nbdSocket();
         if (socket != null) {
             try {
@@ -202,6 +202,9 @@ final class AgentServers implements SmartLifecycle {
         health.enterTerminalState();
         if (nbd != null) {
             nbd.close();
+        }
+        if (nbdKeys != null) {
+            nbdKeys.close();
         }
         volumes.close();
         if (peers != null) {

@@ -1,17 +1,16 @@
 package io.terminus.agent.app;
 
 import io.terminus.agent.nbd.Exports.Upstream;
+import io.terminus.agent.peer.Addresses;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeAuthority;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeConfig.Address;
 import io.terminus.agent.volume.Volumes;
-import io.terminus.security.TlsKeys;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.time.Duration;
-import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -30,13 +29,9 @@ final class Writers {
     private final Volumes volumes;
     private final Function<String, VolumeAuthority> authority;
     private final GrpcPeerNetwork network;
-    private final @Nullable TlsKeys keys;
+    private final NbdKeys keys;
 
-    Writers(
-            Volumes volumes,
-            Function<String, VolumeAuthority> authority,
-            GrpcPeerNetwork network,
-            @Nullable TlsKeys keys) {
+    Writers(Volumes volumes, Function<String, VolumeAuthority> authority, GrpcPeerNetwork network, NbdKeys keys) {
         this.volumes = volumes;
         this.authority = authority;
         this.network = network;
@@ -83,13 +78,16 @@ final class Writers {
                 .findFirst()
                 .orElseThrow(() -> new IOException("its writer " + writer + " has no address"));
         String endpoint = await(network.nbdEndpoint(address, ASK), "agent " + writer);
-        int colon = endpoint.lastIndexOf(':');
-        InetSocketAddress at =
-                new InetSocketAddress(endpoint.substring(0, colon), Integer.parseInt(endpoint.substring(colon + 1)));
-        TlsKeys tls = keys;
-        return new Upstream(
-                at,
-                tls == null ? Optional.empty() : Optional.of(() -> tls.clientEngine(at.getHostString(), at.getPort())));
+        InetSocketAddress at = nbdAddress(writer, endpoint);
+        return new Upstream(at, keys.towards(writer, at));
+    }
+
+    private static InetSocketAddress nbdAddress(String writer, String endpoint) throws IOException {
+        try {
+            return Addresses.parse(endpoint);
+        } catch (IOException e) {
+            throw new IOException("agent " + writer + " does not say where it serves NBD: " + e.getMessage(), e);
+        }
     }
 
     private @Nullable VolumeConfig config(String name) throws IOException {

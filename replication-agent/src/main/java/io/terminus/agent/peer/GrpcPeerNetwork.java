@@ -31,13 +31,15 @@ import io.terminus.proto.agent.v1.SealResponse;
 import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
 import java.net.ConnectException;
+import java.security.cert.CertificateException;
 import java.time.Duration;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Supplier;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 
 /**
  * The other agents: journal bytes over the peer protocol, seals over gRPC, on connections of their own so that neither
@@ -46,6 +48,9 @@ import java.util.function.Supplier;
 public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
 
     private record Control(ManagedChannel channel, CircuitBreaker breaker) {}
+
+    /** An agent where it is said to be; what answers there as another one is not spoken to. */
+    private record Target(String agent, String control) {}
 
     private static final CircuitBreakerConfig BREAKER = CircuitBreakerConfig.custom()
             .slidingWindowSize(10)
@@ -57,7 +62,7 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
 
     private final String agent;
     private final LinkSettings settings;
-    private final Map<String, Control> controls = new ConcurrentHashMap<>();
+    private final Map<Target, Control> controls = new ConcurrentHashMap<>();
 
     /** @param agent who asks, for the messages of those who are asked */
     public GrpcPeerNetwork(String agent) {
@@ -77,110 +82,110 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
     @Override
     public CompletableFuture<Answer> seal(
             Address peer, UUID volume, long term, long token, long configVersion, Duration deadline) {
-        Control c = control(peer);
-        CompletableFuture<Answer> answer = new CompletableFuture<>();
-        return guarded(c, () -> {
-            // Does not wait for a peer that is not there: the candidate asks again.
-            stub(c, deadline)
-                    .seal(
-                            SealRequest.newBuilder()
-                                    .setVolumeUuid(volume.toString())
-                                    .setTerm(term)
-                                    .setToken(token)
-                                    .setCandidate(agent)
-                                    .setConfigVersion(configVersion)
-                                    .build(),
-                            new One<SealResponse>(
-                                    r -> {
-                                        if (r.getRefused()) {
-                                            answer.completeExceptionally(
-                                                    new RefusedException(Why.FENCED, r.getDetail()));
-                                        } else {
-                                            answer.complete(new Answer(
-                                                    r.getAgent(),
-                                                    Messages.lineage(r.getLineageList()),
-                                                    r.getOldest(),
-                                                    r.getReceived(),
-                                                    r.getDurable(),
-                                                    r.getCommitted(),
-                                                    r.getApplied(),
-                                                    r.getMemoryLost(),
-                                                    r.getDamaged()));
-                                        }
-                                    },
-                                    answer));
-            return answer;
-        });
+        SealRequest request = SealRequest.newBuilder()
+                .setVolumeUuid(volume.toString())
+                .setTerm(term)
+                .setToken(token)
+                .setCandidate(agent)
+                .setConfigVersion(configVersion)
+                .build();
+        return ask(
+                peer,
+                (c, answer) -> guarded(c, answer, asked -> {
+                    // Does not wait for a peer that is not there: the candidate asks again.
+                    stub(c, deadline)
+                            .seal(
+                                    request,
+                                    new One<SealResponse>(
+                                            r -> {
+                                                if (r.getRefused()) {
+                                                    asked.completeExceptionally(
+                                                            new RefusedException(Why.FENCED, r.getDetail()));
+                                                } else {
+                                                    asked.complete(answer(r));
+                                                }
+                                            },
+                                            asked));
+                }));
+    }
+
+    private static Answer answer(SealResponse r) {
+        return new Answer(
+                r.getAgent(),
+                Messages.lineage(r.getLineageList()),
+                r.getOldest(),
+                r.getReceived(),
+                r.getDurable(),
+                r.getCommitted(),
+                r.getApplied(),
+                r.getMemoryLost(),
+                r.getDamaged());
     }
 
     /** Has the peer make an empty replica; answers with its incarnation. */
     public CompletableFuture<String> createReplica(Address peer, VolumeConfig config, Duration deadline) {
-        Control c = control(peer);
-        CompletableFuture<String> incarnation = new CompletableFuture<>();
-        stub(c, deadline)
-                .withWaitForReady()
-                .createReplica(
-                        CreateReplicaRequest.newBuilder()
-                                .setConfig(config.toProto())
-                                .build(),
-                        new One<CreateReplicaResponse>(r -> incarnation.complete(r.getIncarnation()), incarnation));
-        return incarnation;
+        CreateReplicaRequest request =
+                CreateReplicaRequest.newBuilder().setConfig(config.toProto()).build();
+        return ask(
+                peer,
+                (c, incarnation) -> stub(c, deadline)
+                        .withWaitForReady()
+                        .createReplica(
+                                request,
+                                new One<CreateReplicaResponse>(
+                                        r -> incarnation.complete(r.getIncarnation()), incarnation)));
     }
 
     /** Has the peer look whether that volume is deleted, and then delete its replica. */
     public CompletableFuture<Void> buryReplica(Address peer, UUID volume, Duration deadline) {
-        Control c = control(peer);
-        CompletableFuture<Void> gone = new CompletableFuture<>();
-        stub(c, deadline)
-                .buryReplica(
-                        BuryReplicaRequest.newBuilder()
-                                .setVolumeUuid(volume.toString())
-                                .build(),
-                        new One<BuryReplicaResponse>(r -> gone.complete(null), gone));
-        return gone;
+        BuryReplicaRequest request =
+                BuryReplicaRequest.newBuilder().setVolumeUuid(volume.toString()).build();
+        return ask(
+                peer,
+                (c, gone) -> stub(c, deadline)
+                        .buryReplica(request, new One<BuryReplicaResponse>(r -> gone.complete(null), gone)));
     }
 
-    /** Where the peer serves NBD, as host:port. */
+    /** Where the peer serves NBD, as it says: host:port, if it says it well. */
     public CompletableFuture<String> nbdEndpoint(Address peer, Duration deadline) {
-        CompletableFuture<String> endpoint = new CompletableFuture<>();
-        Control c = control(peer);
-        c.channel().resetConnectBackoff();
-        AgentControlGrpc.newStub(c.channel())
-                .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS)
-                .getAgent(
-                        GetAgentRequest.getDefaultInstance(),
-                        new One<AgentInfo>(r -> endpoint.complete(r.getNbdEndpoint()), endpoint));
-        return endpoint;
+        return ask(peer, (c, endpoint) -> {
+            c.channel().resetConnectBackoff();
+            AgentControlGrpc.newStub(c.channel())
+                    .withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS)
+                    .getAgent(
+                            GetAgentRequest.getDefaultInstance(),
+                            new One<AgentInfo>(r -> endpoint.complete(r.getNbdEndpoint()), endpoint));
+        });
     }
 
     @Override
     public CompletableFuture<Void> canHold(Address peer, UUID volume, long sizeBytes, Duration deadline) {
-        CompletableFuture<Void> can = new CompletableFuture<>();
-        stub(control(peer), deadline)
-                .canHold(
-                        CanHoldRequest.newBuilder()
-                                .setVolumeUuid(volume.toString())
-                                .setSizeBytes(sizeBytes)
-                                .build(),
-                        new One<CanHoldResponse>(r -> can.complete(null), can));
-        return can;
+        CanHoldRequest request = CanHoldRequest.newBuilder()
+                .setVolumeUuid(volume.toString())
+                .setSizeBytes(sizeBytes)
+                .build();
+        return ask(
+                peer,
+                (c, can) -> stub(c, deadline).canHold(request, new One<CanHoldResponse>(r -> can.complete(null), can)));
     }
 
     @Override
     public CompletableFuture<Blocks> readBlocks(
             Address writer, UUID volume, long offset, int length, Duration deadline) {
-        CompletableFuture<Blocks> blocks = new CompletableFuture<>();
-        stub(control(writer), deadline)
-                .readBlocks(
-                        ReadBlocksRequest.newBuilder()
-                                .setVolumeUuid(volume.toString())
-                                .setOffset(offset)
-                                .setLength(length)
-                                .build(),
-                        new One<ReadBlocksResponse>(
-                                r -> blocks.complete(new Blocks(r.getData().asReadOnlyByteBuffer(), r.getPosition())),
-                                blocks));
-        return blocks;
+        ReadBlocksRequest request = ReadBlocksRequest.newBuilder()
+                .setVolumeUuid(volume.toString())
+                .setOffset(offset)
+                .setLength(length)
+                .build();
+        return ask(
+                writer,
+                (c, blocks) -> stub(c, deadline)
+                        .readBlocks(
+                                request,
+                                new One<ReadBlocksResponse>(
+                                        r -> blocks.complete(
+                                                new Blocks(r.getData().asReadOnlyByteBuffer(), r.getPosition())),
+                                        blocks)));
     }
 
     @Override
@@ -194,13 +199,24 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
         controls.values().forEach(c -> c.channel().shutdownNow());
     }
 
-    private Control control(Address peer) {
-        return controls.computeIfAbsent(
-                peer.control(), target -> new Control(channel(target), CircuitBreaker.of(target, BREAKER)));
+    /** The answer, or why there is none: also if what stands where the address should be is no address. */
+    private <T> CompletableFuture<T> ask(Address peer, BiConsumer<Control, CompletableFuture<T>> question) {
+        CompletableFuture<T> answer = new CompletableFuture<>();
+        try {
+            Addresses.require(peer.control());
+            question.accept(
+                    controls.computeIfAbsent(
+                            new Target(peer.agent(), peer.control()),
+                            target -> new Control(channel(target), CircuitBreaker.of(target.control(), BREAKER))),
+                    answer);
+        } catch (IOException e) {
+            answer.completeExceptionally(e);
+        }
+        return answer;
     }
 
-    private ManagedChannel channel(String target) {
-        return GrpcTls.channel(target, settings.tls()).build();
+    private ManagedChannel channel(Target target) {
+        return GrpcTls.channel(target.control(), settings.tls(), target.agent()).build();
     }
 
     private static PeerControlGrpc.PeerControlStub stub(Control c, Duration deadline) {
@@ -209,16 +225,27 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
         return PeerControlGrpc.newStub(c.channel()).withDeadlineAfter(deadline.toNanos(), TimeUnit.NANOSECONDS);
     }
 
-    private static <T> CompletableFuture<T> guarded(Control c, Supplier<CompletableFuture<T>> call) {
+    private static <T> void guarded(Control c, CompletableFuture<T> answer, Consumer<CompletableFuture<T>> call) {
         try {
-            return c.breaker().executeCompletionStage(call::get).toCompletableFuture();
+            c.breaker()
+                    .executeCompletionStage(() -> {
+                        CompletableFuture<T> asked = new CompletableFuture<>();
+                        call.accept(asked);
+                        return asked;
+                    })
+                    .whenComplete((value, failure) -> {
+                        if (failure == null) {
+                            answer.complete(value);
+                        } else {
+                            answer.completeExceptionally(failure);
+                        }
+                    });
         } catch (CallNotPermittedException e) {
-            return CompletableFuture.failedFuture(e);
+            answer.completeExceptionally(e);
         }
     }
 
-    private record One<T>(java.util.function.Consumer<T> then, CompletableFuture<?> orFail)
-            implements StreamObserver<T> {
+    private record One<T>(Consumer<T> then, CompletableFuture<?> orFail) implements StreamObserver<T> {
         @Override
         public void onNext(T value) {
             try {
@@ -230,14 +257,24 @@ public final class GrpcPeerNetwork implements PeerNetwork, AutoCloseable {
 
         @Override
         public void onError(Throwable t) {
-            boolean refused =
-                    t.getCause() instanceof ConnectException && !(t.getCause() instanceof ConnectTimeoutException);
-            orFail.completeExceptionally(refused ? t.getCause() : t);
+            orFail.completeExceptionally(reason(t));
         }
 
         @Override
         public void onCompleted() {
             orFail.completeExceptionally(new IOException("the peer ended the call without an answer"));
+        }
+
+        /** Of those that say more than that there was one. */
+        private static Throwable reason(Throwable t) {
+            for (Throwable cause = t.getCause(); cause != null; cause = cause.getCause()) {
+                if (cause instanceof CertificateException) {
+                    return new IOException(cause.getMessage(), t);
+                }
+            }
+            return t.getCause() instanceof ConnectException refused && !(refused instanceof ConnectTimeoutException)
+                    ? refused
+                    : t;
         }
     }
 }

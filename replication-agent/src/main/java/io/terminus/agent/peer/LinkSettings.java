@@ -2,7 +2,6 @@ package io.terminus.agent.peer;
 
 import io.terminus.agent.net.DuplexSocket;
 import io.terminus.agent.volume.TestHooks;
-import io.terminus.security.Identity;
 import io.terminus.security.TlsKeys;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -32,25 +31,14 @@ public record LinkSettings(
         this(compression, peerTimeout, hooks, null);
     }
 
-    /**
-     * Opens a connection to an agent; under TLS it has to be the agent that is meant.
-     *
-     * @param agent empty: whichever has a replica there
-     */
+    /** Opens a connection to an agent; under TLS nothing is said to another one. */
     DuplexSocket connect(InetSocketAddress to, String agent, Duration timeout, String name, long queueLimitBytes)
             throws IOException {
         TlsKeys keys = tls;
-        if (keys == null) {
-            return DuplexSocket.connect(to, timeout, name, queueLimitBytes);
-        }
-        DuplexSocket socket = DuplexSocket.connect(
-                to, timeout, name, queueLimitBytes, keys.clientEngine(to.getHostString(), to.getPort()));
-        Identity there = Identity.of(socket.tlsSession());
-        if (there.agent().isEmpty() || !(agent.isEmpty() || there.agent().equals(agent))) {
-            socket.close("not who was meant");
-            throw new IOException("at " + to + " is not agent" + (agent.isEmpty() ? "" : " ") + agent + ": " + there);
-        }
-        return socket;
+        return keys == null
+                ? DuplexSocket.connect(to, timeout, name, queueLimitBytes)
+                : DuplexSocket.connect(
+                        to, timeout, name, queueLimitBytes, keys.clientEngine(to.getHostString(), to.getPort(), agent));
     }
 
     /** A connection without a byte for so long is given up: the other machine may be gone without a word. */

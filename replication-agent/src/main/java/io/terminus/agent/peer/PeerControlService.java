@@ -96,6 +96,9 @@ public final class PeerControlService extends PeerControlGrpc.PeerControlImplBas
             answer.onError(Status.RESOURCE_EXHAUSTED
                     .withDescription("agent " + volumes.agent() + " cannot make a replica: " + e.getMessage())
                     .asRuntimeException());
+        } catch (InterruptedException e) {
+            answer.onError(
+                    Status.CANCELLED.withDescription("the agent is stopping").asRuntimeException());
         }
     }
 

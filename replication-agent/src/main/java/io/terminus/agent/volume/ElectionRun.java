@@ -41,20 +41,45 @@ final class ElectionRun {
     private static final long SEAL_AGAIN_MILLIS = 500;
     private static final Duration FETCH_TIMEOUT = Duration.ofMinutes(10);
 
-    private final Volume volume;
+    /** Opens the term here, with the block that is in force. */
+    interface Opening {
+        void open(VolumeConfig taken, long version) throws IOException, RefusedException;
+    }
+
+    private final Surroundings around;
+    private final KnownBlock known;
+    private final RoleState roles;
+    private final Following following;
+    private final WriterSeat seat;
+    private final Opening opening;
+    private final Replica replica;
     private final Grant grant;
-    private final Volume.@Nullable Promotion promotion;
+    private final @Nullable Promotion promotion;
     private final String self;
     private final long deadlineNanos;
     private volatile @Nullable String abandoned;
 
-    ElectionRun(Volume volume, Grant grant, Volume.@Nullable Promotion promotion) {
-        this.volume = volume;
-        this.grant = grant;
+    ElectionRun(
+            Surroundings around,
+            KnownBlock known,
+            RoleState roles,
+            Following following,
+            WriterSeat seat,
+            Grant granted,
+            @Nullable Promotion promotion,
+            Opening opening) {
+        this.around = around;
+        this.known = known;
+        this.roles = roles;
+        this.following = following;
+        this.seat = seat;
+        this.opening = opening;
+        this.replica = around.replica();
+        this.grant = granted;
         this.promotion = promotion;
-        this.self = volume.settings().agent();
+        this.self = around.agent();
         this.deadlineNanos =
-                System.nanoTime() + volume.settings().electionTimeout().toNanos();
+                System.nanoTime() + around.settings().electionTimeout().toNanos();
     }
 
     void abandon(String why) {
@@ -71,18 +96,18 @@ final class ElectionRun {
     @Nullable
     String run() {
         try {
-            Block block = await(volume.authority().read());
+            Block block = await(around.authority().read());
             VolumeConfig before = checked(block);
             VolumeConfig taken = before.takenBy(self);
             long version = put(block.version(), taken);
-            volume.taken(taken, version);
+            following.remember(taken, version);
 
             Election.Verdict.Elected elected = sealAndCollect(taken, version);
             String loss = elected.loss();
             if (loss != null) {
                 LOG.warn("volume {}: {}", taken.name(), loss);
             }
-            boolean leftBehind = volume.leftBehindBy(taken.fork());
+            boolean leftBehind = following.leftBehindBy(taken.fork());
             if (!leftBehind) {
                 takeTail(taken, elected);
             }
@@ -91,20 +116,20 @@ final class ElectionRun {
             if (!opened.equals(taken)) {
                 taken = opened;
                 version = put(version, taken);
-                volume.taken(taken, version);
+                following.remember(taken, version);
             }
-            volume.open(taken, version, grant);
+            opening.open(taken, version);
             waitUntilServed();
             return null;
         } catch (JournalFailedException | ImageFailedException e) {
-            volume.replica().fail(String.valueOf(e.getMessage()));
+            replica.fail(String.valueOf(e.getMessage()));
             return String.valueOf(e.getMessage());
         } catch (NotElected | RefusedException | IOException e) {
             return e.getMessage() == null ? e.toString() : e.getMessage();
         } catch (InterruptedException e) {
             return "interrupted";
         } catch (RuntimeException e) {
-            LOG.error("volume {}: our own bug in an election", volume.name(), e);
+            LOG.error("volume {}: our own bug in an election", known.name(), e);
             return "internal error: " + e;
         }
     }
@@ -115,16 +140,15 @@ final class ElectionRun {
      * some of it may have been flushed.
      */
     private VolumeConfig setToOpenWith(VolumeConfig taken, boolean lossy) throws IOException {
-        Member me = new Member(self, volume.incarnation());
+        Member me = new Member(self, replica.superblock().life().incarnation());
         if (lossy || (taken.member(self).isEmpty() && taken.ackLevel() == AckLevel.LOCAL)) {
-            Replica replica = volume.replica();
             long end = replica.journal().end();
             VolumeConfig alone = taken.onlyMember(me, end);
             // If the image here is ahead of its journal, no other replica's can be told to be the same.
             return lossy ? alone.forkedAt(replica.imageReach() > end ? 0 : end) : alone;
         }
         if (taken.member(self).isEmpty()) {
-            volume.replica().syncNow();
+            replica.syncNow();
             return taken.withMember(me);
         }
         return taken;
@@ -135,28 +159,28 @@ final class ElectionRun {
         if (config == null) {
             throw new NotElected("the lock manager knows nothing of this volume");
         }
-        if (block.version() < volume.configVersion()) {
-            throw new NotElected("the lock manager's value block went back from version " + volume.configVersion()
-                    + " to " + block.version());
+        if (block.version() < known.version()) {
+            throw new NotElected("the lock manager's value block went back from version " + known.version() + " to "
+                    + block.version());
         }
         if (config.standing() == Standing.DELETED
-                || !config.uuid().equals(volume.config().uuid())) {
+                || !config.uuid().equals(known.config().uuid())) {
             throw new NotElected(
-                    "volume " + config.name() + " " + volume.config().uuid() + " is deleted");
+                    "volume " + config.name() + " " + known.config().uuid() + " is deleted");
         }
         if (config.standing() == Standing.DEMOTED && promotion == null) {
-            throw new NotElected(Volume.DEMOTED);
+            throw new NotElected(Candidacy.DEMOTED);
         }
         if (config.member(self).isEmpty() && !accepts()) {
             throw new NotElected(self + " is not in sync: the in-sync set is "
                     + config.inSync().stream().map(Member::agent).toList()
                     + "; what it misses could only be given up with --accept-data-loss");
         }
-        if (volume.replica().rebuilding()) {
+        if (replica.rebuilding()) {
             throw new NotElected("the image at " + self
                     + " is a mixture: a copy to it was begun and has not ended. Only another replica can serve");
         }
-        if (volume.leftBehindBy(config.fork()) && !accepts()) {
+        if (following.leftBehindBy(config.fork()) && !accepts()) {
             throw new NotElected("term " + config.fork().term() + " gave up what the image at " + self
                     + " may hold: it has to be rebuilt, or, with --accept-data-loss, everything since is given up");
         }
@@ -191,7 +215,7 @@ final class ElectionRun {
                 }
                 case Put.Refused refused -> throw new NotElected(refused.why());
                 case Put.Unknown unknown -> {
-                    volume.say("asking again for term " + next.term() + ": " + unknown.why());
+                    roles.say("asking again for term " + next.term() + ": " + unknown.why());
                     TimeUnit.MILLISECONDS.sleep(SEAL_AGAIN_MILLIS);
                     keepGoing();
                 }
@@ -205,7 +229,7 @@ final class ElectionRun {
         Map<String, Election.Answer> answers = new ConcurrentHashMap<>();
         Map<String, String> silence = new ConcurrentHashMap<>();
         Set<String> nobodyThere = ConcurrentHashMap.newKeySet();
-        answers.put(self, volume.seal(taken.term(), grant.token(), version, self));
+        answers.put(self, following.seal(taken.term(), grant.token(), version, self));
         List<Address> asked = taken.replicas().stream()
                 .filter(r -> !r.agent().equals(self)
                         && (accepts() || taken.member(r.agent()).isPresent()))
@@ -218,7 +242,7 @@ final class ElectionRun {
                 if (!answers.containsKey(a.agent()) && (before == null || before.isDone())) {
                     open.put(
                             a.agent(),
-                            volume.network()
+                            around.network()
                                     .seal(a, taken.uuid(), taken.term(), grant.token(), version, SEAL_TIMEOUT)
                                     .handle((answer, failure) -> {
                                         if (answer != null) {
@@ -246,10 +270,10 @@ final class ElectionRun {
                     if (answers.size() + nobodyThere.size() > asked.size() || !patient) {
                         return elected;
                     }
-                    volume.say("sealed " + answers.keySet() + ", waiting a moment for the others");
+                    roles.say("sealed " + answers.keySet() + ", waiting a moment for the others");
                 }
                 case Election.Verdict.Waiting w ->
-                    volume.say("waiting for " + w.awaited() + ": " + w.have() + " of " + w.need()
+                    roles.say("waiting for " + w.awaited() + ": " + w.have() + " of " + w.need()
                             + " answers that an election needs" + (silence.isEmpty() ? "" : " " + silence)
                             + damaged(answers.values()));
             }
@@ -268,7 +292,6 @@ final class ElectionRun {
 
     private void takeTail(VolumeConfig taken, Election.Verdict.Elected elected)
             throws IOException, NotElected, RefusedException {
-        Replica replica = volume.replica();
         Journal journal = replica.journal();
         Election.Answer best = elected.best();
         if (!best.agent().equals(self)) {
@@ -281,10 +304,10 @@ final class ElectionRun {
                         + "; the journal here ends at " + common);
             }
             replica.makeRoom(best.received());
-            Inbound tail = volume.collect(taken.term(), best.agent(), common);
+            Inbound tail = following.collect(taken.term(), best.agent(), common);
             Address from = taken.address(best.agent()).orElseThrow();
-            volume.say("fetching " + (best.received() - common) + " bytes of the tail from " + best.agent());
-            volume.network().fetch(from, taken.uuid(), common, best.received(), tail, FETCH_TIMEOUT);
+            roles.say("fetching " + (best.received() - common) + " bytes of the tail from " + best.agent());
+            around.network().fetch(from, taken.uuid(), common, best.received(), tail, FETCH_TIMEOUT);
         }
         Inbound.secure(replica, replica.applied(), journal.end());
         replica.commit(Math.min(elected.committed(), journal.end()));
@@ -293,7 +316,7 @@ final class ElectionRun {
 
     private void waitUntilServed() throws NotElected, InterruptedException {
         while (true) {
-            Writer w = volume.writer();
+            Writer w = seat.now();
             if (w == null || w.isStopped()) {
                 throw new NotElected("the term ended before it was served");
             }
@@ -311,9 +334,8 @@ final class ElectionRun {
             throw new NotElected(why);
         }
         if (System.nanoTime() > deadlineNanos) {
-            throw new NotElected(
-                    "not served within " + volume.settings().electionTimeout().toSeconds() + " s: "
-                            + volume.status().detail());
+            throw new NotElected("not served within "
+                    + around.settings().electionTimeout().toSeconds() + " s: " + seat.detail(roles.why()));
         }
         if (!grant.believed()) {
             throw new NotElected("the volume's lock was lost");

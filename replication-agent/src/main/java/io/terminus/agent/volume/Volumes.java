@@ -78,8 +78,11 @@ public final class Volumes implements AutoCloseable {
         }
     }
 
-    /** Makes an empty replica for a volume that is being created. Doing it again is no error. */
-    public synchronized Volume create(VolumeConfig config) throws RefusedException, IOException {
+    /**
+     * Makes an empty replica for a volume that is being created. Doing it again is no error. That an earlier volume of the name is
+     * deleted is believed of the value block only: who asks may be anybody that calls itself a replica of the new one.
+     */
+    public synchronized Volume create(VolumeConfig config) throws RefusedException, IOException, InterruptedException {
         requireShape(config.name(), config.sizeBytes());
         Volume there = byName.get(config.name());
         if (there != null) {
@@ -87,7 +90,7 @@ public final class Volumes implements AutoCloseable {
                 return there;
             }
             if (config.saysDeleted(there.config().uuid())) {
-                drop(there);
+                bury(there.config().uuid());
             } else if (there.everInUse()) {
                 throw new RefusedException(
                         Why.OTHER_SHAPE,

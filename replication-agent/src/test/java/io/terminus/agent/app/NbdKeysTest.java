@@ -39,8 +39,9 @@ class NbdKeysTest {
                 .succeeded();
 
         for (Path key : new Path[] {made.file("server-key.pem"), traditional}) {
-            Security security = NbdKeys.load(
-                    new NbdTls(made.file("server-cert.pem"), key, made.file("ca-cert.pem"), List.of("TLSv1.3"), true));
+            Security security = NbdKeys.load(new NbdTls(
+                            made.file("server-cert.pem"), key, made.file("ca-cert.pem"), List.of("TLSv1.3"), true))
+                    .security();
 
             assertThat(security.required()).isTrue();
             assertThat(greeted(security, made)).isEqualTo(42);

@@ -1,11 +1,12 @@
 package io.terminus.agent.nbd;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
 /** A fixed set of exports; {@code elsewhere} names what is known but not served here, and why. */
-record MemoryExports(Map<String, Export> here, Map<String, String> elsewhere) implements Exports {
+public record MemoryExports(Map<String, Export> here, Map<String, String> elsewhere) implements Exports {
 
     static MemoryExports of(Export... exports) {
         Map<String, Export> here = new TreeMap<>();
@@ -13,6 +14,12 @@ record MemoryExports(Map<String, Export> here, Map<String, String> elsewhere) im
             here.put(export.name(), export);
         }
         return new MemoryExports(here, Map.of());
+    }
+
+    public static MemoryExports named(int sizeBytes, String... names) {
+        return of(Arrays.stream(names)
+                .map(name -> new MemoryExport(name, sizeBytes))
+                .toArray(Export[]::new));
     }
 
     MemoryExports andElsewhere(String name, String why) {

@@ -13,6 +13,7 @@ import java.util.List;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLSessionContext;
+import javax.net.ssl.X509TrustManager;
 import org.jspecify.annotations.Nullable;
 
 /** gRPC's TLS with the keys that count at the moment a connection is made. */
@@ -22,11 +23,11 @@ public final class GrpcTls {
 
     /** Callers have to show a certificate. */
     public static SslContext server(TlsKeys keys) {
-        return new Following(keys, false);
+        return new Following(keys, null, false);
     }
 
     public static SslContext client(TlsKeys keys) {
-        return new Following(keys, true);
+        return new Following(keys, null, true);
     }
 
     /**
@@ -39,12 +40,19 @@ public final class GrpcTls {
         return keys == null ? builder.usePlaintext() : builder.sslContext(client(keys));
     }
 
-    private static SslContext make(TlsKeys keys, boolean client) {
+    /** As {@link #channel(String, TlsKeys)}, to one agent: under TLS no other is spoken to. */
+    public static NettyChannelBuilder channel(String target, @Nullable TlsKeys keys, String agent) {
+        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(target);
+        return keys == null ? builder.usePlaintext() : builder.sslContext(new Following(keys, agent, true));
+    }
+
+    private static SslContext make(TlsKeys keys, @Nullable String agent, boolean client) {
         try {
             SslContextBuilder builder = client
                     ? SslContextBuilder.forClient().keyManager(keys.keyManager())
                     : SslContextBuilder.forServer(keys.keyManager()).clientAuth(ClientAuth.REQUIRE);
-            return GrpcSslContexts.configure(builder.trustManager(keys.trustManager()), SslProvider.JDK)
+            X509TrustManager trust = agent == null ? keys.trustManager() : keys.trustManager(agent);
+            return GrpcSslContexts.configure(builder.trustManager(trust), SslProvider.JDK)
                     .build();
         } catch (SSLException e) {
             throw new IllegalStateException("gRPC's TLS cannot be set up with this JDK", e);
@@ -56,10 +64,10 @@ public final class GrpcTls {
         private final boolean client;
         private volatile SslContext now;
 
-        Following(TlsKeys keys, boolean client) {
+        Following(TlsKeys keys, @Nullable String agent, boolean client) {
             this.client = client;
-            this.now = make(keys, client);
-            keys.onChange(() -> now = make(keys, client));
+            this.now = make(keys, agent, client);
+            keys.onChange(() -> now = make(keys, agent, client));
         }
 
         @Override

@@ -167,6 +167,22 @@ class AccessTest {
     }
 
     @Test
+    void anotherAgentThanTheOneMeantIsToldNothing() throws Exception {
+        TlsKeys keys = TlsKeys.load("client", issue("root", "terminus:role/admin"));
+        opened.add(keys);
+        ManagedChannel right = close(
+                GrpcTls.channel("localhost:" + server.getPort(), keys, "a").build());
+        ManagedChannel wrong = close(
+                GrpcTls.channel("localhost:" + server.getPort(), keys, "b").build());
+
+        assertThat(call(right, CHANGE, "x")).isEqualTo("x");
+        assertThatThrownBy(() -> call(wrong, CHANGE, "y"))
+                .satisfies(e -> assertThat(Status.fromThrowable(e).getCode()).isEqualTo(Status.Code.UNAVAILABLE))
+                .hasStackTraceContaining("not agent b answers there: CN=server has agent (agent a)");
+        assertThat(audited).hasSize(1);
+    }
+
+    @Test
     void newKeysAndAuthoritiesCountWithoutARestart() throws Exception {
         CertificateAuthority next = CertificateAuthority.create(directory.resolve("next"), "next", LATER);
         TlsFiles nextServer = next.issue("server", List.of("terminus:agent/a"), List.of("localhost"), LATER);
