@@ -9,6 +9,7 @@ import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.journal.JournalNoSpaceException;
 import io.terminus.agent.journal.JournalSpec;
 import io.terminus.agent.journal.Lineage;
+import io.terminus.agent.journal.MissingBytes;
 import io.terminus.agent.journal.RecordKind;
 import io.terminus.agent.journal.Recovery;
 import io.terminus.agent.volume.AllocationVisitor.Holds;
@@ -23,6 +24,7 @@ import java.util.BitSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -127,11 +129,8 @@ final class Replica implements AutoCloseable {
     private final int segmentBytes;
     private final long budgetBytes;
 
-    /**
-     * The image may hold writes up to here, though a restart takes it for applied up to the checkpoint only: what it is
-     * ahead of, it is given again. Unless that is given up elsewhere.
-     */
-    private volatile long imageReach;
+    /** A restart takes the image for applied up to the checkpoint only: what it is ahead of, it is given again. */
+    private final ImageReach reach;
 
     /** Copies that came in and wait for their position; bounded by the sender, see {@link CopyItem#WINDOW_BYTES}. */
     private final ArrayDeque<CopyItem> copies = new ArrayDeque<>();
@@ -167,12 +166,6 @@ final class Replica implements AutoCloseable {
     private final ReentrantLock applyLock = new ReentrantLock();
 
     private final Condition imageWhole = applyLock.newCondition();
-
-    /**
-     * A step of apply failed for want of space: of what follows the applied prefix the image may have any part, until the step succeeds.
-     * Under the apply lock.
-     */
-    private boolean imageTorn;
 
     /** The applier's. */
     private final GatheredWrites gathered;
@@ -213,7 +206,7 @@ final class Replica implements AutoCloseable {
     private volatile boolean syncerIdle;
     private volatile boolean applierIdle;
     private volatile boolean closing;
-    private volatile boolean failed;
+    private final AtomicBoolean failed = new AtomicBoolean();
     private volatile @Nullable String waitingFor;
 
     /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
@@ -252,10 +245,28 @@ final class Replica implements AutoCloseable {
     /** Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail. */
     static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
+        return open(dir, config, journalSegments, self, bootId, Image::open);
+    }
+
+    /** Opens an image of a volume's size. */
+    interface Images {
+        Image open(Path file, long sizeBytes) throws IOException;
+    }
+
+    static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId, Images images)
+            throws IOException {
         Superblock superblock = Superblock.read(dir);
         Superblock.Checkpoint from = superblock.checkpoint();
-        long reach = superblock.rebuild().journalGoes() ? 0 : superblock.reach();
-        List<Long> missing = Journal.mend(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position(), reach);
+        boolean journalGoes = superblock.rebuild().journalGoes();
+        long reach = journalGoes ? 0 : superblock.reach();
+        MissingBytes missing =
+                MissingBytes.find(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position(), reach);
+        if (!missing.nothing()) {
+            write(
+                    superblock.opened(bootId, true),
+                    dir); // a start that ended behind the mending would leave no trace of it
+        }
+        missing.mend();
         Journal journal = Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
@@ -264,7 +275,7 @@ final class Replica implements AutoCloseable {
                 from.lineage(),
                 Math.max(from.position(), from.committed()));
         boolean damaged = false;
-        for (long position : missing) {
+        for (long position : missing.positions()) {
             LOG.error(
                     "volume {}: of the file of the journal's segment {} everything from position {} on was gone",
                     config.name(),
@@ -279,6 +290,8 @@ final class Replica implements AutoCloseable {
                         "volume {}: the journal ends at {}; what was begun behind it was not acknowledged alone",
                         config.name(),
                         torn.at());
+            case Recovery.Corrupt corrupt when journalGoes ->
+                LOG.debug("volume {}: what is bad at {} is of a journal that goes", config.name(), corrupt.at());
             case Recovery.Corrupt corrupt -> {
                 LOG.error(
                         "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what"
@@ -289,21 +302,41 @@ final class Replica implements AutoCloseable {
                 damaged = true;
             }
         }
-        if (superblock.rebuild().journalGoes()) {
+        if (journalGoes) {
             journal.reset(from.position(), from.lineage());
             Superblock.Rebuild rebuild = superblock.rebuild();
             superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false));
         }
+        ImageReach imageReach = imageReach(superblock, journal, damaged);
         superblock = superblock.opened(bootId, damaged).reaching(journal.readyEnd());
         write(superblock, dir); // also on a full disk: or this replica would stay away after there is space again
-        Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
-        Replica replica = new Replica(dir, config, journalSegments, superblock, journal, image);
+        Image image = images.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
+        Replica replica = new Replica(dir, config, journalSegments, superblock, journal, image, imageReach);
         replica.keepReserve();
         return replica;
     }
 
+    /** Of a journal that lost its end nobody knows how far it went, but in no segment that it did not have. */
+    private static ImageReach imageReach(Superblock before, Journal journal, boolean damaged) {
+        ImageReach reach = new ImageReach(before.checkpoint().position());
+        if (!before.life().clean()) {
+            reach.mayHold(Math.max(journal.end(), journal.recovery().knownSafe()));
+            reach.mayHold(damaged || before.life().damaged() ? before.reach() : 0);
+        }
+        if (journal.lineage().lastTerm() == 0) {
+            reach.nothingIsKnown(); // a new replica's zeros are what the volume held once, at best
+        }
+        return reach;
+    }
+
     private Replica(
-            Path dir, VolumeConfig config, int journalSegments, Superblock superblock, Journal journal, Image image) {
+            Path dir,
+            VolumeConfig config,
+            int journalSegments,
+            Superblock superblock,
+            Journal journal,
+            Image image,
+            ImageReach reach) {
         this.dir = dir;
         this.superblock = superblock;
         this.journal = journal;
@@ -313,9 +346,7 @@ final class Replica implements AutoCloseable {
         this.pace = new CheckpointPace(budgetBytes, () -> dir.toFile().getUsableSpace());
         this.image = image;
         this.gathered = new GatheredWrites(image);
-        this.imageReach = Math.max(
-                journal.end(),
-                Math.max(journal.recovery().knownSafe(), superblock.checkpoint().position()));
+        this.reach = reach;
         // Until a writer, here or elsewhere, knows what the others have, nothing is given up.
         this.retainFrom = journal.oldest();
         this.overlay = new Overlay(new Overlay.Records() {
@@ -406,7 +437,7 @@ final class Replica implements AutoCloseable {
 
     /** The image may hold writes of records up to here. */
     long imageReach() {
-        return Math.max(imageReach, applied);
+        return Math.max(reach.heldTo(), applied);
     }
 
     /** Journal bytes this replica may hold at most. */
@@ -460,7 +491,15 @@ final class Replica implements AutoCloseable {
             if (!Files.deleteIfExists(dir.resolve(RESERVE_FILE))) {
                 throw new DiskFullException(e);
             }
+            writeWithReserve(next, dir);
+        }
+    }
+
+    private static void writeWithReserve(Superblock next, Path dir) throws IOException {
+        try {
             next.write(dir);
+        } catch (IOException e) {
+            throw isFull(e, dir) ? new DiskFullException(e) : e; // somebody else had the reserve's space
         }
     }
 
@@ -513,7 +552,7 @@ final class Replica implements AutoCloseable {
         if (journal.durable() >= position) {
             return;
         }
-        if (closing || failed || lastSyncNanos > QUICK_SYNC_NANOS || !syncTurn.tryLock()) {
+        if (closing || failed.get() || lastSyncNanos > QUICK_SYNC_NANOS || !syncTurn.tryLock()) {
             requestSync(position);
             return;
         }
@@ -555,10 +594,11 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    /** From now on {@link #read} is asked: what is committed and not applied is shown. */
+    /** From now on {@link #read} is asked: what is committed and not applied is shown. The journal here is the volume's. */
     long serveReads() {
         applyLock.lock();
         try {
+            reach.nothingIsBehind(journal.end());
             return overlay.begin(applied);
         } finally {
             applyLock.unlock();
@@ -574,6 +614,27 @@ final class Replica implements AutoCloseable {
     void read(long offset, ByteBuffer into) throws IOException {
         overlay.showTo(committed);
         overlay.read(offset, into, image::read);
+    }
+
+    /**
+     * Fills {@code into} with the committed state at exactly the position returned. Apply stands still meanwhile; so what is long is read
+     * once before, and then nothing waits for the disk.
+     */
+    long readCommitted(long offset, ByteBuffer into) throws IOException {
+        readAhead(offset, into);
+        applyLock.lock();
+        try {
+            overlay.showTo(committed);
+            return overlay.readAtOnce(offset, into, image::read, applied);
+        } finally {
+            applyLock.unlock();
+        }
+    }
+
+    private void readAhead(long offset, ByteBuffer into) throws IOException {
+        if (into.remaining() > CopyItem.MAX_DATA_BYTES) {
+            image.read(offset, into.slice());
+        }
     }
 
     /**
@@ -709,7 +770,8 @@ final class Replica implements AutoCloseable {
             applied = at;
             committed = at;
             retainFrom = at;
-            imageReach = at;
+            reach.startsOver(at);
+            imageWhole.signalAll();
             beginCopies();
             update(s -> s.with(new Superblock.Rebuild(copy, since, false)).reaching(journal.readyEnd()));
         } finally {
@@ -722,11 +784,21 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    /** The same, but the journal goes on where it is. */
-    void goOn(String copy, long since) throws IOException {
+    /**
+     * The same, but the journal goes on where it is.
+     *
+     * @param end as {@link #streamBegins} is told
+     */
+    void goOn(String copy, long since, long end) throws IOException {
         applyLock.lock();
         try {
-            update(s -> s.with(new Superblock.Rebuild(copy, since, false)));
+            update(s -> {
+                Superblock going = s.with(new Superblock.Rebuild(copy, since, false));
+                // What was told of a journal that is gone was not taken back, if the disk was full then.
+                return s.rebuild().journalGoes() ? going.reaching(journal.readyEnd()) : going;
+            });
+            reach.nothingIsBehind(end);
+            imageWhole.signalAll();
             beginCopies();
         } finally {
             applyLock.unlock();
@@ -761,10 +833,16 @@ final class Replica implements AutoCloseable {
         }
     }
 
-    /** A stream begins at a whole replica: its items are counted anew, and nothing is compared yet. */
-    void streamBegins() {
+    /**
+     * A stream begins at a whole replica: its items are counted anew, and nothing is compared yet.
+     *
+     * @param end of the writer's journal, which has everything that was committed before
+     */
+    void streamBegins(long end) {
         applyLock.lock(); // an item of the stream before may be at work
         try {
+            reach.nothingIsBehind(end);
+            imageWhole.signalAll();
             letGo();
             copiesWritten = 0;
             copiesDurable = 0;
@@ -885,8 +963,12 @@ final class Replica implements AutoCloseable {
     }
 
     private boolean isDue(CopyItem copy) {
+        // An image that is to stand still has to be the volume at that position first: nothing is applied from then on.
+        // One that is a
+        // mixture anyway is not waited for: what a step left half done is applied anew behind the copy.
         return copy.kind() == CopyItem.Kind.HOLD
-                || (copy.position() <= applied && !imageTorn && (held || rebuilding()));
+                ? reach.isWholeAt(applied)
+                : copy.position() <= applied && (held || rebuilding());
     }
 
     private void write(CopyItem copy) throws IOException {
@@ -979,12 +1061,10 @@ final class Replica implements AutoCloseable {
      * older than {@code atLeast}.
      */
     boolean readIfHeld(long offset, ByteBuffer into, long atLeast) throws IOException {
+        readAhead(offset, into);
         applyLock.lock();
         try {
-            // Until what may have been written before a crash, or by a step that failed half way, is applied anew, the
-            // image
-            // holds parts of what is still to come.
-            if (applied < atLeast || imageTorn || applied < Math.min(imageReach, journal.end())) {
+            if (applied < atLeast || !reach.isWholeAt(applied)) {
                 return false;
             }
             if (rebuilding()) {
@@ -1047,7 +1127,7 @@ final class Replica implements AutoCloseable {
 
     /** Whoever has the turn. False: this replica is over. */
     private boolean syncOnce() {
-        if (failed) {
+        if (failed.get()) {
             return false; // by whoever had the turn before
         }
         try {
@@ -1080,7 +1160,7 @@ final class Replica implements AutoCloseable {
     }
 
     private void applyLoop() {
-        while (!closing && !failed) {
+        while (!closing && !failed.get()) {
             try {
                 // First, and so also where the step below finds no space: what is released here may be what it lacks.
                 if (checkpointDue() && !checkpointing) {
@@ -1209,9 +1289,9 @@ final class Replica implements AutoCloseable {
         long[] seen = {from};
         long[] reached = {from};
         boolean[] punched = {false};
-        imageTorn = true;
         try {
             journal.forEach(from, to, r -> {
+                reach.mayHold(r.endPosition());
                 switch (r.kind()) {
                     case WRITE -> {
                         if (!gathered.takes(r.payloadLength())) {
@@ -1235,13 +1315,12 @@ final class Replica implements AutoCloseable {
             });
             flushGathered();
             reached[0] = seen[0];
-            imageTorn = false;
-            imageWhole.signalAll();
             waitingFor = null;
         } finally {
             gathered.clear();
             overlay.applied(reached[0]);
             applied = reached[0];
+            imageWhole.signalAll();
         }
         return punched[0];
     }
@@ -1388,8 +1467,11 @@ final class Replica implements AutoCloseable {
     }
 
     /** With the apply lock, which is given up meanwhile. Of a replica that closes nobody hears any more what was read. */
-    private void awaitWholeImage() {
-        while (imageTorn && !closing) {
+    private void awaitWholeImage() throws IOException {
+        while (!reach.isWholeAt(applied) && !closing) {
+            if (failed.get()) {
+                throw new IOException("the replica has failed, and its image is at no single position");
+            }
             imageWhole.awaitUninterruptibly();
         }
     }
@@ -1433,15 +1515,24 @@ final class Replica implements AutoCloseable {
         releaseSegments();
     }
 
+    /** Stops for good. The first reason is the one that is kept: what goes wrong behind it follows from it. */
     void fail(String why) {
-        failed = true;
         LOG.error("replica in {} stops for good: {}", dir, why);
+        if (failed.getAndSet(true)) {
+            return;
+        }
         try {
             update(s -> s.failedBecause(why));
         } catch (IOException e) {
             LOG.error("the superblock in {} cannot be marked failed: {}", dir, e.getMessage());
         }
         observer.failed(why);
+        applyLock.lock(); // last: whoever has it may be stuck in a disk that hangs
+        try {
+            imageWhole.signalAll();
+        } finally {
+            applyLock.unlock();
+        }
     }
 
     /** Applies what may be applied, takes a checkpoint, and closes. */

@@ -260,8 +260,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     Why.OTHER_SHAPE,
                     "[" + offset + ", +" + into.remaining() + ") is not within the " + size + " bytes of " + name());
         }
-        w.read(offset, into);
-        long position = w.committed();
+        long position = replica.readCommitted(offset, into);
         if (!w.believes()) {
             throw new RefusedException(Why.NOT_READY, "the volume's lock is not known to be held any more");
         }
@@ -332,7 +331,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
                     }
                     cutTail(told.common());
                     Inbound.secure(replica, replica.applied(), replica.journal().end());
-                    replica.goOn(plan.copy(), since);
+                    replica.goOn(plan.copy(), since, hello.end());
                 } else {
                     replica.startOver(plan.copy(), since, told.common(), plan.at(), plan.lineage());
                 }
@@ -429,7 +428,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         if (inbound != null) {
             inbound.end(Why.NOT_READY, "a new stream took its place");
         }
-        replica.streamBegins();
+        replica.streamBegins(hello.end());
         Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), this::inSync);
         inbound = in;
         say("fed by " + hello.writer() + " in term " + hello.term());
@@ -599,6 +598,12 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
         if (replica.differingBlocks() > 0) {
             throw new RefusedException(Why.NOT_READY, doubtful());
+        }
+        if (leftBehindBy(config.fork())) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "term " + config.fork().term() + " gave up what the image at " + settings.agent()
+                            + " may hold: until that is made anew it is not the volume");
         }
     }
 
