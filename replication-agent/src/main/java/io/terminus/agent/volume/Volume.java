@@ -619,7 +619,7 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             say(String.valueOf(e.getMessage()));
             return new RefusedException(Why.NO_SPACE, e.getMessage());
         }
-        if (e instanceof NoSpaceException || e instanceof Replica.DiskFullException) {
+        if (e instanceof NoSpaceException || e instanceof DiskFullException) {
             say(why);
             return new RefusedException(Why.NO_SPACE, why);
         }
