@@ -136,6 +136,8 @@ class ReplicaReadsTest {
         Agents.Agent b = agents.add("b");
         b.wire.cut();
         b.volumes().create(agents.volume("a").config());
+        agents.volume("a").addReplica(b.address(), Agents.LONG);
+        Agents.awaitTrue(() -> agents.volume("b").config().address("b").isPresent());
 
         byte[] shown = read("b", 0, BLOCK);
         agents.agent("a").cutOff();
