@@ -49,8 +49,7 @@ final class IncomingCopies {
     private final SuperblockFile superblock;
     private final Base base;
 
-    /** Those that wait for their position; bounded by the sender, see {@link CopyItem#WINDOW_BYTES}. */
-    @GuardedBy("waiting")
+    /** Those that wait for their position, which it guards; bounded by the sender, see {@link CopyItem#WINDOW_BYTES}. */
     private final ArrayDeque<CopyItem> waiting = new ArrayDeque<>();
 
     @GuardedBy("waiting")
