@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -24,7 +25,7 @@ class CheckpointsTest {
         private volatile @Nullable IOException failure;
         private volatile @Nullable IOException heard;
         private volatile boolean syncing;
-        private volatile int ended;
+        private final AtomicInteger ended = new AtomicInteger();
 
         @Override
         public long applied() {
@@ -69,7 +70,7 @@ class CheckpointsTest {
 
         @Override
         public void ended() {
-            ended++;
+            ended.incrementAndGet();
         }
     }
 
@@ -89,7 +90,7 @@ class CheckpointsTest {
 
         assertThat(disk.noted).containsExactly(4_096L);
         assertThat(checkpoints.position()).isEqualTo(4_096);
-        assertThat(disk.ended).isEqualTo(1);
+        assertThat(disk.ended).hasValue(1);
     }
 
     @Test
