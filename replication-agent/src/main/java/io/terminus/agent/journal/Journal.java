@@ -11,9 +11,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
@@ -243,50 +240,13 @@ public final class Journal implements AutoCloseable {
         }
     }
 
-    /**
-     * Makes a journal fit to be opened whose files somebody has cut short or deleted; a segment has its full length before anything
-     * lands in it, so that was never this program. What is missing becomes zeros, which {@link #open} judges like any other bytes. A segment
-     * that holds nothing but history goes as a whole, so that nobody is sent those zeros: the history begins behind it.
-     *
-     * @param from the checkpoint
-     * @param reach up to there, at least, there were files from the checkpoint's on, see {@link Reach}; 0: not known
-     * @return the positions from which on zeros took the place of what a segment had held
-     */
-    public static List<Long> mend(Path directory, int segmentBytes, long from, long reach) throws IOException {
-        Files.deleteIfExists(directory.resolve(SegmentStore.BEING_GIVEN_BACK));
-        List<Long> missing = new ArrayList<>();
-        TreeMap<Long, Path> files = SegmentStore.list(directory);
-        for (long number = from / segmentBytes; number < reach / segmentBytes; number++) {
-            if (!files.containsKey(number)) {
-                new Disk().prewrite(directory.resolve(Segment.fileName(number)), segmentBytes);
-                missing.add(number * segmentBytes);
-            }
-        }
-        for (Map.Entry<Long, Path> file : files.entrySet()) {
-            long number = file.getKey();
-            long length = Files.size(file.getValue());
-            if (length >= segmentBytes) {
-                continue;
-            }
-            if (number < from / segmentBytes) {
-                Files.delete(file.getValue());
-            } else {
-                new Disk().lengthen(file.getValue(), length, segmentBytes);
-            }
-            missing.add(number * segmentBytes + length);
-        }
-        if (!missing.isEmpty()) {
-            new Disk().syncDirectory(directory);
-        }
-        return missing;
-    }
-
     /** What opening found; after {@link #create} and {@link #reset} a clean, empty journal. */
     public Recovery recovery() {
         return recovery;
     }
 
-    /** Whether opening found an end that may have been further on, had nothing been missing from this position on; see {@link #mend}. */
+    /** Whether opening found an end that may have been further on, had nothing been missing from this position on; see {@link
+     * MissingBytes}. */
     public boolean mayHaveReached(long missing) {
         boolean clean = recovery.verdict() instanceof Recovery.Clean;
         if (number(recovery.end()) == number(missing)) {

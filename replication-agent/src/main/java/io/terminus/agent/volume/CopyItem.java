@@ -40,7 +40,7 @@ public record CopyItem(
         DIGESTS(5),
         /**
          * A whole replica is compared from now on: it applies nothing behind what it has applied by now, or is told later.
-         * Holds at no position: it is acted on at once.
+         * Holds at no position: it is acted on as soon as the image is the volume at one, which after a start may take a moment.
          */
         HOLD(6),
         /** The comparison is over, and apply goes on freely. Offset 1: all was compared; length: blocks left that differ. */

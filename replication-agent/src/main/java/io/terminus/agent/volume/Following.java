@@ -102,7 +102,7 @@ final class Following {
                     }
                     cutTail(told.common());
                     Inbound.secure(replica, replica.applied(), replica.journal().end());
-                    replica.goOn(plan.copy(), since);
+                    replica.goOn(plan.copy(), since, hello.end());
                 } else {
                     replica.startOver(plan.copy(), since, told.common(), plan.at(), plan.lineage());
                 }
@@ -197,7 +197,7 @@ final class Following {
             throw known.cannotStore("journal or superblock", e);
         }
         endStream(Why.NOT_READY, "a new stream took its place");
-        replica.streamBegins();
+        replica.streamBegins(hello.end());
         Inbound in = new Inbound(fence, replica, hello.term(), hello.writer(), known::inSync);
         inbound = in;
         roles.say("fed by " + hello.writer() + " in term " + hello.term());

@@ -113,7 +113,7 @@ final class KnownBlock {
             roles.say(String.valueOf(e.getMessage()));
             return new RefusedException(Why.NO_SPACE, e.getMessage());
         }
-        if (e instanceof NoSpaceException || e instanceof Replica.DiskFullException) {
+        if (e instanceof NoSpaceException || e instanceof DiskFullException) {
             roles.say(why);
             return new RefusedException(Why.NO_SPACE, why);
         }

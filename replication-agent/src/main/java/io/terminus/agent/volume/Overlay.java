@@ -144,6 +144,21 @@ final class Overlay {
         into.position(into.limit());
     }
 
+    /**
+     * The same while nothing is applied: all of it is of one position, which is returned.
+     *
+     * @param applied the image has exactly the records before it
+     */
+    long readAtOnce(long offset, ByteBuffer into, Below image, long applied) throws IOException {
+        lock.readLock().lock(); // nothing is shown meanwhile that was committed later
+        try {
+            read(offset, into, image);
+            return shownTo == Long.MAX_VALUE ? applied : shownTo;
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
     /** A part of the volume whose newest committed record is not in the image yet. */
     record Shown(long start, long end, boolean zeroes) {}
 

@@ -34,7 +34,7 @@ public interface PeerNetwork {
     /**
      * What a part of the volume holds.
      *
-     * @param position nothing in {@code data} is of a later one
+     * @param position that all of {@code data} is of
      */
     record Blocks(ByteBuffer data, long position) {}
 

@@ -11,15 +11,17 @@ import java.util.concurrent.atomic.AtomicLong;
 /**
  * Reads at a replica that is not the writer, also while it is copied to: what its image lacks is fetched from the writer.
  *
- * <p>Each piece of at most {@link #MOST_BYTES} shows the volume as it was at one position, and no piece an older one than any piece before
- * it, whoever asked: once something was fetched, the image here counts only when it is as new. So a reader here is behind the writer at
- * times, but never goes back, and never sees what is not committed.
+ * <p>A read shows the volume as it was at one position, and not an older one than any read before it, whoever asked, for as long as this
+ * agent runs: once something was fetched, the image here counts only when it is as new. So a reader here is behind the writer at times, but
+ * never goes back, and never sees what is not committed. For that a read is answered from the image here alone, or fetched as a whole.
  *
- * <p>Any thread; a piece that is fetched may take as long as {@link #PATIENCE}.
+ * What a client asks for in one request may be more than one read: then its later parts may be newer, never older.
+ *
+ * <p>Any thread; what is fetched may take as long as {@link #PATIENCE}.
  */
 public final class ReplicaReads {
 
-    /** One piece. */
+    /** One read. */
     public static final int MOST_BYTES = 1 << 20;
 
     private static final Duration PATIENCE = Duration.ofSeconds(30);
@@ -37,19 +39,11 @@ public final class ReplicaReads {
         this.network = network;
     }
 
-    /** Fills {@code into} from {@code offset} on. Says why not where that cannot be done now. */
+    /** Fills {@code into} from {@code offset} on, at most {@link #MOST_BYTES}. Says why not where that cannot be done now. */
     public void read(long offset, ByteBuffer into) throws IOException, RefusedException {
-        int begin = into.position();
-        int end = into.limit();
-        for (int at = begin; at < end; ) {
-            int length = Math.min(end - at, MOST_BYTES);
-            piece(offset + at - begin, into.slice(at, length));
-            at += length;
+        if (into.remaining() > MOST_BYTES) {
+            throw new IllegalArgumentException("a read of " + into.remaining() + " bytes: at most " + MOST_BYTES);
         }
-        into.position(end);
-    }
-
-    private void piece(long offset, ByteBuffer into) throws IOException, RefusedException {
         volume.requireReadableHere();
         if (!replica.readIfHeld(offset, into, shown.get())) {
             Blocks fetched = fetch(offset, into.remaining());

@@ -226,6 +226,12 @@ public final class Volume implements AutoCloseable {
         if (replica.differingBlocks() > 0) {
             throw new RefusedException(Why.NOT_READY, candidacy.doubtful());
         }
+        if (following.leftBehindBy(config.fork())) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "term " + config.fork().term() + " gave up what the image at " + around.agent()
+                            + " may hold: until that is made anew it is not the volume");
+        }
     }
 
     // ---- what peers ask

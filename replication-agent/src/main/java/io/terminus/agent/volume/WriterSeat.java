@@ -60,8 +60,7 @@ final class WriterSeat {
                     "[" + offset + ", +" + into.remaining() + ") is not within the " + size + " bytes of "
                             + known.name());
         }
-        w.read(offset, into);
-        long position = w.committed();
+        long position = around.replica().readCommitted(offset, into);
         if (!w.believes()) {
             throw new RefusedException(Why.NOT_READY, "the volume's lock is not known to be held any more");
         }

@@ -109,6 +109,7 @@ class CopyOrderTest {
         Replica a = created("a");
         Replica b = created("b");
         a.journal().openTerm(1, "a", 10, 0);
+        a.serveReads();
         a.marks().keepFor(Set.of("b"));
         commit(a);
 
@@ -211,7 +212,7 @@ class CopyOrderTest {
             String copy = resumes ? rebuild.copy() : UUID.randomUUID().toString();
             if (goesOn) {
                 b.cut(common);
-                b.goOn(copy, marked ? since : -1);
+                b.goOn(copy, marked ? since : -1, here.end());
             } else {
                 b.startOver(copy, marked ? since : -1, common, at, here.lineage());
             }

@@ -2,6 +2,7 @@ package io.terminus.agent.volume;
 
 import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -9,6 +10,7 @@ import java.util.Arrays;
 import java.util.NavigableMap;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.FutureTask;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -60,6 +62,51 @@ class OverlayTest {
         assertThat(Arrays.copyOfRange(read, 40, 60)).containsOnly(2);
         assertThat(Arrays.copyOfRange(read, 60, 100)).containsOnly(1);
         assertThat(Arrays.copyOfRange(read, 100, 128)).containsOnly(0);
+    }
+
+    @Test
+    void nothingThatIsCommittedDuringAReadAtOnePositionIsInIt() throws Exception {
+        Arrays.fill(image, (byte) 7);
+        add(0, 100, 0, 1);
+        overlay.showTo(128);
+        journal.put(128L, new Written(50, 100, 128, filled(100, 2)));
+        ByteBuffer into = ByteBuffer.allocate(VOLUME_BYTES);
+        FutureTask<@Nullable Void> shows = new FutureTask<>(() -> {
+            overlay.showTo(256);
+            return null;
+        });
+        Thread later = Thread.ofPlatform().unstarted(shows);
+
+        long position = overlay.readAtOnce(
+                0,
+                into,
+                (offset, gap) -> {
+                    if (later.getState() == Thread.State.NEW) {
+                        later.start();
+                        await().until(() -> later.getState() == Thread.State.WAITING);
+                    }
+                    gap.put(image, (int) offset, gap.remaining());
+                },
+                0);
+
+        assertThat(position).isEqualTo(128);
+        assertThat(Arrays.copyOfRange(into.array(), 0, 100)).containsOnly(1);
+        assertThat(Arrays.copyOfRange(into.array(), 100, VOLUME_BYTES)).containsOnly(7);
+        shows.get();
+        assertThat(Arrays.copyOfRange(read(0, VOLUME_BYTES), 50, 150)).containsOnly(2);
+    }
+
+    @Test
+    void aReadAtOnePositionOfAnOverlayThatNobodyReadsIsTheImages() throws IOException {
+        overlay.end(begun);
+        Arrays.fill(image, (byte) 7);
+        ByteBuffer into = ByteBuffer.allocate(VOLUME_BYTES);
+
+        long position =
+                overlay.readAtOnce(0, into, (offset, gap) -> gap.put(image, (int) offset, gap.remaining()), 384);
+
+        assertThat(position).isEqualTo(384);
+        assertThat(into.array()).containsOnly(7);
     }
 
     @Test

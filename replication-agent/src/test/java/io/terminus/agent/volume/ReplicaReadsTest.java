@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -107,6 +108,77 @@ class ReplicaReadsTest {
         assertThat(agents.volume("a").refusesReads()).isNull();
     }
 
+    @Test
+    void aReplicaWhoseImageHoldsWhatWasGivenUpIsNotRead() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        agents.agent("b").cutOff();
+        write(client, 0, random(BLOCK));
+        agents.awaitAllApplied("a");
+        agents.agent("a").stop();
+        agents.agent("b").bringBack();
+        agents.volume("b").promote(false, true, Agents.LONG, what -> {});
+        agents.agent("a").wire.hold();
+        agents.agent("a").startAgain();
+        agents.agent("a").wire.cut();
+
+        Agents.awaitTrue(() -> agents.volume("a").config().fork().term() > 0);
+
+        assertThatExceptionOfType(RefusedException.class)
+                .isThrownBy(() -> read("a", 0, BLOCK))
+                .withMessageContaining("gave up what the image at a may hold");
+    }
+
+    @Test
+    void aReplicaThatNoWriterHasFedYetAsksTheWriterAndShowsNoZeros() throws Exception {
+        agents.start("a");
+        write(agents.client("a"), 0, random(BLOCK));
+        Agents.Agent b = agents.add("b");
+        b.wire.cut();
+        b.volumes().create(agents.volume("a").config());
+        agents.volume("a").addReplica(b.address(), Agents.LONG);
+        Agents.awaitTrue(() -> agents.volume("b").config().address("b").isPresent());
+
+        byte[] shown = read("b", 0, BLOCK);
+        agents.agent("a").cutOff();
+
+        assertThat(shown).isEqualTo(Arrays.copyOf(expected, BLOCK));
+        assertThatExceptionOfType(IOException.class)
+                .isThrownBy(() -> read("b", 0, BLOCK))
+                .withMessageContaining("a does not supply them");
+    }
+
+    @Test
+    void aReadShowsOnePositionWhileTheBlocksAreWritten() throws Exception {
+        Client client = halfCopied();
+        int half = ReplicaReads.MOST_BYTES / 2;
+        int offset = BYTES - ReplicaReads.MOST_BYTES;
+        client.writeAndAwait(offset, new byte[ReplicaReads.MOST_BYTES]);
+        AtomicBoolean done = new AtomicBoolean();
+        Thread writes = Thread.ofPlatform().start(() -> {
+            for (int i = 1; !done.get(); i++) {
+                for (int at : new int[] {offset, offset + half}) {
+                    byte[] block = new byte[BLOCK];
+                    Arrays.fill(block, (byte) i);
+                    client.writeAndAwait(at, block);
+                }
+            }
+        });
+
+        try {
+            for (int i = 0; i < 200; i++) {
+                byte[] shown = read("b", offset, ReplicaReads.MOST_BYTES);
+                assertThat((shown[0] - shown[half]) & 0xff)
+                        .as("writes of the first half that the second lacks")
+                        .isLessThan(2);
+                assertThat(Arrays.copyOf(shown, BLOCK)).containsOnly(shown[0]);
+            }
+        } finally {
+            done.set(true);
+            writes.join();
+        }
+    }
+
     /** b has been away longer than a's journal reaches back, and is copied to slowly. */
     private Client halfCopied() throws Exception {
         agents.start("a", "b");
@@ -129,8 +201,12 @@ class ReplicaReadsTest {
 
     private byte[] read(String agent, long offset, int length) throws Exception {
         ByteBuffer into = ByteBuffer.allocate(length);
-        agents.volume(agent).reads().read(offset, into);
-        assertThat(into.hasRemaining()).isFalse();
+        while (into.position() < length) {
+            int at = into.position();
+            int count = Math.min(length - at, ReplicaReads.MOST_BYTES);
+            agents.volume(agent).reads().read(offset + at, into.limit(at + count));
+            assertThat(into.hasRemaining()).isFalse();
+        }
         return into.array();
     }
 

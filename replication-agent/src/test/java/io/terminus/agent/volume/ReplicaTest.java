@@ -1,8 +1,11 @@
 package io.terminus.agent.volume;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIOException;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.terminus.agent.image.FullDisk;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.volume.VolumeConfig.Address;
@@ -21,6 +24,8 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.UUID;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -412,6 +417,226 @@ class ReplicaTest {
         after.journal().openTerm(2, "a", 11, after.committed());
 
         assertThat(after.journal().end()).isGreaterThan((long) SEGMENTS * SEGMENT);
+    }
+
+    @Test
+    void aStartThatEndsBehindTheMendingOfTheJournalLeavesItKnownToBeDamaged() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 2 * 16; i++) {
+            write(before, 0, filled(65_536, i), 0);
+        }
+        await().until(() -> before.superblock().reach() == 4L * SEGMENT);
+        Path copy = killed(before, "r", "copy");
+        Files.delete(segment(copy, 1));
+        try (FileChannel first = FileChannel.open(segment(copy, 0), StandardOpenOption.WRITE)) {
+            first.write(ByteBuffer.allocate(1), SEGMENT);
+        }
+
+        assertThatIOException().isThrownBy(() -> opened(copy, "boot")).withMessageContaining("bytes: a segment");
+        cutShort(copy, 0, SEGMENT);
+        Replica after = opened(copy, "boot");
+
+        assertThat(segment(copy, 1)).exists();
+        assertThat(after.superblock().life().damaged()).isTrue();
+        assertThat(after.superblock().life().incarnation()).isNotEqualTo("boot");
+    }
+
+    @Test
+    void aJournalThatStartedOverWithoutSpaceToSaySoMissesNoSegmentOnceACopyGoesOn() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 2 * 16; i++) {
+            write(before, 0, filled(65_536, i), 0);
+        }
+        await().until(() -> before.superblock().reach() == 4L * SEGMENT);
+        before.journal().closeTerm();
+        before.update(s -> s.with(new Superblock.Checkpoint(128, 128, Lineage.EMPTY, 128))
+                .with(new Superblock.Rebuild("copy", -1, true)));
+        before.journal().reset(128, Lineage.EMPTY);
+
+        before.goOn("copy", -1, 128);
+
+        assertThat(before.superblock().rebuild().journalGoes()).isFalse();
+        Replica after = opened(killed(before, "r", "after"), "boot");
+        assertThat(after.superblock().life().damaged()).isFalse();
+        assertThat(after.journal().end()).isEqualTo(128);
+    }
+
+    // ---- an image that is at no position
+
+    @Test
+    void aStepThatFindsNoSpaceCountsAsWhatTheImageMayHoldUntilItIsDone() throws IOException {
+        FullDisk disk = new FullDisk();
+        Replica replica = stuck(disk);
+        long end = replica.committed();
+
+        assertThat(replica.applied()).isLessThan(end);
+        assertThat(replica.imageReach()).isEqualTo(end);
+        assertThat(replica.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isFalse();
+        disk.full(false);
+        awaitApplied(replica, end);
+
+        assertThat(replica.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isTrue();
+    }
+
+    @Test
+    void anImageThatStartsOverTakesCopiesThoughAStepFoundNoSpace() throws IOException {
+        Replica replica = stuck(new FullDisk());
+        replica.journal().closeTerm();
+
+        replica.startOver(
+                "copy", -1, replica.applied(), 4_096, replica.journal().lineage());
+        replica.takeCopy(new CopyItem(1, CopyItem.Kind.DATA, 4_096, 8_192, 4_096, ByteBuffer.wrap(filled(4_096, 7))));
+
+        await().until(() -> replica.copiesWritten() == 1);
+        assertThat(image(replica)[8_192]).isEqualTo((byte) 7);
+        assertThat(replica.imageReach()).isEqualTo(4_096);
+    }
+
+    @Test
+    void anImageStandsStillForAComparisonOnlyOnceItIsTheVolumeAtSomePosition() throws IOException {
+        FullDisk disk = new FullDisk();
+        Replica replica = stuck(disk);
+        long end = replica.committed();
+
+        replica.takeCopy(new CopyItem(1, CopyItem.Kind.HOLD, 0, 0, 0, null));
+        disk.full(false);
+
+        await().until(() -> replica.copiesWritten() == 1);
+        assertThat(replica.applied()).isEqualTo(end);
+    }
+
+    @Test
+    void whoWaitsForAWholeImageHearsThatTheReplicaHasFailed() throws Exception {
+        Replica replica = stuck(new FullDisk());
+        FutureTask<Long> read = new FutureTask<>(() -> replica.readForCopy(0, ByteBuffer.allocate(4_096)));
+        Thread reader = Thread.ofPlatform().start(read);
+        await().until(() -> reader.getState() == Thread.State.WAITING);
+
+        replica.fail("Input/output error");
+
+        assertThatThrownBy(() -> read.get(30, TimeUnit.SECONDS)).hasMessageContaining("has failed");
+    }
+
+    @Test
+    void theFirstReasonOfAFailureIsTheOneThatIsKept() throws IOException {
+        Replica replica = created("r");
+
+        replica.fail("fdatasync of the journal failed: EIO");
+        replica.fail("the image cannot be read: the replica has failed");
+
+        assertThat(replica.superblock().life().failed()).isEqualTo("fdatasync of the journal failed: EIO");
+    }
+
+    @Test
+    void anImageThatMayBeAheadAfterAKillIsReadOnlyWhenEverythingItMayHoldIsApplied() throws Exception {
+        Replica before = created("r");
+        before.start(NOBODY);
+        before.journal().openTerm(1, "a", 10, 0);
+        long first = write(before, 0, 1, 0);
+        before.commit(first);
+        before.requestSync(first);
+        awaitApplied(before, first);
+        long second = write(before, 0, 2, 0);
+
+        Replica after = opened(killed(before, "r", "after"), "boot");
+        after.start(NOBODY);
+        FutureTask<Long> copy = new FutureTask<>(() -> after.readForCopy(0, ByteBuffer.allocate(4_096)));
+        Thread reader = Thread.ofPlatform().start(copy);
+        await().until(() -> reader.getState() == Thread.State.WAITING);
+
+        assertThat(after.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isFalse();
+        after.commit(second);
+        after.requestSync(second);
+
+        assertThat(copy.get(30, TimeUnit.SECONDS)).isEqualTo(second);
+        assertThat(after.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isTrue();
+    }
+
+    @Test
+    void afterAStopInGoodOrderTheImageIsAheadOfNothing() throws IOException {
+        Replica before = created("r");
+        before.start(NOBODY);
+        before.journal().openTerm(1, "a", 10, 0);
+        long first = write(before, 0, 1, 0);
+        before.commit(first);
+        long end = write(before, 0, 2, 0);
+        before.journal().closeTerm();
+        before.close();
+
+        Replica after = opened(temp.resolve("r"), "boot");
+
+        assertThat(after.journal().end()).isEqualTo(end);
+        assertThat(after.imageReach()).isEqualTo(first);
+        ByteBuffer read = ByteBuffer.allocate(4_096);
+        assertThat(after.readIfHeld(0, read, 0)).isTrue();
+        assertThat(read.array()).containsOnly(1);
+    }
+
+    @Test
+    void behindAJournalThatIsGoneTheImageMayHoldWhatAnyOfItsSegmentsHeld() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        write(before, 0, 1, 0);
+        await().until(() -> before.superblock().reach() == 2L * SEGMENT);
+        Path gone = killed(before, "r", "gone");
+        Files.delete(segment(gone, 0));
+        Files.delete(segment(gone, 1));
+
+        Replica after = opened(gone, "boot");
+
+        assertThat(after.journal().end()).isZero();
+        assertThat(after.imageReach()).isEqualTo(2L * SEGMENT);
+        assertThat(opened(killed(after, "gone", "later"), "boot").imageReach()).isEqualTo(2L * SEGMENT);
+        assertThat(after.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isFalse();
+        after.streamBegins(0);
+        assertThat(after.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isTrue();
+    }
+
+    @Test
+    void zerosOfAReplicaThatNoWriterHasFedAreNotTheVolume() throws IOException {
+        Replica replica = created("r");
+
+        assertThat(replica.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isFalse();
+        replica.streamBegins(128);
+
+        assertThat(replica.readIfHeld(0, ByteBuffer.allocate(4_096), 0)).isFalse();
+        assertThat(replica.imageReach()).isZero();
+    }
+
+    @Test
+    void aReadOfWhatIsCommittedSaysAtWhichPosition() throws IOException {
+        Replica replica = created("r"); // not started: nothing is applied
+        replica.journal().openTerm(1, "a", 10, 0);
+        replica.serveReads();
+        write(replica, 0, filled(65_536, 1), 0);
+        long second = write(replica, 65_536, filled(65_536, 2), 0);
+        replica.commit(second);
+        write(replica, 0, 3, 0);
+        ByteBuffer into = ByteBuffer.allocate(131_072);
+
+        long position = replica.readCommitted(0, into);
+
+        assertThat(position).isEqualTo(second);
+        assertThat(Arrays.copyOfRange(into.array(), 0, 65_536)).containsOnly(1);
+        assertThat(Arrays.copyOfRange(into.array(), 65_536, 131_072)).containsOnly(2);
+    }
+
+    /** Apply has found no space for the one record that is committed. */
+    private Replica stuck(FullDisk disk) throws IOException {
+        Replica.create(temp.resolve("r"), CONFIG, SEGMENTS, "a", "boot");
+        Replica replica = Replica.open(temp.resolve("r"), CONFIG, SEGMENTS, "a", "boot", disk::open);
+        open.add(replica);
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        replica.serveReads();
+        disk.full(true);
+        long end = write(replica, 0, 1, 0);
+        replica.commit(end);
+        replica.requestSync(end);
+        await().until(() -> String.valueOf(replica.waitingFor()).contains("space for the image"));
+        return replica;
     }
 
     private static void cutShort(Path replica, long number, long lengthBytes) throws IOException {
