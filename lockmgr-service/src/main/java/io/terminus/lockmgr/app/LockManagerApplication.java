@@ -52,6 +52,7 @@ public class LockManagerApplication {
     public static void main(String[] args) {
         try {
             useBeansOfTheBuild();
+            Roster.lookNamesUpAnew();
             run(args);
         } catch (SpringApplication.AbandonedRunException e) {
             throw e; // the build only wants to know which beans there are
@@ -116,7 +117,7 @@ public class LockManagerApplication {
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
             case STANDALONE -> SingleNode.start(properties, registry, onFailure);
-            case CLUSTER -> new ClusterNode(properties, registry, tls, exposure, onFailure);
+            case CLUSTER -> new ClusterNode(properties, registry, tls, exposure, Roster.hostName(), onFailure);
         };
     }
 

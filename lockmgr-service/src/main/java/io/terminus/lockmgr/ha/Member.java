@@ -27,7 +27,7 @@ public record Member(String id, String raftAddress, String clientAddress) {
     }
 
     /** A host may have colons of its own. */
-    int raftPort() {
+    public int raftPort() {
         return Integer.parseInt(raftAddress.substring(raftAddress.lastIndexOf(':') + 1));
     }
 

@@ -81,7 +81,7 @@ final class TestGroup implements AutoCloseable {
                 LockManagerProperties.Mode.CLUSTER,
                 1,
                 new LockManagerProperties.Cluster(
-                        id, List.copyOf(members.values()), "test", Duration.ofMillis(300), snapshotAfter, (int)
+                        id, List.copyOf(members.values()), "", 3, "test", Duration.ofMillis(300), snapshotAfter, (int)
                                 Math.min(snapshotAfter, 10)),
                 null);
         AtomicInteger failures = new AtomicInteger();
