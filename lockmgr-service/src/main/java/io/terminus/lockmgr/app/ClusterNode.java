@@ -300,13 +300,18 @@ final class ClusterNode implements LockNode {
 
         @Override
         public void follows(long epoch) {
-            inOrder(() -> end(epoch));
+            over(epoch);
         }
 
         @Override
         public void failed(String why) {
             inOrder(ClusterNode.this::fail);
         }
+    }
+
+    /** The leadership of this epoch is over, if it runs at all. Any thread. */
+    void over(long epoch) {
+        inOrder(() -> end(epoch));
     }
 
     private void lead(GroupMember.Inheritance inheritance) {

@@ -3,16 +3,18 @@ package io.terminus.lockmgr.app;
 import static org.awaitility.Awaitility.await;
 
 import io.grpc.ManagedChannel;
-import io.grpc.netty.NettyChannelBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.terminus.lockmgr.TestPorts;
 import io.terminus.lockmgr.client.LockClient;
+import io.terminus.lockmgr.ha.Member;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
 import io.terminus.security.Exposure;
+import io.terminus.security.ServiceTls;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -23,10 +25,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.springframework.util.unit.DataSize;
 
 /** Lock managers of one group in this process, each with everything but Spring. Members are called a, b, c and so on. */
@@ -37,6 +40,7 @@ final class TestGroup implements AutoCloseable {
 
     private final Path directory;
     private final long snapshotAfter;
+    private final @Nullable Function<String, TlsKeys> keys;
     private final Map<String, String> members = new TreeMap<>();
     private final Map<String, Running> running = new TreeMap<>();
     private final Map<String, ManagedChannel> channels = new HashMap<>();
@@ -44,15 +48,24 @@ final class TestGroup implements AutoCloseable {
     private record Running(ClusterNode node, GrpcServer server, AtomicInteger failures, SimpleMeterRegistry registry) {}
 
     static TestGroup start(Path directory, int size, long snapshotAfter) {
-        TestGroup group = new TestGroup(directory, size, snapshotAfter);
+        return start(new TestGroup(directory, size, snapshotAfter, null));
+    }
+
+    /** @param keys for member and client alike, by name; the client is called "client" */
+    static TestGroup secure(Path directory, int size, Function<String, TlsKeys> keys) {
+        return start(new TestGroup(directory, size, Long.MAX_VALUE, keys));
+    }
+
+    private static TestGroup start(TestGroup group) {
         List.copyOf(group.members.keySet()).forEach(group::start);
         group.leader();
         return group;
     }
 
-    private TestGroup(Path directory, int size, long snapshotAfter) {
+    private TestGroup(Path directory, int size, long snapshotAfter, @Nullable Function<String, TlsKeys> keys) {
         this.directory = directory;
         this.snapshotAfter = snapshotAfter;
+        this.keys = keys;
         for (int i = 0; i < size; i++) {
             plan(String.valueOf((char) ('a' + i)));
         }
@@ -60,7 +73,8 @@ final class TestGroup implements AutoCloseable {
 
     /** As it stands in the settings. */
     String plan(String id) {
-        return members.computeIfAbsent(id, one -> one + "=127.0.0.1:" + freePort() + "/127.0.0.1:" + freePort());
+        return members.computeIfAbsent(
+                id, one -> one + "=127.0.0.1:" + TestPorts.free() + "/127.0.0.1:" + TestPorts.free());
     }
 
     void start(String id) {
@@ -86,10 +100,16 @@ final class TestGroup implements AutoCloseable {
                 null);
         AtomicInteger failures = new AtomicInteger();
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
-        ClusterNode node = new ClusterNode(properties, registry, failures::incrementAndGet);
-        GrpcServer server = new GrpcServer(properties, node, null, new Exposure(false));
+        TlsKeys own = keys(id);
+        ClusterNode node = new ClusterNode(
+                properties, registry, new ServiceTls(own), new Exposure(false), "", failures::incrementAndGet);
+        GrpcServer server = new GrpcServer(properties, node, own, new Exposure(false));
         server.start();
         running.put(id, new Running(node, server, failures, registry));
+    }
+
+    private @Nullable TlsKeys keys(String id) {
+        return keys == null ? null : keys.apply(id);
     }
 
     void stop(String id) {
@@ -146,21 +166,24 @@ final class TestGroup implements AutoCloseable {
         return member.substring(member.indexOf('/') + 1);
     }
 
+    int raftPort(String id) {
+        return Member.parse(Objects.requireNonNull(members.get(id))).raftPort();
+    }
+
     String targets() {
         return String.join(
                 ",", members.keySet().stream().map(this::clientAddress).toList());
     }
 
     LockClient client(String owner) {
-        return LockClient.connect(LockClient.Config.of(targets(), owner).withTtl(TTL));
+        LockClient.Config config = LockClient.Config.of(targets(), owner).withTtl(TTL);
+        TlsKeys own = keys("client");
+        return LockClient.connect(own == null ? config : config.withTls(GrpcTls.client(own)));
     }
 
     ManagedChannel channel(String id) {
         return channels.computeIfAbsent(
-                id,
-                one -> NettyChannelBuilder.forTarget(clientAddress(one))
-                        .usePlaintext()
-                        .build());
+                id, one -> GrpcTls.channel(clientAddress(one), keys("client")).build());
     }
 
     LockClusterGrpc.LockClusterBlockingStub cluster(String id) {
@@ -183,21 +206,6 @@ final class TestGroup implements AutoCloseable {
                                     .count()
                             == 1;
         });
-    }
-
-    /**
-     * One that is free, and that no connection gets while the member that has it is away: below those that the kernel gives to clients.
-     * Ratis ends the process if it cannot listen.
-     */
-    private static int freePort() {
-        while (true) {
-            int port = ThreadLocalRandom.current().nextInt(12_000, 32_000);
-            try (ServerSocket socket = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
-                return socket.getLocalPort();
-            } catch (IOException taken) {
-                // another one
-            }
-        }
     }
 
     @Override

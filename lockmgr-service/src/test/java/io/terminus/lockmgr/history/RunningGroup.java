@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
+import io.terminus.lockmgr.TestPorts;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
@@ -39,8 +40,8 @@ final class RunningGroup implements AutoCloseable {
         List<Integer> ports = new ArrayList<>();
         List<String> named = new ArrayList<>();
         for (String id : IDS) {
-            ports.add(RunningLockManager.freePort());
-            named.add(id + "=127.0.0.1:" + RunningLockManager.freePort() + "/127.0.0.1:" + ports.getLast());
+            ports.add(TestPorts.free());
+            named.add(id + "=127.0.0.1:" + TestPorts.free() + "/127.0.0.1:" + ports.getLast());
         }
         for (int i = 0; i < IDS.size(); i++) {
             Path own = Files.createDirectories(directory.resolve(IDS.get(i)));
