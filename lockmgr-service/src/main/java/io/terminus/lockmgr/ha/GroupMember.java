@@ -135,6 +135,7 @@ public final class GroupMember implements AutoCloseable {
         this.machine = new GroupStateMachine(new Events());
         Files.createDirectories(settings.directory);
         boolean known = hasLog(settings.directory, name);
+        TornTail.takeOut(settings.directory.resolve(groupId.getUuid().toString()));
         RaftGroup begun =
                 RaftGroup.valueOf(groupId, group.stream().map(Member::asPeer).toList());
         boolean belongs = group.contains(settings.self);

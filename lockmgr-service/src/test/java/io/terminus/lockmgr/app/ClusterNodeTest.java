@@ -333,7 +333,7 @@ class ClusterNodeTest {
         Formation stranger =
                 new Formation(directory, "test", Member.parse("b=h:1/h:2"), List.of(Member.parse("b=h:1/h:2")));
 
-        assertThatThrownBy(stranger::look)
+        assertThatThrownBy(stranger::recall)
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("belongs to 'test a', and this is 'test b'");
     }

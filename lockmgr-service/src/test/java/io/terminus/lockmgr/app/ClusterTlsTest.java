@@ -23,6 +23,7 @@ import java.security.GeneralSecurityException;
 import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -58,6 +59,7 @@ class ClusterTlsTest {
     Path directory;
 
     private final Map<String, TlsKeys> keys = new HashMap<>();
+    private final List<TlsKeys> loaded = new ArrayList<>();
     private CertificateAuthority authority;
 
     @BeforeEach
@@ -68,7 +70,7 @@ class ClusterTlsTest {
 
     @AfterEach
     void closeKeys() {
-        keys.values().forEach(TlsKeys::close);
+        loaded.forEach(TlsKeys::close);
     }
 
     @Test
@@ -124,9 +126,8 @@ class ClusterTlsTest {
     private TlsKeys issued(CertificateAuthority by, String name, String... uris) throws IOException {
         TlsFiles files = by.issue(name, List.of(uris), HOSTS, UNTIL);
         try {
-            TlsKeys loaded = TlsKeys.load("test.tls", files);
-            keys.put(name + "@" + files.cert(), loaded);
-            return loaded;
+            loaded.add(TlsKeys.load("test.tls", files));
+            return loaded.getLast();
         } catch (KeysRefusedException e) {
             throw new IOException(e);
         }
