@@ -297,6 +297,25 @@ class ClusterNodeTest {
     }
 
     @Test
+    void membersBehindOneNameFormAGroupAndOneThatComesBackUnderAnotherAddressIsFoundAgain() throws Exception {
+        try (TestGroup group = TestGroup.named(directory, 3);
+                LockClient client = group.client("holder")) {
+            Grant held = client.lock(exclusive("v", 0, 1));
+            String moves = group.followers().getFirst();
+
+            group.stop(moves);
+            group.move(moves, "127.0.0.21");
+            group.start(moves);
+
+            group.awaitAgreement();
+            assertThat(held.believed()).isTrue();
+            assertThat(group.view(moves).getMembersList())
+                    .extracting(ClusterMember::getId)
+                    .containsExactly("m-0", "m-1", "m-2");
+        }
+    }
+
+    @Test
     void aPortOfTheGroupThatIsTakenIsRefusedInOneSentence() throws Exception {
         try (TestGroup group = TestGroup.start(directory, 1, NO_SNAPSHOTS)) {
             int port = group.raftPort("a");

@@ -4,6 +4,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.grpc.ManagedChannel;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.terminus.lockmgr.TestNames;
 import io.terminus.lockmgr.TestPorts;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.ha.Member;
@@ -37,11 +38,14 @@ final class TestGroup implements AutoCloseable {
 
     static final Duration TTL = Duration.ofSeconds(2);
     static final Duration PATIENCE = Duration.ofSeconds(30);
+    private static final int FIRST_NAMED = 11;
 
     private final Path directory;
     private final long snapshotAfter;
     private final @Nullable Function<String, TlsKeys> keys;
     private final Map<String, String> members = new TreeMap<>();
+    private final Map<String, String> addresses = new HashMap<>();
+    private String service = "";
     private final Map<String, Running> running = new TreeMap<>();
     private final Map<String, ManagedChannel> channels = new HashMap<>();
 
@@ -54,6 +58,28 @@ final class TestGroup implements AutoCloseable {
     /** @param keys for member and client alike, by name; the client is called "client" */
     static TestGroup secure(Path directory, int size, Function<String, TlsKeys> keys) {
         return start(new TestGroup(directory, size, Long.MAX_VALUE, keys));
+    }
+
+    /** Hosts m-0, m-1 and so on behind one name, which {@link TestNames} knows, each at an address of its own. */
+    static TestGroup named(Path directory, int size) {
+        Roster.lookNamesUpAnew();
+        TestGroup group = new TestGroup(directory, 0, Long.MAX_VALUE, null);
+        int raftPort = TestPorts.free();
+        int clientPort = TestPorts.free();
+        group.service = TestNames.DOMAIN + ":" + raftPort + "/" + clientPort;
+        for (int i = 0; i < size; i++) {
+            String id = "m-" + i;
+            String host = id + "." + TestNames.DOMAIN + ":";
+            group.members.put(id, id + "=" + host + raftPort + "/" + host + clientPort);
+            group.move(id, "127.0.0." + (FIRST_NAMED + i));
+        }
+        return start(group);
+    }
+
+    /** From its next start on it has this address. */
+    void move(String id, String address) {
+        addresses.put(id, address);
+        TestNames.point(id + "." + TestNames.DOMAIN, address);
     }
 
     private static TestGroup start(TestGroup group) {
@@ -81,7 +107,7 @@ final class TestGroup implements AutoCloseable {
         LockManagerProperties properties = new LockManagerProperties(
                 dataOf(id),
                 Integer.parseInt(clientAddress(id).substring(clientAddress(id).indexOf(':') + 1)),
-                "127.0.0.1",
+                addresses.getOrDefault(id, "127.0.0.1"),
                 Duration.ofMillis(200),
                 TTL,
                 TTL,
@@ -95,14 +121,20 @@ final class TestGroup implements AutoCloseable {
                 LockManagerProperties.Mode.CLUSTER,
                 1,
                 new LockManagerProperties.Cluster(
-                        id, List.copyOf(members.values()), "", 3, "test", Duration.ofMillis(300), snapshotAfter, (int)
-                                Math.min(snapshotAfter, 10)),
+                        service.isEmpty() ? id : "",
+                        service.isEmpty() ? List.copyOf(members.values()) : List.of(),
+                        service,
+                        members.size(),
+                        "test",
+                        Duration.ofMillis(300),
+                        snapshotAfter,
+                        (int) Math.min(snapshotAfter, 10)),
                 null);
         AtomicInteger failures = new AtomicInteger();
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
         TlsKeys own = keys(id);
         ClusterNode node = new ClusterNode(
-                properties, registry, new ServiceTls(own), new Exposure(false), "", failures::incrementAndGet);
+                properties, registry, new ServiceTls(own), new Exposure(false), id, failures::incrementAndGet);
         GrpcServer server = new GrpcServer(properties, node, own, new Exposure(false));
         server.start();
         running.put(id, new Running(node, server, failures, registry));
