@@ -23,6 +23,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -42,7 +43,7 @@ class ClusterIT {
 
     private static final Duration WAIT = Duration.ofSeconds(20);
     private static final int HELD = 200;
-    private static final long TAKEN_BETWEEN_KILLS = 50;
+    private static final long TAKEN_BETWEEN_KILLS = 20;
 
     @Test
     @Timeout(value = 5, unit = TimeUnit.MINUTES)
@@ -59,9 +60,14 @@ class ClusterIT {
                     LockClient busy = client(group.targets(), "busy", lost);
                     AckedWrites writes = AckedWrites.start(set);
                     var worker = Executors.newSingleThreadExecutor()) {
-                List<Grant> held = new ArrayList<>();
+                // All at once: one after the other each waits for the disks of three members.
+                List<CompletableFuture<Grant>> asked = new ArrayList<>();
                 for (int i = 0; i < HELD; i++) {
-                    held.add(holder.lock(exclusive("held", i)));
+                    asked.add(holder.acquire(exclusive("held", i)));
+                }
+                List<Grant> held = new ArrayList<>();
+                for (CompletableFuture<Grant> one : asked) {
+                    held.add(one.get(60, TimeUnit.SECONDS));
                 }
                 Future<?> taking = worker.submit(() -> takeAndRelease(busy, taken, over));
 
@@ -69,7 +75,7 @@ class ClusterIT {
                 String killed = group.leader();
                 set.kill(killed);
                 awaitMore(taken);
-                writes.awaitMore(500);
+                writes.awaitMore(200);
                 assertThat(group.leader()).isNotEqualTo(killed);
                 wipe(set.data(killed));
                 set.terminus("up", "--detach");

@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -207,8 +208,9 @@ final class LiveSet implements AutoCloseable {
 
     /** kill -9, and returns when the process is gone. */
     void kill(String name) {
-        process(name).destroyForcibly();
-        await().atMost(PATIENCE).until(() -> !isRunning(name));
+        ProcessHandle process = process(name);
+        process.destroyForcibly();
+        process.onExit().orTimeout(PATIENCE.toSeconds(), TimeUnit.SECONDS).join();
     }
 
     boolean isRunning(String name) {
