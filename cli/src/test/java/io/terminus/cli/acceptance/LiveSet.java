@@ -97,8 +97,10 @@ final class LiveSet implements AutoCloseable {
     }
 
     /** The first start of a set with TLS on every port. */
-    void createSecure(String size) {
-        terminus("up", "--detach", "--tls", "--size", size, "--port-base", Integer.toString(portBase));
+    void createSecure(String size, String... more) {
+        List<String> arguments = new ArrayList<>(List.of("--tls"));
+        arguments.addAll(List.of(more));
+        create(size, arguments.toArray(String[]::new));
     }
 
     /** Where a test may leave files. */

@@ -217,11 +217,26 @@ public final class GroupMember implements AutoCloseable {
         return p;
     }
 
+    /** @throws IOException also if its log cannot be read */
     public void start() throws IOException, TimeoutException, InterruptedException {
         server.start();
         if (joining != null) {
             await(server.groupManagementAsync(
                     GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), joining, true)));
+        } else {
+            requireLog();
+        }
+    }
+
+    /** Ratis starts without, and takes part in nothing. */
+    private void requireLog() throws IOException {
+        try {
+            var unused = server.getDivision(groupId).getRaftLog().getNextIndex();
+        } catch (IOException | RuntimeException e) {
+            throw new IOException(
+                    "the group's log in " + settings.directory + " cannot be read: " + e.getMessage()
+                            + ". Empty this member's data directory and start it again, and it takes what the leader has",
+                    e);
         }
     }
 

@@ -1,6 +1,7 @@
 package io.terminus.lockmgr.ha;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.terminus.lockmgr.TestPorts;
@@ -85,6 +86,27 @@ class TornLogTest {
             }
             assertThat(most).isEqualTo(ENTRIES);
         }
+    }
+
+    @Test
+    void aLogThatIsDamagedOtherwiseIsRefusedAndLeftAsItIs() throws Exception {
+        Path data = directory.resolve("damaged");
+        long end = decideSome(data, new ArrayList<>()).getLast();
+        try (RandomAccessFile file = new RandomAccessFile(log(data).toFile(), "rw")) {
+            file.seek(end / 2);
+            int old = file.read();
+            file.seek(end / 2);
+            file.write(old ^ 1);
+        }
+        byte[] before = Files.readAllBytes(log(data));
+
+        try (GroupMember member = member(data, new Heard())) {
+            assertThatThrownBy(member::start)
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("cannot be read")
+                    .hasMessageContaining("Empty this member's data directory");
+        }
+        assertThat(Files.readAllBytes(log(data))).isEqualTo(before);
     }
 
     /** Returns where the log ended before the first and behind each decision; the states before the first and behind each. */
