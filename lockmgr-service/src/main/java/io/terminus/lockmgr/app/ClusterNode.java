@@ -238,7 +238,12 @@ final class ClusterNode implements LockNode {
     private void begin(List<Member> members) throws IOException, TimeoutException, InterruptedException {
         String name = properties.cluster().name();
         GroupMember begun = new GroupMember(settings(), name, members, new Events());
-        begun.start();
+        try {
+            begun.start();
+        } catch (IOException | TimeoutException | InterruptedException | RuntimeException e) {
+            begun.close();
+            throw e;
+        }
         formation.begun();
         member = begun;
         LOG.info(
@@ -336,10 +341,9 @@ final class ClusterNode implements LockNode {
         leadership = begun;
         begun.serve(registry, loops);
         LOG.info(
-                "leads, epoch {}: {} sessions and {} volumes, after {} ms",
+                "leads, epoch {}: {}, after {} ms",
                 epoch,
-                begun.table().sessionCount(),
-                begun.table().volumes().size(),
+                begun.inherited(),
                 TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - beganNanos));
     }
 

@@ -22,8 +22,9 @@ import org.jspecify.annotations.Nullable;
  * ended by one thread; any may ask the manager.
  *
  * @param epoch by which it is known: what is said of another one does not concern it
+ * @param inherited in words, for people
  */
-record Leadership(long epoch, LockManager manager, GroupJournal journal, LockTable table, Serving serving) {
+record Leadership(long epoch, LockManager manager, GroupJournal journal, Serving serving, String inherited) {
 
     /** So long every session has under a new leader at least, to find it and to renew its lease there. */
     private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -66,13 +67,14 @@ record Leadership(long epoch, LockManager manager, GroupJournal journal, LockTab
                 new GroupClock(new BootClock(), inheritance.timeNanos()),
                 records.metrics(),
                 () -> onEnd.accept(journal.over()));
-        manager.start();
+        String inherited = table.sessionCount() + " sessions and " + table.volumes().size() + " volumes";
+        manager.start(); // The table is its own from here on.
         return new Leadership(
                 inheritance.epoch(),
                 manager,
                 journal,
-                table,
-                new Serving(desk, watches, rules.limits(), records.audit()));
+                new Serving(desk, watches, rules.limits(), records.audit()),
+                inherited);
     }
 
     void serve(MutableHandlerRegistry registry, Supplier<@Nullable Executor> eventLoop) {
