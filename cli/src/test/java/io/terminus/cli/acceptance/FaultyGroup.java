@@ -2,23 +2,15 @@ package io.terminus.cli.acceptance;
 
 import static org.awaitility.Awaitility.await;
 
-import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
-import io.grpc.StatusRuntimeException;
-import io.terminus.proto.lock.v1.ClusterView;
-import io.terminus.proto.lock.v1.DescribeClusterRequest;
-import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.lockmgr.history.LockGroupViews;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 
 /**
@@ -36,17 +28,17 @@ final class FaultyGroup implements AutoCloseable {
     private static final String DISK_SIZE = "64m";
     private static final Duration PATIENCE = Duration.ofSeconds(90);
     private static final Duration POLL = Duration.ofMillis(40);
-    private static final long CALL_MILLIS = 1_000;
 
     private final Path folder;
     private final Network network;
     private final Map<String, Process> processes = new HashMap<>();
-    private final Map<String, ManagedChannel> channels = new HashMap<>();
+    private final LockGroupViews views;
     private final Thread atExit = new Thread(this::killAll);
 
     private FaultyGroup(Path folder, Network network) {
         this.folder = folder;
         this.network = network;
+        this.views = new LockGroupViews(MEMBERS.stream().map(this::clientAddress).toList());
         Runtime.getRuntime().addShutdownHook(atExit);
     }
 
@@ -151,52 +143,15 @@ final class FaultyGroup implements AutoCloseable {
 
     /** The one that leads, once there is one that says so of itself and is not this one. */
     String awaitLeader(String not) {
-        List<String> found = new ArrayList<>();
-        await("another member than '" + not + "' leads: " + this)
+        return await("another member than '" + not + "' leads: " + this)
                 .atMost(PATIENCE)
                 .pollInterval(POLL)
-                .until(() -> {
-                    MEMBERS.stream()
-                            .filter(one -> !one.equals(not))
-                            .filter(one -> view(one)
-                                    .filter(view -> view.getLeader().equals(one) && view.getEpoch() > 0)
-                                    .isPresent())
-                            .forEach(found::add);
-                    return !found.isEmpty();
-                });
-        return found.getFirst();
+                .until(() -> views.leader(not).orElse(""), found -> !found.isEmpty());
     }
 
     /** Everyone has applied the same, and it adds up to the same. */
     void awaitAgreement() {
-        await("all members agree").atMost(PATIENCE).pollInterval(POLL).until(() -> {
-            List<String> states = new ArrayList<>();
-            for (String member : MEMBERS) {
-                view(member).ifPresent(view -> states.add(view.getAppliedIndex() + " " + view.getDigest()));
-            }
-            return states.size() == MEMBERS.size()
-                    && states.stream().distinct().count() == 1;
-        });
-    }
-
-    private Optional<ClusterView> view(String member) {
-        if (!isRunning(member)) {
-            return Optional.empty();
-        }
-        ManagedChannel channel = channels.computeIfAbsent(
-                member,
-                one -> ManagedChannelBuilder.forTarget(clientAddress(one))
-                        .usePlaintext()
-                        .proxyDetector(address -> null)
-                        .build());
-        channel.resetConnectBackoff();
-        try {
-            return Optional.of(LockClusterGrpc.newBlockingStub(channel)
-                    .withDeadlineAfter(CALL_MILLIS, TimeUnit.MILLISECONDS)
-                    .describe(DescribeClusterRequest.getDefaultInstance()));
-        } catch (StatusRuntimeException noAnswer) {
-            return Optional.empty();
-        }
+        await("all members agree").atMost(PATIENCE).pollInterval(POLL).until(views::agree);
     }
 
     private String clientAddress(String member) {
@@ -218,7 +173,7 @@ final class FaultyGroup implements AutoCloseable {
     @Override
     public void close() {
         killAll();
-        channels.values().forEach(ManagedChannel::shutdownNow);
+        views.close();
         for (String member : MEMBERS) {
             Machine.succeeds(folder, "umount", data(member).toString());
         }
