@@ -3,18 +3,14 @@ package io.terminus.cli.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
-import io.grpc.StatusRuntimeException;
 import io.terminus.lockmgr.client.AcquireRequest;
 import io.terminus.lockmgr.client.Grant;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.client.LockListener;
 import io.terminus.lockmgr.client.LockMode;
 import io.terminus.lockmgr.client.LockRange;
+import io.terminus.lockmgr.history.LockGroupViews;
 import io.terminus.proto.lock.v1.ClusterView;
-import io.terminus.proto.lock.v1.DescribeClusterRequest;
-import io.terminus.proto.lock.v1.LockClusterGrpc;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,6 +19,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -42,7 +39,7 @@ class ClusterIT {
 
     private static final Duration WAIT = Duration.ofSeconds(20);
     private static final int HELD = 200;
-    private static final long TAKEN_BETWEEN_KILLS = 50;
+    private static final long TAKEN_BETWEEN_KILLS = 20;
 
     @Test
     @Timeout(value = 5, unit = TimeUnit.MINUTES)
@@ -51,36 +48,43 @@ class ClusterIT {
         try (LiveSet set = LiveSet.make(Map.of("AGENT_LEASETTL", "10s"))) {
             set.create("64MiB", "--lock-managers", "3");
             set.awaitInSync();
-            Asked group = new Asked(targets(set));
+            List<String> targets = targets(set);
             ConcurrentLinkedQueue<String> lost = new ConcurrentLinkedQueue<>();
             AtomicBoolean over = new AtomicBoolean();
             AtomicLong taken = new AtomicLong();
-            try (LockClient holder = client(group.targets(), "holder", lost);
-                    LockClient busy = client(group.targets(), "busy", lost);
+            // Asked without the launcher, because it is asked often.
+            try (LockGroupViews group = new LockGroupViews(targets);
+                    LockClient holder = client(targets, "holder", lost);
+                    LockClient busy = client(targets, "busy", lost);
                     AckedWrites writes = AckedWrites.start(set);
                     var worker = Executors.newSingleThreadExecutor()) {
-                List<Grant> held = new ArrayList<>();
+                // All at once: one after the other each waits for the disks of three members.
+                List<CompletableFuture<Grant>> asked = new ArrayList<>();
                 for (int i = 0; i < HELD; i++) {
-                    held.add(holder.lock(exclusive("held", i)));
+                    asked.add(holder.acquire(exclusive("held", i)));
+                }
+                List<Grant> held = new ArrayList<>();
+                for (CompletableFuture<Grant> one : asked) {
+                    held.add(one.get(60, TimeUnit.SECONDS));
                 }
                 Future<?> taking = worker.submit(() -> takeAndRelease(busy, taken, over));
 
                 awaitMore(taken);
-                String killed = group.leader();
+                String killed = leader(group);
                 set.kill(killed);
                 awaitMore(taken);
-                writes.awaitMore(500);
-                assertThat(group.leader()).isNotEqualTo(killed);
+                writes.awaitMore(200);
+                assertThat(leader(group)).isNotEqualTo(killed);
                 wipe(set.data(killed));
                 set.terminus("up", "--detach");
-                group.awaitMembers(3);
+                awaitMembers(group, 3);
                 set.terminus("lockmgr", "lead", "--to", killed);
                 awaitMore(taken);
                 over.set(true);
                 taking.get(60, TimeUnit.SECONDS);
                 writes.stop();
 
-                assertThat(group.leader()).isEqualTo(killed);
+                assertThat(leader(group)).isEqualTo(killed);
                 assertThat(set.terminus("lockmgr", "members", "list")).contains("lockmgr-2", "lockmgr-3");
                 assertThat(lost).isEmpty();
                 assertThat(held).allMatch(Grant::believed);
@@ -100,52 +104,22 @@ class ClusterIT {
         }
     }
 
-    /** Asked without the launcher, because it is asked often. */
-    private record Asked(List<String> targets) {
+    private static String leader(LockGroupViews group) {
+        return await().atMost(LiveSet.PATIENCE).until(() -> group.leader("").orElse(""), found -> !found.isEmpty());
+    }
 
-        /** Once there is one that says so of itself. */
-        String leader() {
-            String[] leader = {""};
-            await().atMost(LiveSet.PATIENCE)
-                    .until(() -> views().stream().anyMatch(view -> {
-                        leader[0] = view.getNode();
-                        return view.getLeader().equals(view.getNode());
-                    }));
-            return leader[0];
-        }
-
-        /** So many belong to the group, answer, and have what the leader has. */
-        void awaitMembers(int count) {
-            await().atMost(LiveSet.PATIENCE).until(() -> {
-                List<ClusterView> views = views();
-                long newest = views.stream()
-                        .mapToLong(ClusterView::getAppliedIndex)
-                        .max()
-                        .orElse(0);
-                return views.size() == count
-                        && views.stream()
-                                .allMatch(view ->
-                                        view.getMembersCount() == count && view.getAppliedIndex() > newest - 100);
-            });
-        }
-
-        private List<ClusterView> views() {
-            List<ClusterView> views = new ArrayList<>();
-            for (String target : targets) {
-                ManagedChannel channel =
-                        ManagedChannelBuilder.forTarget(target).usePlaintext().build();
-                try {
-                    views.add(LockClusterGrpc.newBlockingStub(channel)
-                            .withDeadlineAfter(2, TimeUnit.SECONDS)
-                            .describe(DescribeClusterRequest.getDefaultInstance()));
-                } catch (StatusRuntimeException down) {
-                    // That is what the test is about.
-                } finally {
-                    channel.shutdownNow();
-                }
-            }
-            return views;
-        }
+    /** So many belong to the group, answer, and have what the leader has. */
+    private static void awaitMembers(LockGroupViews group, int count) {
+        await().atMost(LiveSet.PATIENCE).until(() -> {
+            List<ClusterView> views = group.all();
+            long newest = views.stream()
+                    .mapToLong(ClusterView::getAppliedIndex)
+                    .max()
+                    .orElse(0);
+            return views.size() == count
+                    && views.stream()
+                            .allMatch(view -> view.getMembersCount() == count && view.getAppliedIndex() > newest - 100);
+        });
     }
 
     private static void awaitMore(AtomicLong taken) {

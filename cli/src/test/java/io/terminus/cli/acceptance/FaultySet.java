@@ -180,26 +180,8 @@ final class FaultySet implements AutoCloseable {
         if (isRunning(process)) {
             return;
         }
-        List<String> command = new ArrayList<>(network.place(process));
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of(
-                "-Xmx512m",
-                "-XX:+UseSerialGC",
-                // They live for seconds: what they start with counts, and not what they could become.
-                "-XX:TieredStopAtLevel=1",
-                "-XX:+ExitOnOutOfMemoryError",
-                "-XX:MaxDirectMemorySize=512m",
-                "--sun-misc-unsafe-memory-access=allow",
-                "--enable-native-access=ALL-UNNAMED"));
         boolean agent = !process.equals(LOCKMGR);
-        String service = agent ? "replication-agent" : "lockmgr-service";
-        Path target = LiveSet.module().resolveSibling(service).resolve("target");
-        command.addAll(List.of(
-                "-XX:AOTCache=" + target.resolve(service + ".aot"),
-                "-Xlog:aot*=off",
-                "-jar",
-                target.resolve(service + ".jar").toString()));
-        command.add("--terminus.insecure=true"); // namespaces and proxies have addresses beyond loopback
+        List<String> command = command(network, process, agent ? "replication-agent" : "lockmgr-service");
         if (agent) {
             command.addAll(List.of(
                     "--agent.name=" + process,
@@ -224,18 +206,43 @@ final class FaultySet implements AutoCloseable {
                     "--lockmgr.max-locks=1000",
                     "--server.port=" + LOCK_REST_PORT));
         }
+        processes.put(process, launch(folder, command, log(process)));
+    }
+
+    /** A service in its place, without the settings that are its own. */
+    static List<String> command(Network network, String process, String service) {
+        List<String> command = new ArrayList<>(network.place(process));
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(List.of(
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                // They live for seconds: what they start with counts, and not what they could become.
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+ExitOnOutOfMemoryError",
+                "-XX:MaxDirectMemorySize=512m",
+                "--sun-misc-unsafe-memory-access=allow",
+                "--enable-native-access=ALL-UNNAMED"));
+        Path target = LiveSet.module().resolveSibling(service).resolve("target");
+        command.addAll(List.of(
+                "-XX:AOTCache=" + target.resolve(service + ".aot"),
+                "-Xlog:aot*=off",
+                "-jar",
+                target.resolve(service + ".jar").toString()));
+        command.add("--terminus.insecure=true"); // namespaces and proxies have addresses beyond loopback
+        return command;
+    }
+
+    /** What it says is added to the log. */
+    static Process launch(Path folder, List<String> command, Path log) {
         try {
-            processes.put(
-                    process,
-                    new ProcessBuilder(command)
-                            .directory(folder.toFile())
-                            .redirectInput(Path.of("/dev/null").toFile())
-                            .redirectErrorStream(true)
-                            .redirectOutput(ProcessBuilder.Redirect.appendTo(
-                                    log(process).toFile()))
-                            .start());
+            return new ProcessBuilder(command)
+                    .directory(folder.toFile())
+                    .redirectInput(Path.of("/dev/null").toFile())
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile()))
+                    .start();
         } catch (IOException e) {
-            throw new UncheckedIOException("cannot start " + process, e);
+            throw new UncheckedIOException("cannot start " + command, e);
         }
     }
 
@@ -369,8 +376,12 @@ final class FaultySet implements AutoCloseable {
 
     /** To the last page. */
     void fillDisk(String agent) {
+        fill(filler(agent));
+    }
+
+    static void fill(Path file) {
         byte[] piece = new byte[1 << 16];
-        try (OutputStream filler = Files.newOutputStream(filler(agent))) {
+        try (OutputStream filler = Files.newOutputStream(file)) {
             while (true) {
                 filler.write(piece);
             }
@@ -461,7 +472,7 @@ final class FaultySet implements AutoCloseable {
         processes.values().forEach(FaultySet::awaitEnd);
     }
 
-    private static void awaitEnd(Process process) {
+    static void awaitEnd(Process process) {
         try {
             assertThat(process.waitFor(60, TimeUnit.SECONDS))
                     .as("pid %d ended", process.pid())

@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -96,8 +97,10 @@ final class LiveSet implements AutoCloseable {
     }
 
     /** The first start of a set with TLS on every port. */
-    void createSecure(String size) {
-        terminus("up", "--detach", "--tls", "--size", size, "--port-base", Integer.toString(portBase));
+    void createSecure(String size, String... more) {
+        List<String> arguments = new ArrayList<>(List.of("--tls"));
+        arguments.addAll(List.of(more));
+        create(size, arguments.toArray(String[]::new));
     }
 
     /** Where a test may leave files. */
@@ -207,8 +210,9 @@ final class LiveSet implements AutoCloseable {
 
     /** kill -9, and returns when the process is gone. */
     void kill(String name) {
-        process(name).destroyForcibly();
-        await().atMost(PATIENCE).until(() -> !isRunning(name));
+        ProcessHandle process = process(name);
+        process.destroyForcibly();
+        process.onExit().orTimeout(PATIENCE.toSeconds(), TimeUnit.SECONDS).join();
     }
 
     boolean isRunning(String name) {

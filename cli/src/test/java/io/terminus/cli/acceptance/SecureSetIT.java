@@ -47,7 +47,7 @@ class SecureSetIT {
     @BeforeAll
     static void up() {
         set = LiveSet.make(Map.of("AGENT_LEASETTL", "4s", "SERVER_TOMCAT_CONNECTIONTIMEOUT", REQUEST_TIME));
-        set.createSecure("64MiB");
+        set.createSecure("64MiB", "--lock-managers", "3");
         set.awaitInSync();
     }
 
@@ -210,7 +210,7 @@ class SecureSetIT {
     void whatWasChangedAndRefusedIsKeptAndNoSecretIs() throws IOException {
         StringBuilder audit = new StringBuilder();
         StringBuilder all = new StringBuilder();
-        for (String process : List.of("lockmgr", "a", "b")) {
+        for (String process : List.of("lockmgr", "lockmgr-2", "lockmgr-3", "a", "b")) {
             String lines = Files.readString(set.data(process).resolve("audit.log"));
             audit.append(lines);
             all.append(lines).append(set.log(process));
@@ -229,6 +229,16 @@ class SecureSetIT {
                 }
             }
         }
+    }
+
+    @Test
+    @Order(7)
+    void theLeadMovesBetweenLockManagersThatTrustEachOtherByTheirCertificates() {
+        set.terminus("lockmgr", "lead", "--to", "lockmgr-2");
+        set.terminus("lockmgr", "lead", "--to", "lockmgr-3");
+
+        assertThat(as("reader", "lockmgr", "members", "list").succeed()).contains("lockmgr-2", "lockmgr-3");
+        assertThat(as("reader", "sessions", "list").succeed()).contains("agent/a");
     }
 
     private static Program as(String role, String... arguments) {

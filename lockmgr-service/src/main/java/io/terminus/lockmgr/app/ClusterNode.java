@@ -5,21 +5,15 @@ import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.lockmgr.admin.AdminDesk;
 import io.terminus.lockmgr.admin.AdminRefusedException;
-import io.terminus.lockmgr.grpc.LockAdminService;
-import io.terminus.lockmgr.grpc.LockService;
-import io.terminus.lockmgr.grpc.ServiceLimits;
-import io.terminus.lockmgr.grpc.SessionDesk;
-import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
-import io.terminus.lockmgr.lock.LockTable;
-import io.terminus.lockmgr.lock.Settings;
 import io.terminus.proto.lock.v1.LockAdminGrpc;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.security.Audit;
 import io.terminus.security.AuditLog;
 import io.terminus.security.Exposure;
 import io.terminus.security.ServiceTls;
+import io.terminus.security.TlsKeys;
 import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -51,22 +45,17 @@ final class ClusterNode implements LockNode {
     private static final long LOOK_MILLIS = 200;
     private static final long STOP_SECONDS = 10;
 
-    /** So long every session has under a new leader at least, to find it and to renew its lease there. */
-    private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(1);
-
     /** As many locks as three times this may be held, as by a single one. */
     private static final int LOCKS_FACTOR = 3;
 
     private final LockManagerProperties properties;
-    private final Settings tableSettings;
-    private final ServiceLimits limits;
+    private final Leadership.Rules rules;
+    private final Leadership.Records records;
     private final Member self;
+    private final @Nullable TlsKeys keys;
     private final Formation formation;
     private final AuditLog audit;
     private final Runnable onFailure;
-    private final LongAdder commits = new LongAdder();
-    private final LongAdder decisions = new LongAdder();
-    private final LockMetrics metrics;
     private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(
             Thread.ofPlatform().name("lock-group").daemon().factory());
 
@@ -79,34 +68,37 @@ final class ClusterNode implements LockNode {
     private @Nullable Supplier<@Nullable Executor> eventLoop;
     private String saidWaiting = "";
 
-    /** All that lives as long as this member leads. */
-    private record Leadership(
-            long epoch, LockManager manager, GroupJournal journal, SessionDesk desk, WatchDesk watches) {}
-
-    /** Without TLS: see {@link #ClusterNode(LockManagerProperties, MeterRegistry, ServiceTls, Exposure, Runnable)}. */
+    /** Without TLS: see {@link #ClusterNode(LockManagerProperties, MeterRegistry, ServiceTls, Exposure, String, Runnable)}. */
     ClusterNode(LockManagerProperties properties, MeterRegistry registry, Runnable onFailure) {
-        this(properties, registry, new ServiceTls(null), new Exposure(false), onFailure);
+        this(properties, registry, new ServiceTls(null), new Exposure(false), "", onFailure);
     }
 
-    /** @param onFailure ends the process; called once, when this member may take part no more */
+    /**
+     * @param hostName of this host, for members that are named by it
+     * @param onFailure ends the process; called once, when this member may take part no more
+     */
     ClusterNode(
             LockManagerProperties properties,
             MeterRegistry registry,
             ServiceTls tls,
             Exposure exposure,
+            String hostName,
             Runnable onFailure) {
         this.properties = properties;
         this.onFailure = onFailure;
+        this.keys = tls.keys();
         try {
-            this.tableSettings = properties.table().withMaxLocks(LOCKS_FACTOR * properties.maxLocks());
-            this.limits = properties.service();
-            List<Member> members =
-                    properties.cluster().members().stream().map(Member::parse).toList();
+            this.rules = new Leadership.Rules(
+                    properties.table().withMaxLocks(LOCKS_FACTOR * properties.maxLocks()),
+                    properties.service(),
+                    properties.limits().watchers());
+            List<Member> members = Roster.members(properties.cluster(), hostName);
+            String node = Roster.node(properties.cluster(), hostName);
             this.self = members.stream()
-                    .filter(one -> one.id().equals(properties.cluster().node()))
+                    .filter(one -> one.id().equals(node))
                     .findFirst()
-                    .orElseThrow(() -> new IllegalArgumentException("lockmgr.cluster.node of '"
-                            + properties.cluster().node() + "' is none of lockmgr.cluster.members " + members));
+                    .orElseThrow(() -> new IllegalArgumentException(
+                            "lockmgr.cluster.node of '" + node + "' is none of the members " + members));
             this.formation = new Formation(
                     properties.dataDir(),
                     properties.cluster().name(),
@@ -116,20 +108,22 @@ final class ClusterNode implements LockNode {
         } catch (IllegalArgumentException e) {
             throw new StartRefusedException("the settings cannot be used: " + e.getMessage(), e);
         }
-        String raft = self.raftAddress();
         String refusal = exposure.refusal(
-                "Raft on port " + raft.substring(raft.lastIndexOf(':') + 1),
-                raft.substring(0, raft.lastIndexOf(':')),
-                false,
-                "for the group's own port there are no certificates yet, so keep it to a network of its own: set");
+                "Raft on port " + self.raftPort(),
+                properties.bindAddress(),
+                keys != null,
+                "set lockmgr.tls.cert, .key and .ca, or");
         if (refusal != null) {
             throw new StartRefusedException(refusal);
         }
         this.audit = new AuditLog(properties.dataDir());
-        this.metrics = new LockMetrics(registry, new Counts(commits, decisions), () -> {
+        LongAdder commits = new LongAdder();
+        LongAdder decisions = new LongAdder();
+        LockMetrics metrics = new LockMetrics(registry, new Counts(commits, decisions), () -> {
             Leadership now = leadership;
-            return now == null ? 0 : now.watches.count();
+            return now == null ? 0 : now.watchers();
         });
+        this.records = new Leadership.Records(metrics, audit, commits, decisions);
         gauge(registry, "terminus.group.leads", "1 at the member that leads", view -> leadership == null ? 0 : 1);
         gauge(registry, "terminus.group.term", "Of the group's log", GroupMember.View::term);
         gauge(registry, "terminus.group.epoch", "Of the newest leadership", GroupMember.View::epoch);
@@ -211,6 +205,11 @@ final class ClusterNode implements LockNode {
         var unused = registry.addService(new ClusterService(this, audit));
         refuseCalls();
         try {
+            GroupMember.requireFree(settings());
+        } catch (IOException e) {
+            throw new StartRefusedException(e.getMessage() + " (it is the first one of lockmgr.cluster.members)", e);
+        }
+        try {
             formation.recall();
         } catch (IOException e) {
             throw new UncheckedIOException("the state of this member cannot be read", e);
@@ -237,26 +236,34 @@ final class ClusterNode implements LockNode {
     }
 
     private void begin(List<Member> members) throws IOException, TimeoutException, InterruptedException {
-        LockManagerProperties.Cluster cluster = properties.cluster();
-        GroupMember begun = new GroupMember(
-                new GroupMember.Settings(
-                        self,
-                        properties.dataDir().resolve(Formation.LOG_DIRECTORY),
-                        cluster.electionTimeout(),
-                        cluster.snapshotAfter(),
-                        cluster.keepEntries()),
-                cluster.name(),
-                members,
-                new Events());
-        begun.start();
+        String name = properties.cluster().name();
+        GroupMember begun = new GroupMember(settings(), name, members, new Events());
+        try {
+            begun.start();
+        } catch (IOException | TimeoutException | InterruptedException | RuntimeException e) {
+            begun.close();
+            throw e;
+        }
         formation.begun();
         member = begun;
         LOG.info(
                 "member {} of the group {}, data in {}",
                 self,
-                cluster.name(),
+                name,
                 properties.dataDir().toAbsolutePath());
         var unused = thread.scheduleWithFixedDelay(this::look, LOOK_MILLIS, LOOK_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private GroupMember.Settings settings() {
+        LockManagerProperties.Cluster cluster = properties.cluster();
+        return new GroupMember.Settings(
+                self,
+                properties.dataDir().resolve(Formation.LOG_DIRECTORY),
+                properties.bindAddress(),
+                cluster.electionTimeout(),
+                cluster.snapshotAfter(),
+                cluster.keepEntries(),
+                keys);
     }
 
     /** What no event may have said: an election is won and nobody leads, or the group does not have this member yet. */
@@ -297,8 +304,8 @@ final class ClusterNode implements LockNode {
         }
 
         @Override
-        public void follows() {
-            inOrder(ClusterNode.this::endLeadership);
+        public void follows(long epoch) {
+            over(epoch);
         }
 
         @Override
@@ -307,66 +314,68 @@ final class ClusterNode implements LockNode {
         }
     }
 
+    /** The leadership of this epoch is over, if it runs at all. Any thread. */
+    void over(long epoch) {
+        inOrder(() -> end(epoch));
+    }
+
     private void lead(GroupMember.Inheritance inheritance) {
-        endLeadership();
+        long epoch = inheritance.epoch();
+        endLeadership(leadership);
         GroupMember group = member;
         MutableHandlerRegistry registry = services;
         Supplier<@Nullable Executor> loops = eventLoop;
-        if (group == null || registry == null || loops == null || failed) {
+        if (group == null || registry == null || loops == null || failed || !group.holds(epoch)) {
             return;
         }
         long beganNanos = System.nanoTime();
-        LockTable table;
+        Leadership begun;
         try {
-            table = new LockTable(tableSettings, inheritance.epoch(), inheritance.timeNanos());
-            table.restore(inheritance.changes());
-            inheritance
-                    .renewals()
-                    .forEach((session, renewed) ->
-                            table.restoreLease(session, renewed, inheritance.timeNanos() + GRACE_NANOS));
+            begun = Leadership.begin(
+                    group, inheritance, rules, records, over -> inOrder(() -> endedByItself(epoch, over)));
         } catch (IllegalStateException e) {
             LOG.error("what the group's log adds up to breaks a rule of locks", e);
             fail();
             return;
         }
-        GroupClock clock = new GroupClock(new BootClock(), inheritance.timeNanos());
-        SessionDesk desk = new SessionDesk();
-        WatchDesk watches = new WatchDesk(properties.limits().watchers());
-        GroupJournal journal =
-                new GroupJournal(group, inheritance.epoch(), inheritance.timeNanos(), commits, decisions);
-        metrics.startOver();
-        LockManager manager = new LockManager(
-                table,
-                journal,
-                desk,
-                watches,
-                audit,
-                clock,
-                metrics,
-                () -> inOrder(journal.over() ? this::endLeadership : this::fail));
-        manager.start();
-        leadership = new Leadership(inheritance.epoch(), manager, journal, desk, watches);
-        var unused =
-                registry.addService(new LockService(manager, desk, watches, limits, inheritance.epoch(), loops).bind());
-        unused = registry.addService(new LockAdminService(manager, desk, audit).bind());
+        leadership = begun;
+        begun.serve(registry, loops);
         LOG.info(
-                "leads, epoch {}: {} sessions and {} volumes, after {} ms",
-                inheritance.epoch(),
-                table.sessionCount(),
-                table.volumes().size(),
+                "leads, epoch {}: {}, after {} ms",
+                epoch,
+                begun.inherited(),
                 TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - beganNanos));
     }
 
-    private void endLeadership() {
-        Leadership ending = leadership;
+    /** @param over because the group takes its turns no more; else something is broken */
+    private void endedByItself(long epoch, boolean over) {
+        if (over) {
+            end(epoch);
+        } else {
+            fail();
+        }
+    }
+
+    /** Ends the leadership of this epoch. What was said of one that has gone since ends no other. "lock-group" only. */
+    private void end(long epoch) {
+        Leadership now = leadership;
+        if (now != null && now.epoch() == epoch) {
+            endLeadership(now);
+        }
+    }
+
+    private void endLeadership(@Nullable Leadership ending) {
         if (ending == null) {
             return;
         }
         leadership = null;
         refuseCalls();
-        ending.journal.end();
-        ending.manager.close();
-        LOG.info("does not lead any more, epoch {} is over", ending.epoch);
+        ending.cutOff();
+        GroupMember group = member;
+        if (group != null) {
+            group.ended(ending.epoch());
+        }
+        LOG.info("does not lead any more, epoch {} is over", ending.epoch());
     }
 
     private void refuseCalls() {
@@ -382,7 +391,7 @@ final class ClusterNode implements LockNode {
     private void fail() {
         if (!failed) {
             failed = true;
-            endLeadership();
+            endLeadership(leadership);
             onFailure.run();
         }
     }
@@ -400,7 +409,7 @@ final class ClusterNode implements LockNode {
             if (now == null) {
                 throw new AdminRefusedException(null, NotLeading.sentence(self.id(), leader()));
             }
-            return now.manager;
+            return now.manager();
         }
 
         @Override
@@ -432,7 +441,7 @@ final class ClusterNode implements LockNode {
     @Override
     public long nanosSinceTick() {
         Leadership now = leadership;
-        return now == null ? 0 : now.manager.nanosSinceTick();
+        return now == null ? 0 : now.manager().nanosSinceTick();
     }
 
     /** In good order: what is queued is still decided, and clients are told. */
@@ -443,7 +452,7 @@ final class ClusterNode implements LockNode {
             leadership = null;
             refuseCalls();
             if (ending != null) {
-                ending.manager.close();
+                ending.close();
             }
             thread.shutdownNow();
         });

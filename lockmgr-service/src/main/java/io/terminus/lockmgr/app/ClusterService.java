@@ -64,30 +64,33 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
             out.onError(Status.INVALID_ARGUMENT.withDescription(e.getMessage()).asRuntimeException());
             return;
         }
-        change(out, "add-member", added.toString(), group -> {
-            List<Member> members = new ArrayList<>(group.view().members());
-            members.removeIf(one -> one.id().equals(added.id()));
-            members.add(added);
-            group.setMembers(members);
-        });
+        change(
+                out,
+                "add-member",
+                added.toString(),
+                group -> group.changeMembers(members -> {
+                    List<Member> more = without(added.id(), members);
+                    more.add(added);
+                    return more;
+                }));
     }
 
     @Override
     public void removeMember(RemoveMemberRequest request, StreamObserver<ClusterView> out) {
         String id = request.getId();
-        List<Member> members =
-                new ArrayList<>(node.view().map(GroupMember.View::members).orElse(List.of()));
         if (id.equals(node.self().id()) && node.leads()) {
             out.onError(Status.FAILED_PRECONDITION
                     .withDescription("member " + id + " leads: move the lead first")
                     .asRuntimeException());
-        } else if (node.leads() && members.removeIf(one -> one.id().equals(id)) && members.isEmpty()) {
-            out.onError(Status.FAILED_PRECONDITION
-                    .withDescription("member " + id + " is the only one")
-                    .asRuntimeException());
         } else {
-            change(out, "remove-member", id, group -> group.setMembers(members));
+            change(out, "remove-member", id, group -> group.changeMembers(members -> without(id, members)));
         }
+    }
+
+    private static List<Member> without(String id, List<Member> members) {
+        List<Member> others = new ArrayList<>(members);
+        others.removeIf(one -> one.id().equals(id));
+        return others;
     }
 
     @Override

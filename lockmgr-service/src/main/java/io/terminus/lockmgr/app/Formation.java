@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -49,7 +50,7 @@ import org.slf4j.LoggerFactory;
  *   forming: nobody has led yet, as far as is known; member; joining: it waits to be added; rejoining: it asks for that
  * </pre>
  *
- * One thread.
+ * One thread, but that being taken in is asked for by another, because it takes as long as catching up does.
  */
 final class Formation implements AutoCloseable {
 
@@ -80,7 +81,9 @@ final class Formation implements AutoCloseable {
     private final Member self;
     private final List<Member> configured;
     private final Function<String, ManagedChannel> open;
-    private final Map<String, ManagedChannel> channels = new HashMap<>();
+    private final Map<String, ManagedChannel> channels = new HashMap<>(); // guarded by itself
+    private final AtomicBoolean asking = new AtomicBoolean();
+    private volatile boolean closed;
     private volatile String standing = FORMING;
     private volatile boolean hasFile;
 
@@ -204,7 +207,7 @@ final class Formation implements AutoCloseable {
         return !standing.equals(FORMING);
     }
 
-    /** Keeps what is known in the file, and asks to be taken in, if that is still to be done. */
+    /** Keeps what is known in the file, and sees to it that being taken in is asked for, if that is still to be done. Waits for nobody. */
     void lookAfter(GroupMember.View view) {
         boolean belongs = view.members().stream().anyMatch(one -> one.id().equals(self.id()));
         boolean arrived = standing.equals(FORMING) ? view.epoch() > 0 : belongs && !standing.equals(MEMBER);
@@ -216,10 +219,19 @@ final class Formation implements AutoCloseable {
                 LOG.warn("{} cannot be written: {}", directory.resolve(FILE), e.toString());
             }
         }
-        if (!standing.equals(REJOINING)) {
-            return;
+        if (standing.equals(REJOINING) && asking.compareAndSet(false, true)) {
+            Thread.ofVirtual().name("lock-group-asks").start(() -> {
+                try {
+                    askToBeTakenIn(view.members());
+                } finally {
+                    asking.set(false);
+                }
+            });
         }
-        for (Member other : view.members()) {
+    }
+
+    private void askToBeTakenIn(List<Member> members) {
+        for (Member other : members) {
             Optional<ClusterView> seen = describe(other);
             if (seen.isPresent() && seen.get().getLeader().equals(other.id())) {
                 try {
@@ -250,7 +262,13 @@ final class Formation implements AutoCloseable {
     }
 
     private ManagedChannel channel(Member other) {
-        ManagedChannel channel = channels.computeIfAbsent(other.clientAddress(), open);
+        ManagedChannel channel;
+        synchronized (channels) {
+            channel = channels.computeIfAbsent(other.clientAddress(), open);
+            if (closed) {
+                channel.shutdownNow();
+            }
+        }
         channel.resetConnectBackoff();
         return channel;
     }
@@ -292,6 +310,9 @@ final class Formation implements AutoCloseable {
 
     @Override
     public void close() {
-        channels.values().forEach(ManagedChannel::shutdownNow);
+        synchronized (channels) {
+            closed = true;
+            channels.values().forEach(ManagedChannel::shutdownNow);
+        }
     }
 }

@@ -110,6 +110,9 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** What waits for the end of the turn, in its order: a {@link Notice}, or a {@link Runnable} of the shell. */
     private final List<Object> sayings = new ArrayList<>();
 
+    /** Of {@link #sayings}. */
+    private int said;
+
     /** Runs behind the sayings, and tells nobody anything: need not wait for the journal. */
     private final List<Runnable> asides = new ArrayList<>();
 
@@ -199,6 +202,11 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         public void refused() {
             step.refused();
         }
+
+        @Override
+        public void unknown(String why) {
+            step.unknown(why);
+        }
     }
 
     @Override
@@ -222,7 +230,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         Owner next = Owner.NOBODY;
         try {
             begin(onThread);
-            if (!onThread && journal.mayWait(!sayings.isEmpty(), nowNanos)) {
+            if (!onThread && journal.mayWait(somebodyHears(), nowNanos)) {
                 next = Owner.THREAD;
             } else {
                 finish();
@@ -428,11 +436,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         while (begun < steps.size()) {
             steps.get(begun++).run(turn);
         }
-        int ran = begun;
-        steps.clear();
-        begun = 0;
         behind = table.behind();
-        return ran;
+        return begun;
     }
 
     /** Before the tick: who has renewed has not gone silent. */
@@ -461,21 +466,22 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     private void finish() {
         long beforeNanos = System.nanoTime();
         long syncsBefore = journal.syncs();
-        journal.commit(!sayings.isEmpty(), nowNanos);
+        journal.commit(somebodyHears(), nowNanos);
         metrics.written(System.nanoTime() - beforeNanos, journal.syncs() != syncsBefore);
         if (wasRecovering && !table.recovering()) {
             wasRecovering = false;
             journal.recoveryOver();
             LOG.info("recovery is over: locks are granted again");
         }
-        for (int i = 0; i < sayings.size(); i++) {
-            if (sayings.get(i) instanceof Notice notice) {
+        for (; said < sayings.size(); said++) {
+            if (sayings.get(said) instanceof Notice notice) {
                 desk.deliver(notice, table, nowNanos);
             } else {
-                ((Runnable) sayings.get(i)).run();
+                ((Runnable) sayings.get(said)).run();
             }
         }
         sayings.clear();
+        said = 0;
         for (int i = 0; i < asides.size(); i++) {
             asides.get(i).run();
         }
@@ -483,6 +489,14 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         desk.endOfTurn();
         watches.endOfTurn(table);
         metrics.endOfTurn();
+        // Not before: whoever runs must be answered if the turn is not committed.
+        steps.clear();
+        begun = 0;
+    }
+
+    /** Watchers too: a leader that was replaced without knowing it must not tell them either what it thinks. */
+    private boolean somebodyHears() {
+        return !sayings.isEmpty() || watches.tells();
     }
 
     private final Turn turn = new Turn() {
@@ -550,6 +564,7 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             if (why instanceof LeadLostException) {
                 // Who is on a stream asks the next leader, and is told for certain.
                 sayings.clear();
+                said = 0;
             }
             sayUnknown(why instanceof LeadLostException ? LEAD_LOST : FAILED);
             journal.close();
@@ -565,7 +580,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     }
 
     private void sayUnknown(String why) {
-        for (Object saying : sayings) {
+        // What was said before something broke is not said again in other words.
+        for (Object saying : sayings.subList(said, sayings.size())) {
             if (saying instanceof Notice.Answer answer) {
                 desk.unknownOutcome(answer);
             }
@@ -574,7 +590,8 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
         desk.endOfTurn();
         watches.close(why);
         desk.close(Reason.UNKNOWN_OUTCOME, why + "; whether this was done is not known");
-        // Those that were begun are not refused: what they did may be found on the disk.
+        // Those that were begun are not refused: what they did may be found on the disk, or in the group.
+        steps.subList(0, begun).forEach(step -> step.unknown(why));
         steps.subList(begun, steps.size()).forEach(Step::refused);
         steps.clear();
     }
@@ -615,6 +632,12 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             @Override
             public void refused() {
                 future.completeExceptionally(new AdminRefusedException(null, "the lock manager is stopping"));
+            }
+
+            @Override
+            public void unknown(String why) {
+                future.completeExceptionally(
+                        new AdminRefusedException(null, why + "; whether this was done is not known"));
             }
         });
         try {

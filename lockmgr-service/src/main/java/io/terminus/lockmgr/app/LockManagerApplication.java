@@ -47,6 +47,7 @@ public class LockManagerApplication {
     public static void main(String[] args) {
         try {
             useBeansOfTheBuild();
+            Roster.lookNamesUpAnew();
             run(args);
         } catch (SpringApplication.AbandonedRunException e) {
             throw e; // the build only wants to know which beans there are
@@ -85,7 +86,7 @@ public class LockManagerApplication {
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
             case STANDALONE -> SingleNode.start(properties, registry, onFailure);
-            case CLUSTER -> new ClusterNode(properties, registry, tls, exposure, onFailure);
+            case CLUSTER -> new ClusterNode(properties, registry, tls, exposure, Roster.hostName(), onFailure);
         };
     }
 

@@ -93,8 +93,11 @@ public record LockManagerProperties(
     /**
      * {@code lockmgr.cluster.*}
      *
-     * @param node which of the members this is
+     * @param node which of the members this is; with a service the host's name, if it is not set
      * @param members ID=HOST:PORT/HOST:PORT of each, for the group and for clients; the same list at every member
+     * @param service NAME:PORT/PORT, for the group and for clients, in place of members: they are the hosts NODE-0, NODE-1 and so on
+     *     behind that name, as the pods of a StatefulSet behind their headless service
+     * @param size so many members, with a service
      * @param name of the group: members of another one are strangers
      * @param electionTimeout a leader that is silent for so long is replaced; up to twice as long, lest all try at once
      * @param snapshotAfter so many entries of the log
@@ -103,15 +106,22 @@ public record LockManagerProperties(
     public record Cluster(
             @DefaultValue("") String node,
             @DefaultValue List<String> members,
+            @DefaultValue("") String service,
+            @DefaultValue("3") int size,
             @DefaultValue("lockmgr") String name,
             @DefaultValue("500ms") Duration electionTimeout,
             @DefaultValue("100000") long snapshotAfter,
             @DefaultValue("10000") int keepEntries) {
 
-        static final Cluster NONE = new Cluster("", List.of(), "lockmgr", Duration.ofMillis(500), 100_000, 10_000);
+        static final Cluster NONE =
+                new Cluster("", List.of(), "", 3, "lockmgr", Duration.ofMillis(500), 100_000, 10_000);
 
         public Cluster {
             members = List.copyOf(members);
+            require(
+                    members.isEmpty() || service.isEmpty(),
+                    "lockmgr.cluster.members and lockmgr.cluster.service are both set: the members are given by one of them");
+            require(size >= 1 && size <= 9, "lockmgr.cluster.size of " + size + " breaks the rule 1 to 9");
             require(
                     electionTimeout.compareTo(Duration.ofMillis(100)) >= 0
                             && electionTimeout.compareTo(Duration.ofSeconds(30)) <= 0,

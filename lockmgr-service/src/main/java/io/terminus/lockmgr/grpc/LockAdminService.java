@@ -72,7 +72,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
         if (isWrong(call, request.getLimit())) {
             return;
         }
-        loop.submit(call.step(turn -> {
+        loop.submit(call.lookingStep(turn -> {
             ListVolumesResponse page = volumes(turn, request.getPageToken(), pageSize(request.getLimit()));
             turn.afterwards(() -> call.reply(page));
         }));
@@ -123,7 +123,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
                 request.getSessionId(),
                 request.getPageToken(),
                 pageSize(request.getLimit()));
-        loop.submit(call.step(turn -> {
+        loop.submit(call.lookingStep(turn -> {
             Page<? extends ClaimView> page;
             try {
                 page = request.getWaiting()
@@ -167,7 +167,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
     @Override
     public void listBlockers(ListBlockersRequest request, StreamObserver<ListBlockersResponse> out) {
         UnaryCall<ListBlockersResponse> call = new UnaryCall<>(out);
-        loop.submit(call.step(turn -> {
+        loop.submit(call.lookingStep(turn -> {
             Optional<List<ClaimView>> blockers = turn.table().blockers(request.getSessionId(), request.getRequestId());
             if (blockers.isEmpty()) {
                 turn.afterwards(() -> call.fail(
@@ -194,7 +194,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
         if (request.hasRange() && isWrong(call, request.getRange())) {
             return;
         }
-        loop.submit(call.step(turn -> {
+        loop.submit(call.lookingStep(turn -> {
             GetContentionResponse.Builder response = GetContentionResponse.newBuilder();
             for (LockQuery.Bucket bucket : turn.table()
                     .contention(
@@ -232,7 +232,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
         if (isWrong(call, request.getLimit())) {
             return;
         }
-        loop.submit(call.step(turn -> {
+        loop.submit(call.lookingStep(turn -> {
             Page<LockTable.SessionView> page = turn.table()
                     .sessions(request.getOwnerPrefix(), request.getPageToken(), pageSize(request.getLimit()));
             ListSessionsResponse.Builder response =

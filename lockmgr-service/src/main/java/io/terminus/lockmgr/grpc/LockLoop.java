@@ -38,6 +38,14 @@ public interface LockLoop {
 
         /** The loop has ended; the step was never run. Any thread. */
         default void refused() {}
+
+        /**
+         * The step has run, and what it wanted to say was not said: the turn was not committed, so whether what it did is done is not
+         * known. By the owner of the turn, behind the end of all streams.
+         *
+         * @param why the end of the loop, half a sentence
+         */
+        default void unknown(String why) {}
     }
 
     /**

@@ -204,7 +204,7 @@ public final class LockService {
         @Override
         public void getValueBlock(GetValue request, StreamObserver<ValueBlock> out) {
             UnaryCall<ValueBlock> call = new UnaryCall<>(out);
-            loop.submit(call.step(
+            loop.submit(call.lookingStep(
                     turn -> turn.afterwards(() -> call.reply(Wire.value(turn.table(), request.getVolume())))));
         }
 
@@ -361,6 +361,12 @@ public final class LockService {
                 public void refused() {
                     stream.abort(stopping());
                 }
+
+                /** Mostly the stream is over by now; not if this was to attach it. */
+                @Override
+                public void unknown(String why) {
+                    stream.abort(Status.UNAVAILABLE.withDescription(why).asRuntimeException());
+                }
             });
         }
 
@@ -417,6 +423,11 @@ public final class LockService {
 
                 @Override
                 public void refused() {
+                    stream.abort(status);
+                }
+
+                @Override
+                public void unknown(String why) {
                     stream.abort(status);
                 }
             });

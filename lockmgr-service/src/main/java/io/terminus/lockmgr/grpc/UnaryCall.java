@@ -65,6 +65,16 @@ final class UnaryCall<T> {
         return step(false, body);
     }
 
+    /** As {@link #step(Consumer)}, but it changes nothing, so that its caller may simply ask again. */
+    Step lookingStep(Consumer<Turn> body) {
+        return new CallStep(false, body) {
+            @Override
+            public void unknown(String why) {
+                fail(Status.UNAVAILABLE.withDescription(why).asRuntimeException());
+            }
+        };
+    }
+
     /** A step that is done if the caller may speak for the session. */
     Step stepFor(String sessionId, Consumer<Turn> body) {
         Identity who = Caller.current().identity();
@@ -84,23 +94,38 @@ final class UnaryCall<T> {
     }
 
     private Step step(boolean heavy, Consumer<Turn> body) {
-        return new Step() {
-            @Override
-            public boolean heavy() {
-                return heavy;
-            }
+        return new CallStep(heavy, body);
+    }
 
-            @Override
-            public void run(Turn turn) {
-                body.accept(turn);
-            }
+    private class CallStep implements Step {
+        private final boolean heavy;
+        private final Consumer<Turn> body;
 
-            @Override
-            public void refused() {
-                fail(Status.UNAVAILABLE
-                        .withDescription("the lock manager is stopping")
-                        .asRuntimeException());
-            }
-        };
+        CallStep(boolean heavy, Consumer<Turn> body) {
+            this.heavy = heavy;
+            this.body = body;
+        }
+
+        @Override
+        public boolean heavy() {
+            return heavy;
+        }
+
+        @Override
+        public void run(Turn turn) {
+            body.accept(turn);
+        }
+
+        @Override
+        public void refused() {
+            fail(Status.UNAVAILABLE
+                    .withDescription("the lock manager is stopping")
+                    .asRuntimeException());
+        }
+
+        @Override
+        public void unknown(String why) {
+            fail(Reason.UNKNOWN_OUTCOME, why + "; whether this was done is not known");
+        }
     }
 }

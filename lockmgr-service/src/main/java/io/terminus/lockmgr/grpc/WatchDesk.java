@@ -61,6 +61,11 @@ public final class WatchDesk {
         }
     }
 
+    /** Is there something to be told at the end of the turn? */
+    public boolean tells() {
+        return !touched.isEmpty();
+    }
+
     /** What was handed over may be told now. */
     public void endOfTurn(LockTable table) {
         if (touched.isEmpty()) {

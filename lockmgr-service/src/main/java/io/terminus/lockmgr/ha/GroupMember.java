@@ -2,7 +2,10 @@ package io.terminus.lockmgr.ha;
 
 import io.terminus.lockmgr.lock.Change;
 import io.terminus.lockmgr.store.ReplicatedState;
+import io.terminus.security.TlsKeys;
 import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -19,6 +22,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.UnaryOperator;
 import org.apache.ratis.conf.RaftProperties;
 import org.apache.ratis.grpc.GrpcConfigKeys;
 import org.apache.ratis.proto.RaftProtos.CommitInfoProto;
@@ -29,9 +33,11 @@ import org.apache.ratis.protocol.RaftClientReply;
 import org.apache.ratis.protocol.RaftClientRequest;
 import org.apache.ratis.protocol.RaftGroup;
 import org.apache.ratis.protocol.RaftGroupId;
+import org.apache.ratis.protocol.RaftPeer;
 import org.apache.ratis.protocol.RaftPeerId;
 import org.apache.ratis.protocol.SetConfigurationRequest;
 import org.apache.ratis.protocol.TransferLeadershipRequest;
+import org.apache.ratis.protocol.exceptions.ReconfigurationInProgressException;
 import org.apache.ratis.server.RaftServer;
 import org.apache.ratis.server.RaftServerConfigKeys;
 import org.apache.ratis.server.storage.RaftStorage;
@@ -57,13 +63,27 @@ public final class GroupMember implements AutoCloseable {
 
     private static final Duration CHANGE_PATIENCE = Duration.ofSeconds(30);
 
+    /** Ratis ends a server that stood still for longer; one that was suspended for a night catches up like any other. */
+    private static final TimeDuration LONGEST_PAUSE = TimeDuration.valueOf(365, TimeUnit.DAYS);
+
+    /** Changes of the membership by several at a time: each is made again on what the one before left. */
+    private static final int CHANGE_TRIES = 5;
+
     /**
      * @param directory the log and the snapshots, of this member alone
+     * @param bindAddress where it listens for the other members, at the port of its raft address
      * @param electionTimeout a leader that is silent for so long is replaced; up to twice as long, lest all try at once
      * @param snapshotAfterEntries a snapshot, and an end of the log before it, after so many entries
+     * @param keys of the connections between members; null: they are in clear, and nobody is authenticated
      */
     public record Settings(
-            Member self, Path directory, Duration electionTimeout, long snapshotAfterEntries, int keepEntries) {}
+            Member self,
+            Path directory,
+            String bindAddress,
+            Duration electionTimeout,
+            long snapshotAfterEntries,
+            int keepEntries,
+            @Nullable TlsKeys keys) {}
 
     /** What the log had added up to when a leadership began. */
     public record Inheritance(long epoch, long timeNanos, List<Change> changes, Map<String, Long> renewals) {}
@@ -73,8 +93,8 @@ public final class GroupMember implements AutoCloseable {
         /** This member leads, from this moment. */
         void leads(Inheritance inheritance);
 
-        /** It does not lead any more, and what it has not been answered may or may not be decided. Also if it did not lead. */
-        void follows();
+        /** The leadership of this epoch is over, and what it has not been answered may or may not be decided. */
+        void follows(long epoch);
 
         /** This member is wrong or cannot write, and takes part no more. */
         void failed(String why);
@@ -101,8 +121,7 @@ public final class GroupMember implements AutoCloseable {
     /** The group of others that this member starts beside; null: it has one already. */
     private final @Nullable RaftGroup joining;
 
-    /** The opening that was sent last and is not applied yet; empty: none. Each is another one. */
-    private volatile String openingAsked = "";
+    private final Claim claim = new Claim();
 
     /**
      * @param group the members at the first start, the same for each; later ones are in the log. Without this member: it votes for nobody,
@@ -111,10 +130,12 @@ public final class GroupMember implements AutoCloseable {
     public GroupMember(Settings settings, String name, List<Member> group, Listener listener) throws IOException {
         this.settings = settings;
         this.listener = listener;
+        requireFree(settings);
         this.groupId = groupId(name);
         this.machine = new GroupStateMachine(new Events());
         Files.createDirectories(settings.directory);
         boolean known = hasLog(settings.directory, name);
+        TornTail.takeOut(settings.directory.resolve(groupId.getUuid().toString()));
         RaftGroup begun =
                 RaftGroup.valueOf(groupId, group.stream().map(Member::asPeer).toList());
         boolean belongs = group.contains(settings.self);
@@ -125,8 +146,26 @@ public final class GroupMember implements AutoCloseable {
                 .setGroup(belongs ? begun : null)
                 .setOption(known ? RaftStorage.StartupOption.RECOVER : RaftStorage.StartupOption.FORMAT)
                 .setProperties(properties(settings))
+                .setParameters(RaftTls.parameters(settings.keys))
                 .setStateMachine(machine)
                 .build();
+    }
+
+    /**
+     * Ratis ends the process without a word of ours if it cannot listen.
+     *
+     * @throws IOException if the member's port cannot be listened on
+     */
+    public static void requireFree(Settings settings) throws IOException {
+        try (ServerSocket socket = new ServerSocket()) {
+            socket.setReuseAddress(true); // as Netty does: connections of the start before may linger
+            socket.bind(new InetSocketAddress(settings.bindAddress, settings.self.raftPort()));
+        } catch (IOException e) {
+            throw new IOException(
+                    "the group's port cannot listen on " + settings.bindAddress + " port " + settings.self.raftPort()
+                            + ": " + e.getMessage(),
+                    e);
+        }
     }
 
     /** Has a member of this group begun in the directory? */
@@ -134,7 +173,7 @@ public final class GroupMember implements AutoCloseable {
         return Files.isDirectory(directory.resolve(groupId(name).getUuid().toString()));
     }
 
-    /** Has it stopped by itself, as after a pause of a minute or a failure of its disk? Nobody is told otherwise. */
+    /** Has it stopped by itself, as after a failure of its disk? Nobody is told otherwise. */
     public boolean hasStopped() {
         if (server.getLifeCycleState().isClosingOrClosed()) {
             return true;
@@ -153,6 +192,7 @@ public final class GroupMember implements AutoCloseable {
     private static RaftProperties properties(Settings settings) {
         RaftProperties p = new RaftProperties();
         RaftServerConfigKeys.setStorageDir(p, List.of(settings.directory.toFile()));
+        RaftServerConfigKeys.setCloseThreshold(p, LONGEST_PAUSE);
         long millis = settings.electionTimeout.toMillis();
         RaftServerConfigKeys.Rpc.setTimeoutMin(p, TimeDuration.valueOf(millis, TimeUnit.MILLISECONDS));
         RaftServerConfigKeys.Rpc.setTimeoutMax(p, TimeDuration.valueOf(2 * millis, TimeUnit.MILLISECONDS));
@@ -171,33 +211,56 @@ public final class GroupMember implements AutoCloseable {
         RaftServerConfigKeys.Log.setPreallocatedSize(p, SizeInBytes.valueOf("1MB"));
         // Of each request Ratis remembers the answer for so long; ours are never sent again.
         RaftServerConfigKeys.RetryCache.setExpiryTime(p, TimeDuration.valueOf(5, TimeUnit.SECONDS));
-        String raft = settings.self.raftAddress();
-        GrpcConfigKeys.Server.setPort(p, Integer.parseInt(raft.substring(raft.lastIndexOf(':') + 1)));
+        // Else it listens on all addresses of the host, whatever the members' list says.
+        GrpcConfigKeys.Server.setHost(p, settings.bindAddress);
+        GrpcConfigKeys.Server.setPort(p, settings.self.raftPort());
         return p;
     }
 
+    /** @throws IOException also if its log cannot be read */
     public void start() throws IOException, TimeoutException, InterruptedException {
         server.start();
         if (joining != null) {
             await(server.groupManagementAsync(
                     GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), joining, true)));
+        } else {
+            requireLog();
         }
     }
 
-    /** Begins a leadership, if this member has won the election and none was asked for. Harmless at any time. */
-    public void claim() {
-        if (!openingAsked.isEmpty() || !view().leads()) {
-            return;
+    /** Ratis starts without, and takes part in nothing. */
+    private void requireLog() throws IOException {
+        try {
+            var unused = server.getDivision(groupId).getRaftLog().getNextIndex();
+        } catch (IOException | RuntimeException e) {
+            throw new IOException(
+                    "the group's log in " + settings.directory + " cannot be read: " + e.getMessage()
+                            + ". Empty this member's data directory and start it again, and it takes what the leader has",
+                    e);
         }
+    }
+
+    /** Begins a leadership, if this member has won the election and has none. Harmless at any time. */
+    public void claim() {
         String leadership = settings.self.id() + "#" + UUID.randomUUID();
-        openingAsked = leadership;
-        var unused = send(GroupEntry.opening(leadership)).exceptionally(failure -> {
-            LOG.info("the lead was lost before it began: {}", failure.getMessage());
-            if (openingAsked.equals(leadership)) {
-                openingAsked = "";
-            }
-            return null;
-        });
+        // Who has lost the election in between finds the opening refused.
+        if (view().leads() && claim.ask(leadership)) {
+            var unused = send(GroupEntry.opening(leadership)).exceptionally(failure -> {
+                LOG.info("the lead was lost before it began: {}", failure.getMessage());
+                claim.failed(leadership);
+                return null;
+            });
+        }
+    }
+
+    /** Does the leadership of this epoch go on, as far as is known here? */
+    public boolean holds(long epoch) {
+        return claim.epoch() == epoch;
+    }
+
+    /** This member has given up the leadership of this epoch by itself. */
+    public void ended(long epoch) {
+        claim.ended(epoch);
     }
 
     /**
@@ -233,7 +296,8 @@ public final class GroupMember implements AutoCloseable {
                 .build();
         try {
             return server.submitClientRequestAsync(request).thenCompose(GroupMember::successful);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) {
+            // Also of a server that is just closing: the caller has nothing that was decided.
             return CompletableFuture.failedFuture(e);
         }
     }
@@ -276,15 +340,41 @@ public final class GroupMember implements AutoCloseable {
         }
     }
 
-    /** Returns when the group has the new membership. Only at the leader. */
-    public void setMembers(List<Member> members) throws IOException, TimeoutException, InterruptedException {
-        SetConfigurationRequest request = new SetConfigurationRequest(
-                clientId,
-                server.getId(),
-                groupId,
-                calls.getAndIncrement(),
-                members.stream().map(Member::asPeer).toList());
-        await(server.setConfigurationAsync(request));
+    /**
+     * Returns when the group has the new membership. Only at the leader.
+     *
+     * <p>Of several changes at a time none undoes another: each is put to the members that it was made for, and made again for those that
+     * there are if these are others by then.
+     *
+     * @param change what the members are to be, of what they are
+     */
+    public void changeMembers(UnaryOperator<List<Member>> change)
+            throws IOException, TimeoutException, InterruptedException {
+        for (int tries = 1; ; tries++) {
+            List<Member> before = view().members();
+            SetConfigurationRequest request = new SetConfigurationRequest(
+                    clientId,
+                    server.getId(),
+                    groupId,
+                    calls.getAndIncrement(),
+                    SetConfigurationRequest.Arguments.newBuilder()
+                            .setMode(SetConfigurationRequest.Mode.COMPARE_AND_SET)
+                            .setServersInCurrentConf(peers(before))
+                            .setServersInNewConf(peers(change.apply(before)))
+                            .build());
+            try {
+                await(server.setConfigurationAsync(request));
+                return;
+            } catch (IOException e) {
+                if (tries == CHANGE_TRIES || view().members().equals(before)) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    private static List<RaftPeer> peers(List<Member> members) {
+        return members.stream().map(Member::asPeer).toList();
     }
 
     /** Returns when the other one leads. Only at the leader. */
@@ -304,6 +394,9 @@ public final class GroupMember implements AutoCloseable {
         try {
             var unused = reply.thenCompose(GroupMember::successful).get(CHANGE_PATIENCE.toSeconds(), TimeUnit.SECONDS);
         } catch (ExecutionException e) {
+            if (e.getCause() instanceof ReconfigurationInProgressException) {
+                throw new IOException("another change of the members is under way; ask again when it is over", e);
+            }
             throw new IOException(String.valueOf(e.getCause()), e);
         }
     }
@@ -326,11 +419,12 @@ public final class GroupMember implements AutoCloseable {
 
         @Override
         public void opened(String leadership, long epoch, ReplicatedState state) {
-            if (!leadership.equals(openingAsked)) {
-                listener.follows();
+            long before = claim.epoch();
+            boolean ours = claim.opened(leadership, epoch);
+            tellThatItIsOver(before);
+            if (!ours) {
                 return;
             }
-            openingAsked = "";
             Map<String, Long> renewals = new LinkedHashMap<>();
             state.forEachRenewal(renewals::put);
             listener.leads(new Inheritance(epoch, state.timeNanos(), state.changes(), renewals));
@@ -339,13 +433,21 @@ public final class GroupMember implements AutoCloseable {
         @Override
         public void leaderChanged(RaftPeerId leader) {
             if (!leader.equals(server.getId())) {
-                listener.follows();
+                notLeader();
             }
         }
 
         @Override
         public void notLeader() {
-            listener.follows();
+            long before = claim.epoch();
+            claim.lost();
+            tellThatItIsOver(before);
+        }
+
+        private void tellThatItIsOver(long epoch) {
+            if (epoch != 0) {
+                listener.follows(epoch);
+            }
         }
 
         @Override

@@ -26,6 +26,11 @@ public record Member(String id, String raftAddress, String clientAddress) {
         return new Member(parts.group("id"), parts.group("raft"), parts.group("client"));
     }
 
+    /** A host may have colons of its own. */
+    public int raftPort() {
+        return Integer.parseInt(raftAddress.substring(raftAddress.lastIndexOf(':') + 1));
+    }
+
     /** The group's log keeps these, so that every member knows where clients are to be sent. */
     RaftPeer asPeer() {
         return RaftPeer.newBuilder()

@@ -1,6 +1,7 @@
 package io.terminus.lockmgr.app;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
@@ -14,6 +15,7 @@ import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.client.LockMode;
 import io.terminus.lockmgr.client.LockRange;
 import io.terminus.lockmgr.client.PutOutcome;
+import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
 import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
@@ -27,14 +29,20 @@ import io.terminus.proto.lock.v1.MoveLeadRequest;
 import io.terminus.proto.lock.v1.OpenSessionRequest;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -223,6 +231,113 @@ class ClusterNodeTest {
                             .removeMember(
                                     RemoveMemberRequest.newBuilder().setId("d").build()))
                     .hasMessageContaining("member d leads: move the lead first");
+        }
+    }
+
+    @Test
+    void ofTwoChangesOfTheMembershipAtOnceNoneUndoesTheOther() throws Exception {
+        try (TestGroup group = TestGroup.start(directory, 3, NO_SNAPSHOTS)) {
+            String leader = group.leader();
+            String leaves = group.followers().getFirst();
+            Member d = Member.parse(group.plan("d"));
+            GroupMember members = Objects.requireNonNull(group.node(leader).member());
+            AtomicBoolean first = new AtomicBoolean(true);
+
+            group.start("d");
+            members.changeMembers(before -> {
+                if (first.getAndSet(false)) {
+                    // Another one comes in between, when this one has seen who they are.
+                    var unused = group.cluster(leader)
+                            .removeMember(RemoveMemberRequest.newBuilder()
+                                    .setId(leaves)
+                                    .build());
+                }
+                List<Member> more = new ArrayList<>(before);
+                more.add(d);
+                return more;
+            });
+
+            assertThat(group.view(leader).getMembersList())
+                    .extracting(ClusterMember::getId)
+                    .contains("d", leader)
+                    .doesNotContain(leaves)
+                    .hasSize(3);
+        }
+    }
+
+    @Test
+    void aWordAboutALeadershipOfBeforeEndsNoOther() throws Exception {
+        try (TestGroup group = TestGroup.start(directory, 1, NO_SNAPSHOTS);
+                LockClient client = group.client("holder")) {
+            Grant held = client.lock(exclusive("v", 0, 1));
+            long epoch = group.view("a").getEpoch();
+
+            group.node("a").over(epoch - 1);
+            Grant beside = client.lock(exclusive("v", 1, 2));
+            long epochAfterAnOldWord = client.status().epoch();
+            group.node("a").over(epoch);
+            await().atMost(WAIT).until(() -> client.status().epoch() > epoch);
+
+            assertThat(beside.token()).isGreaterThan(held.token());
+            assertThat(epochAfterAnOldWord).isEqualTo(epoch);
+            assertThat(client.lock(exclusive("v", 2, 3)).token()).isGreaterThan(beside.token());
+        }
+    }
+
+    @Test
+    void aMemberWhoseServerHasStoppedByItselfEndsItsProcess() {
+        try (TestGroup group = TestGroup.start(directory, 3, NO_SNAPSHOTS)) {
+            String stops = group.followers().getFirst();
+
+            Objects.requireNonNull(group.node(stops).member()).close();
+
+            await().atMost(WAIT).until(() -> group.failures(stops) == 1);
+        }
+    }
+
+    @Test
+    void membersBehindOneNameFormAGroupAndOneThatComesBackUnderAnotherAddressIsFoundAgain() throws Exception {
+        try (TestGroup group = TestGroup.named(directory, 3);
+                LockClient client = group.client("holder")) {
+            Grant held = client.lock(exclusive("v", 0, 1));
+            String moves = group.followers().getFirst();
+
+            group.stop(moves);
+            group.move(moves, "127.0.0.21");
+            group.start(moves);
+
+            group.awaitAgreement();
+            assertThat(held.believed()).isTrue();
+            assertThat(group.view(moves).getMembersList())
+                    .extracting(ClusterMember::getId)
+                    .containsExactly("m-0", "m-1", "m-2");
+        }
+    }
+
+    @Test
+    void aPortOfTheGroupThatIsTakenIsRefusedInOneSentence() throws Exception {
+        try (TestGroup group = TestGroup.start(directory, 1, NO_SNAPSHOTS)) {
+            int port = group.raftPort("a");
+            group.stop("a");
+            try (ServerSocket taken = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
+
+                assertThatThrownBy(() -> group.start("a"))
+                        .isInstanceOf(StartRefusedException.class)
+                        .hasMessageContaining(
+                                "the group's port cannot listen on 127.0.0.1 port " + taken.getLocalPort());
+            }
+            group.start("a");
+            assertThat(group.leader()).isEqualTo("a");
+        }
+    }
+
+    @Test
+    void theGroupsPortIsOpenWhereTheSettingsSayAndNowhereElse() {
+        try (TestGroup group = TestGroup.start(directory, 1, NO_SNAPSHOTS)) {
+            int port = group.raftPort("a");
+
+            assertThatCode(() -> new Socket("127.0.0.1", port).close()).doesNotThrowAnyException();
+            assertThatThrownBy(() -> new Socket("127.0.0.2", port).close()).isInstanceOf(ConnectException.class);
         }
     }
 

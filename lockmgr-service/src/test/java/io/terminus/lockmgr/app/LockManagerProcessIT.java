@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
+import io.terminus.lockmgr.TestPorts;
 import io.terminus.proto.lock.v1.Granted;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import io.terminus.proto.lock.v1.Mode;
@@ -118,7 +119,7 @@ class LockManagerProcessIT {
     void secondProcessOnOneDirectoryIsRefusedInOneSentence() throws Exception {
         start();
 
-        Started second = launch("0", freePort());
+        Started second = launch("0", TestPorts.free());
 
         assertRefused(second, "is in use by another process");
     }
@@ -126,7 +127,7 @@ class LockManagerProcessIT {
     @Test
     void takenPortIsRefusedInOneSentence() throws Exception {
         try (ServerSocket taken = new ServerSocket(0)) {
-            Started grpc = launch(Integer.toString(taken.getLocalPort()), freePort());
+            Started grpc = launch(Integer.toString(taken.getLocalPort()), TestPorts.free());
             assertRefused(grpc, "gRPC cannot listen on 127.0.0.1 port " + taken.getLocalPort());
 
             Started web = launch("0", taken.getLocalPort());
@@ -136,7 +137,7 @@ class LockManagerProcessIT {
 
     @Test
     void settingThatIsWrongIsNamed() throws Exception {
-        Started wrong = launch("seventy", freePort());
+        Started wrong = launch("seventy", TestPorts.free());
 
         assertRefused(wrong, "lockmgr.grpc-port");
     }
@@ -154,7 +155,7 @@ class LockManagerProcessIT {
     }
 
     private Started start() throws Exception {
-        Started process = launch("0", freePort());
+        Started process = launch("0", TestPorts.free());
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_SECONDS);
         while (!healthy(process)) {
             assertThat(process.process().isAlive())
@@ -217,11 +218,5 @@ class LockManagerProcessIT {
                         .method(method, HttpRequest.BodyPublishers.noBody())
                         .build(),
                 HttpResponse.BodyHandlers.ofString());
-    }
-
-    private static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0)) {
-            return socket.getLocalPort();
-        }
     }
 }

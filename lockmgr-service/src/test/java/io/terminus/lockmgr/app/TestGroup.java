@@ -3,16 +3,19 @@ package io.terminus.lockmgr.app;
 import static org.awaitility.Awaitility.await;
 
 import io.grpc.ManagedChannel;
-import io.grpc.netty.NettyChannelBuilder;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.terminus.lockmgr.TestNames;
+import io.terminus.lockmgr.TestPorts;
 import io.terminus.lockmgr.client.LockClient;
+import io.terminus.lockmgr.ha.Member;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
 import io.terminus.security.Exposure;
+import io.terminus.security.ServiceTls;
+import io.terminus.security.TlsKeys;
+import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -23,10 +26,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.springframework.util.unit.DataSize;
 
 /** Lock managers of one group in this process, each with everything but Spring. Members are called a, b, c and so on. */
@@ -34,25 +38,60 @@ final class TestGroup implements AutoCloseable {
 
     static final Duration TTL = Duration.ofSeconds(5); // several elections, and a busy machine
     static final Duration PATIENCE = Duration.ofSeconds(30);
+    private static final int FIRST_NAMED = 11;
 
     private final Path directory;
     private final long snapshotAfter;
+    private final @Nullable Function<String, TlsKeys> keys;
     private final Map<String, String> members = new TreeMap<>();
+    private final Map<String, String> addresses = new HashMap<>();
+    private String service = "";
     private final Map<String, Running> running = new TreeMap<>();
     private final Map<String, ManagedChannel> channels = new HashMap<>();
 
     private record Running(ClusterNode node, GrpcServer server, AtomicInteger failures, SimpleMeterRegistry registry) {}
 
     static TestGroup start(Path directory, int size, long snapshotAfter) {
-        TestGroup group = new TestGroup(directory, size, snapshotAfter);
+        return start(new TestGroup(directory, size, snapshotAfter, null));
+    }
+
+    /** @param keys for member and client alike, by name; the client is called "client" */
+    static TestGroup secure(Path directory, int size, Function<String, TlsKeys> keys) {
+        return start(new TestGroup(directory, size, Long.MAX_VALUE, keys));
+    }
+
+    /** Hosts m-0, m-1 and so on behind one name, which {@link TestNames} knows, each at an address of its own. */
+    static TestGroup named(Path directory, int size) {
+        Roster.lookNamesUpAnew();
+        TestGroup group = new TestGroup(directory, 0, Long.MAX_VALUE, null);
+        int raftPort = TestPorts.free();
+        int clientPort = TestPorts.free();
+        group.service = TestNames.DOMAIN + ":" + raftPort + "/" + clientPort;
+        for (int i = 0; i < size; i++) {
+            String id = "m-" + i;
+            String host = id + "." + TestNames.DOMAIN + ":";
+            group.members.put(id, id + "=" + host + raftPort + "/" + host + clientPort);
+            group.move(id, "127.0.0." + (FIRST_NAMED + i));
+        }
+        return start(group);
+    }
+
+    /** From its next start on it has this address. */
+    void move(String id, String address) {
+        addresses.put(id, address);
+        TestNames.point(id + "." + TestNames.DOMAIN, address);
+    }
+
+    private static TestGroup start(TestGroup group) {
         List.copyOf(group.members.keySet()).forEach(group::start);
         group.leader();
         return group;
     }
 
-    private TestGroup(Path directory, int size, long snapshotAfter) {
+    private TestGroup(Path directory, int size, long snapshotAfter, @Nullable Function<String, TlsKeys> keys) {
         this.directory = directory;
         this.snapshotAfter = snapshotAfter;
+        this.keys = keys;
         for (int i = 0; i < size; i++) {
             plan(String.valueOf((char) ('a' + i)));
         }
@@ -60,14 +99,15 @@ final class TestGroup implements AutoCloseable {
 
     /** As it stands in the settings. */
     String plan(String id) {
-        return members.computeIfAbsent(id, one -> one + "=127.0.0.1:" + freePort() + "/127.0.0.1:" + freePort());
+        return members.computeIfAbsent(
+                id, one -> one + "=127.0.0.1:" + TestPorts.free() + "/127.0.0.1:" + TestPorts.free());
     }
 
     void start(String id) {
         LockManagerProperties properties = new LockManagerProperties(
                 dataOf(id),
                 Integer.parseInt(clientAddress(id).substring(clientAddress(id).indexOf(':') + 1)),
-                "127.0.0.1",
+                addresses.getOrDefault(id, "127.0.0.1"),
                 Duration.ofMillis(200),
                 TTL,
                 TTL,
@@ -81,15 +121,27 @@ final class TestGroup implements AutoCloseable {
                 LockManagerProperties.Mode.CLUSTER,
                 1,
                 new LockManagerProperties.Cluster(
-                        id, List.copyOf(members.values()), "test", Duration.ofMillis(500), snapshotAfter, (int)
-                                Math.min(snapshotAfter, 10)),
+                        service.isEmpty() ? id : "",
+                        service.isEmpty() ? List.copyOf(members.values()) : List.of(),
+                        service,
+                        members.size(),
+                        "test",
+                        Duration.ofMillis(500),
+                        snapshotAfter,
+                        (int) Math.min(snapshotAfter, 10)),
                 null);
         AtomicInteger failures = new AtomicInteger();
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
-        ClusterNode node = new ClusterNode(properties, registry, failures::incrementAndGet);
-        GrpcServer server = new GrpcServer(properties, node, null, new Exposure(false));
+        TlsKeys own = keys(id);
+        ClusterNode node = new ClusterNode(
+                properties, registry, new ServiceTls(own), new Exposure(false), id, failures::incrementAndGet);
+        GrpcServer server = new GrpcServer(properties, node, own, new Exposure(false));
         server.start();
         running.put(id, new Running(node, server, failures, registry));
+    }
+
+    private @Nullable TlsKeys keys(String id) {
+        return keys == null ? null : keys.apply(id);
     }
 
     void stop(String id) {
@@ -146,21 +198,24 @@ final class TestGroup implements AutoCloseable {
         return member.substring(member.indexOf('/') + 1);
     }
 
+    int raftPort(String id) {
+        return Member.parse(Objects.requireNonNull(members.get(id))).raftPort();
+    }
+
     String targets() {
         return String.join(
                 ",", members.keySet().stream().map(this::clientAddress).toList());
     }
 
     LockClient client(String owner) {
-        return LockClient.connect(LockClient.Config.of(targets(), owner).withTtl(TTL));
+        LockClient.Config config = LockClient.Config.of(targets(), owner).withTtl(TTL);
+        TlsKeys own = keys("client");
+        return LockClient.connect(own == null ? config : config.withTls(GrpcTls.client(own)));
     }
 
     ManagedChannel channel(String id) {
         return channels.computeIfAbsent(
-                id,
-                one -> NettyChannelBuilder.forTarget(clientAddress(one))
-                        .usePlaintext()
-                        .build());
+                id, one -> GrpcTls.channel(clientAddress(one), keys("client")).build());
     }
 
     LockClusterGrpc.LockClusterBlockingStub cluster(String id) {
@@ -183,21 +238,6 @@ final class TestGroup implements AutoCloseable {
                                     .count()
                             == 1;
         });
-    }
-
-    /**
-     * One that is free, and that no connection gets while the member that has it is away: below those that the kernel gives to clients.
-     * Ratis ends the process if it cannot listen.
-     */
-    private static int freePort() {
-        while (true) {
-            int port = ThreadLocalRandom.current().nextInt(12_000, 32_000);
-            try (ServerSocket socket = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
-                return socket.getLocalPort();
-            } catch (IOException taken) {
-                // another one
-            }
-        }
     }
 
     @Override

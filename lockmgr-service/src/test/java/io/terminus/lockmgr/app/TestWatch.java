@@ -103,6 +103,11 @@ final class TestWatch {
         return message.getEvent();
     }
 
+    /** Messages that came and were not asked for yet. */
+    int heard() {
+        return received.size();
+    }
+
     Status end() {
         return end.orTimeout(PATIENCE_SECONDS, TimeUnit.SECONDS).join();
     }

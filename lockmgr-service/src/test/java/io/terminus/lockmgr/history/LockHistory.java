@@ -19,16 +19,16 @@ import java.util.List;
  *
  * <p>Any thread may write; {@link #violations} comes when all have ended.
  */
-final class LockHistory {
+public final class LockHistory {
 
     /** A mode of a range that was certainly held from {@code fromNanos} to {@code untilNanos}. */
-    record Hold(String client, LockRange range, LockMode mode, long token, long fromNanos, long untilNanos) {}
+    public record Hold(String client, LockRange range, LockMode mode, long token, long fromNanos, long untilNanos) {}
 
     /** A lock that may have been held or waited for from {@code fromNanos} to {@code untilNanos}, at the outside. */
-    record Interest(String client, LockRange range, LockMode mode, long fromNanos, long untilNanos) {}
+    public record Interest(String client, LockRange range, LockMode mode, long fromNanos, long untilNanos) {}
 
     /** A try that was refused because somebody was in its way. */
-    record RefusedTry(String client, LockRange range, LockMode mode, long fromNanos, long untilNanos) {}
+    public record RefusedTry(String client, LockRange range, LockMode mode, long fromNanos, long untilNanos) {}
 
     private static final int SHOWN = 20;
 
@@ -36,28 +36,28 @@ final class LockHistory {
     private final List<Interest> interests = new ArrayList<>();
     private final List<RefusedTry> refused = new ArrayList<>();
 
-    synchronized void add(Hold hold) {
+    public synchronized void add(Hold hold) {
         holds.add(hold);
     }
 
-    synchronized void add(Interest interest) {
+    public synchronized void add(Interest interest) {
         interests.add(interest);
     }
 
-    synchronized void add(RefusedTry refusedTry) {
+    public synchronized void add(RefusedTry refusedTry) {
         refused.add(refusedTry);
     }
 
-    synchronized int holds() {
+    public synchronized int holds() {
         return holds.size();
     }
 
-    synchronized int refusedTries() {
+    public synchronized int refusedTries() {
         return refused.size();
     }
 
     /** What no right lock manager can have shown, in sentences; the first {@value #SHOWN}. */
-    synchronized List<String> violations() {
+    public synchronized List<String> violations() {
         List<String> violations = new ArrayList<>();
         findHoldsThatOverlap(violations);
         findTokensThatFall(violations);

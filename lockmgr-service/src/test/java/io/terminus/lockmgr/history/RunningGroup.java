@@ -2,20 +2,13 @@ package io.terminus.lockmgr.history;
 
 import static org.awaitility.Awaitility.await;
 
-import io.grpc.ManagedChannel;
-import io.grpc.ManagedChannelBuilder;
-import io.grpc.StatusRuntimeException;
-import io.terminus.proto.lock.v1.ClusterView;
-import io.terminus.proto.lock.v1.DescribeClusterRequest;
-import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.lockmgr.TestPorts;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 
 /** Three packaged lock managers that are one group, each a process that can be killed and started again. */
 final class RunningGroup implements AutoCloseable {
@@ -24,7 +17,7 @@ final class RunningGroup implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(60);
 
     private final List<RunningLockManager> members = new ArrayList<>();
-    private final List<ManagedChannel> channels = new ArrayList<>();
+    private final LockGroupViews views;
 
     static RunningGroup start(Path directory) throws IOException, InterruptedException {
         RunningGroup group = new RunningGroup(directory);
@@ -39,8 +32,8 @@ final class RunningGroup implements AutoCloseable {
         List<Integer> ports = new ArrayList<>();
         List<String> named = new ArrayList<>();
         for (String id : IDS) {
-            ports.add(RunningLockManager.freePort());
-            named.add(id + "=127.0.0.1:" + RunningLockManager.freePort() + "/127.0.0.1:" + ports.getLast());
+            ports.add(TestPorts.free());
+            named.add(id + "=127.0.0.1:" + TestPorts.free() + "/127.0.0.1:" + ports.getLast());
         }
         for (int i = 0; i < IDS.size(); i++) {
             Path own = Files.createDirectories(directory.resolve(IDS.get(i)));
@@ -53,10 +46,8 @@ final class RunningGroup implements AutoCloseable {
                             "--lockmgr.cluster.snapshot-after=200",
                             "--lockmgr.cluster.keep-entries=50",
                             "--lockmgr.cluster.members=" + String.join(",", named))));
-            channels.add(ManagedChannelBuilder.forTarget(members.get(i).target())
-                    .usePlaintext()
-                    .build());
         }
+        views = new LockGroupViews(members.stream().map(RunningLockManager::target).toList());
     }
 
     String targets() {
@@ -65,17 +56,8 @@ final class RunningGroup implements AutoCloseable {
 
     /** Which of them says of itself that it leads, once one does. */
     int leader() {
-        int[] leader = {-1};
-        await().atMost(PATIENCE).until(() -> {
-            for (int i = 0; i < IDS.size(); i++) {
-                Optional<ClusterView> view = view(i);
-                if (view.isPresent() && view.get().getLeader().equals(IDS.get(i))) {
-                    leader[0] = i;
-                }
-            }
-            return leader[0] >= 0;
-        });
-        return leader[0];
+        String leader = await().atMost(PATIENCE).until(() -> views.leader("").orElse(""), found -> !found.isEmpty());
+        return IDS.indexOf(leader);
     }
 
     void kill(int member) throws InterruptedException {
@@ -88,34 +70,12 @@ final class RunningGroup implements AutoCloseable {
 
     /** Everyone has applied the same, and it adds up to the same. */
     void awaitAgreement() {
-        await().atMost(PATIENCE).until(() -> {
-            List<ClusterView> views = new ArrayList<>();
-            for (int i = 0; i < IDS.size(); i++) {
-                view(i).ifPresent(views::add);
-            }
-            return views.size() == IDS.size()
-                    && views.stream()
-                                    .map(view -> view.getAppliedIndex() + " " + view.getDigest())
-                                    .distinct()
-                                    .count()
-                            == 1;
-        });
-    }
-
-    private Optional<ClusterView> view(int member) {
-        try {
-            channels.get(member).resetConnectBackoff();
-            return Optional.of(LockClusterGrpc.newBlockingStub(channels.get(member))
-                    .withDeadlineAfter(2, TimeUnit.SECONDS)
-                    .describe(DescribeClusterRequest.getDefaultInstance()));
-        } catch (StatusRuntimeException down) {
-            return Optional.empty();
-        }
+        await().atMost(PATIENCE).until(views::agree);
     }
 
     @Override
     public void close() {
-        channels.forEach(ManagedChannel::shutdownNow);
+        views.close();
         members.forEach(RunningLockManager::close);
     }
 }

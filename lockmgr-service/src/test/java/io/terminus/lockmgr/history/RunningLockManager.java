@@ -1,8 +1,7 @@
 package io.terminus.lockmgr.history;
 
+import io.terminus.lockmgr.TestPorts;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -22,13 +21,13 @@ final class RunningLockManager implements AutoCloseable {
     private final Path directory;
     private final List<String> settings;
     private final int grpcPort;
-    private final int httpPort = freePort();
+    private final int httpPort = TestPorts.free();
     private final HttpClient http = HttpClient.newHttpClient();
     private Process process;
     private int starts;
 
     static RunningLockManager start(Path directory, String... settings) throws IOException, InterruptedException {
-        RunningLockManager running = new RunningLockManager(directory, freePort(), List.of(settings));
+        RunningLockManager running = new RunningLockManager(directory, TestPorts.free(), List.of(settings));
         running.awaitHealthy();
         return running;
     }
@@ -106,14 +105,6 @@ final class RunningLockManager implements AutoCloseable {
                     == 200;
         } catch (IOException notYet) {
             return false;
-        }
-    }
-
-    static int freePort() {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return socket.getLocalPort();
-        } catch (IOException e) {
-            throw new IllegalStateException(e);
         }
     }
 }
