@@ -32,6 +32,7 @@ import java.lang.classfile.instruction.InvokeDynamicInstruction;
 import java.lang.classfile.instruction.InvokeInstruction;
 import java.lang.classfile.instruction.MonitorInstruction;
 import java.lang.classfile.instruction.NewObjectInstruction;
+import java.lang.classfile.instruction.ReturnInstruction;
 import java.lang.constant.ClassDesc;
 import java.lang.constant.ConstantDesc;
 import java.lang.constant.ConstantDescs;
@@ -56,7 +57,8 @@ import java.util.Set;
  * <ul>
  *   <li>monitors are stand-ins' as well: a task that waits must not hold one that the JVM knows of,
  *   <li>objects that are hashed by where they lie get a number from the run instead,
- *   <li>a read or write of a volatile field is a place at which another task may get its turn.
+ *   <li>a read or write of a volatile field is a place at which another task may get its turn,
+ *   <li>a static initialiser says when it begins and ends: no run may see whether it was in this one.
  * </ul>
  */
 final class Rewriting {
@@ -267,13 +269,15 @@ final class Rewriting {
 
         Whole(ClassModel model) {
             this.model = model;
-            this.code = new Calls();
+            this.code = new Calls(model.thisClass().asInternalName().startsWith("io/terminus/proto/"));
         }
 
         @Override
         public void accept(ClassBuilder to, ClassElement element) {
             if (element instanceof MethodModel m && m.code().isPresent()) {
-                if (m.flags().has(AccessFlag.SYNCHRONIZED)) {
+                if (m.methodName().equalsString("<clinit>")) {
+                    to.transformMethod(m, MethodTransform.transformingCode(code.andThen(new Initialiser(model))));
+                } else if (m.flags().has(AccessFlag.SYNCHRONIZED)) {
                     withoutMonitor(to, m);
                 } else {
                     to.transformMethod(m, MethodTransform.transformingCode(code));
@@ -373,7 +377,38 @@ final class Rewriting {
         }
     }
 
+    /** Says when it begins and ends. */
+    private record Initialiser(ClassModel model) implements CodeTransform {
+
+        @Override
+        public void atStart(CodeBuilder to) {
+            to.loadConstant(model.thisClass().asInternalName());
+            to.invokestatic(
+                    WORLD,
+                    "enterInitialiser",
+                    MethodTypeDesc.of(ConstantDescs.CD_void, ConstantDescs.CD_String));
+        }
+
+        @Override
+        public void accept(CodeBuilder to, CodeElement element) {
+            if (element instanceof ReturnInstruction) {
+                to.invokestatic(WORLD, "leaveInitialiser", MethodTypeDesc.of(ConstantDescs.CD_void));
+            }
+            to.with(element);
+        }
+    }
+
     private final class Calls implements CodeTransform {
+
+        /**
+         * What protoc has made keeps descriptors in static fields once somebody has asked for them, under a monitor that nobody
+         * waits in: a run must not see whether it is the one that asks first.
+         */
+        private final boolean generated;
+
+        Calls(boolean generated) {
+            this.generated = generated;
+        }
 
         @Override
         public void accept(CodeBuilder to, CodeElement element) {
@@ -388,7 +423,7 @@ final class Rewriting {
                         to.new_(desc(instead));
                     }
                 }
-                case MonitorInstruction m ->
+                case MonitorInstruction m when !generated ->
                     to.invokestatic(SYNC, m.opcode() == Opcode.MONITORENTER ? "enter" : "exit", OF_OBJECT);
                 case FieldInstruction f -> {
                     if (isVolatile(f)) {

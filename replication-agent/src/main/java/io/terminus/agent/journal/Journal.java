@@ -255,30 +255,46 @@ public final class Journal implements AutoCloseable {
     public static List<Long> mend(Path directory, int segmentBytes, long from, long reach) throws IOException {
         Files.deleteIfExists(directory.resolve(SegmentStore.BEING_GIVEN_BACK));
         List<Long> missing = new ArrayList<>();
-        TreeMap<Long, Path> files = SegmentStore.list(directory);
-        for (long number = from / segmentBytes; number < reach / segmentBytes; number++) {
-            if (!files.containsKey(number)) {
-                new Disk().prewrite(directory.resolve(Segment.fileName(number)), segmentBytes);
-                missing.add(number * segmentBytes);
-            }
-        }
-        for (Map.Entry<Long, Path> file : files.entrySet()) {
-            long number = file.getKey();
-            long length = Files.size(file.getValue());
-            if (length >= segmentBytes) {
-                continue;
-            }
-            if (number < from / segmentBytes) {
-                Files.delete(file.getValue());
+        for (CutShort file : cutShort(directory, segmentBytes, from, reach)) {
+            Path path = directory.resolve(Segment.fileName(file.number));
+            if (file.number < from / segmentBytes) {
+                Files.delete(path);
+            } else if (Files.exists(path)) {
+                new Disk().lengthen(path, file.length, segmentBytes);
             } else {
-                new Disk().lengthen(file.getValue(), length, segmentBytes);
+                new Disk().prewrite(path, segmentBytes);
             }
-            missing.add(number * segmentBytes + length);
+            missing.add(file.number * segmentBytes + file.length);
         }
         if (!missing.isEmpty()) {
             new Disk().syncDirectory(directory);
         }
         return missing;
+    }
+
+    /** Whether {@link #mend} would put zeros anywhere. Changes nothing. */
+    public static boolean needsMending(Path directory, int segmentBytes, long from, long reach) throws IOException {
+        return !cutShort(directory, segmentBytes, from, reach).isEmpty();
+    }
+
+    /** A segment whose file ends too early; of length 0 if there is none. */
+    private record CutShort(long number, long length) {}
+
+    private static List<CutShort> cutShort(Path directory, int segmentBytes, long from, long reach) throws IOException {
+        List<CutShort> found = new ArrayList<>();
+        TreeMap<Long, Path> files = SegmentStore.list(directory);
+        for (long number = from / segmentBytes; number < reach / segmentBytes; number++) {
+            if (!files.containsKey(number)) {
+                found.add(new CutShort(number, 0));
+            }
+        }
+        for (Map.Entry<Long, Path> file : files.entrySet()) {
+            long length = Files.size(file.getValue());
+            if (length < segmentBytes) {
+                found.add(new CutShort(file.getKey(), length));
+            }
+        }
+        return found;
     }
 
     /** What opening found; after {@link #create} and {@link #reset} a clean, empty journal. */

@@ -249,20 +249,79 @@ final class Replica implements AutoCloseable {
                 .write(dir);
     }
 
-    /** Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail. */
+    /**
+     * Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail.
+     *
+     * @throws DiskFullException nothing is open, and it may be tried again
+     */
     static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
         Superblock superblock = Superblock.read(dir);
-        Superblock.Checkpoint from = superblock.checkpoint();
+        try {
+            List<Long> missing = mend(dir, config, superblock, bootId);
+            Journal journal = openJournal(dir, config, journalSegments, self, superblock.checkpoint());
+            try {
+                return open(dir, config, journalSegments, journal, superblock, missing, bootId);
+            } catch (IOException | RuntimeException e) {
+                journal.close();
+                throw e;
+            }
+        } catch (IOException e) {
+            throw e instanceof DiskFullException || !isFull(e, dir) ? e : new DiskFullException(e);
+        }
+    }
+
+    /** @return where the journal's files lacked something */
+    private static List<Long> mend(Path dir, VolumeConfig config, Superblock superblock, String bootId)
+            throws IOException {
+        Path journal = dir.resolve(JOURNAL_DIR);
+        long from = superblock.checkpoint().position();
         long reach = superblock.rebuild().journalGoes() ? 0 : superblock.reach();
-        List<Long> missing = Journal.mend(dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position(), reach);
-        Journal journal = Journal.open(
+        if (Journal.needsMending(journal, config.segmentBytes(), from, reach)) {
+            // Said first: once it is mended nothing shows that something was missing, and this may be as far as we get.
+            write(superblock.opened(bootId, true), dir);
+        }
+        return Journal.mend(journal, config.segmentBytes(), from, reach);
+    }
+
+    private static Journal openJournal(
+            Path dir, VolumeConfig config, int journalSegments, String self, Superblock.Checkpoint from)
+            throws IOException {
+        return Journal.open(
                 dir.resolve(JOURNAL_DIR),
                 spec(config, journalSegments, self),
                 from.oldest(),
                 from.position(),
                 from.lineage(),
                 Math.max(from.position(), from.committed()));
+    }
+
+    private static Replica open(
+            Path dir,
+            VolumeConfig config,
+            int journalSegments,
+            Journal journal,
+            Superblock superblock,
+            List<Long> missing,
+            String bootId)
+            throws IOException {
+        boolean damaged = isDamaged(config, journal, missing);
+        Superblock next = superblock;
+        if (next.rebuild().journalGoes()) {
+            journal.reset(next.checkpoint().position(), next.checkpoint().lineage());
+            Superblock.Rebuild rebuild = next.rebuild();
+            next = next.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false));
+        }
+        next = next.opened(bootId, damaged).reaching(journal.readyEnd());
+        write(next, dir); // also on a full disk: or this replica would stay away after there is space again
+        Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
+        Replica replica = new Replica(dir, config, journalSegments, next, journal, image);
+        replica.keepReserve();
+        return replica;
+    }
+
+    /** Whether synced bytes are gone, so that the tail is another replica's to supply. */
+    private static boolean isDamaged(VolumeConfig config, Journal journal, List<Long> missing) {
         boolean damaged = false;
         for (long position : missing) {
             LOG.error(
@@ -289,17 +348,7 @@ final class Replica implements AutoCloseable {
                 damaged = true;
             }
         }
-        if (superblock.rebuild().journalGoes()) {
-            journal.reset(from.position(), from.lineage());
-            Superblock.Rebuild rebuild = superblock.rebuild();
-            superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false));
-        }
-        superblock = superblock.opened(bootId, damaged).reaching(journal.readyEnd());
-        write(superblock, dir); // also on a full disk: or this replica would stay away after there is space again
-        Image image = Image.open(dir.resolve(IMAGE_FILE), config.sizeBytes());
-        Replica replica = new Replica(dir, config, journalSegments, superblock, journal, image);
-        replica.keepReserve();
-        return replica;
+        return damaged;
     }
 
     private Replica(

@@ -77,6 +77,12 @@ public final class Task {
         turn = false;
     }
 
+    /** For something real, though it is its turn; a machine that is busy with others is no reason. */
+    boolean waits() {
+        Thread.State state = carrier.getState();
+        return state == Thread.State.BLOCKED || state == Thread.State.WAITING || state == Thread.State.TIMED_WAITING;
+    }
+
     /** Where it stands. */
     String stack() {
         return Arrays.stream(carrier.getStackTrace())

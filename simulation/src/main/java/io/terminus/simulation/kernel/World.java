@@ -2,6 +2,7 @@ package io.terminus.simulation.kernel;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -29,10 +30,22 @@ public final class World {
         }
     }
 
-    /** In real time: no turn takes so long. */
-    private static final long STUCK_NANOS = 5_000_000_000L;
+    /** In real time: after so long of the same turn it is looked at whether it waits. */
+    private static final long LOOK_NANOS = 5_000_000_000L;
+
+    /** No turn takes so many looks, however busy the machine is. */
+    private static final int MOST_LOOKS = 60;
 
     private static volatile World current;
+
+    /** A turn of an earlier run has not ended: it may still do something, in whatever run there is by then. */
+    private static volatile boolean spoilt;
+
+    /**
+     * Of classes whose static initialisers run now, innermost last. When that is depends on what ran before in this process,
+     * so it must not be seen in a run: meanwhile nobody else gets a turn, and chance is the class's own.
+     */
+    private static final ArrayDeque<Rng> INITIALISING = new ArrayDeque<>();
 
     private final long seed;
     private final boolean tells;
@@ -62,6 +75,9 @@ public final class World {
     private long digest = 0xcbf29ce484222325L;
 
     public World(long seed, boolean tells) {
+        if (spoilt) {
+            throw new IllegalStateException("an earlier run in this process has not ended, and would disturb this one");
+        }
         this.seed = seed;
         this.tells = tells;
         this.schedule = new Rng(seed, "schedule");
@@ -114,7 +130,7 @@ public final class World {
     public static void point() {
         World w = current;
         Task self = w.running;
-        if (self != null && w.schedule.perMille(w.chaos)) {
+        if (self != null && INITIALISING.isEmpty() && w.schedule.perMille(w.chaos)) {
             w.ready.add(self);
             w.switchAway(self);
         }
@@ -124,7 +140,7 @@ public final class World {
     public static void yieldTurn() {
         World w = current;
         Task self = w.running;
-        if (self != null) {
+        if (self != null && INITIALISING.isEmpty()) {
             w.ready.add(self);
             w.switchAway(self);
         }
@@ -203,7 +219,22 @@ public final class World {
 
     /** The number an object is hashed by: where it lies in memory would differ from run to run. */
     public static int nextHash() {
-        return (int) current.hashes.nextLong();
+        Rng ofClass = ofClass();
+        return (int) (ofClass != null ? ofClass : current.hashes).nextLong();
+    }
+
+    /** A static initialiser begins. */
+    public static void enterInitialiser(String className) {
+        INITIALISING.addLast(new Rng(0, className));
+    }
+
+    public static void leaveInitialiser() {
+        INITIALISING.removeLast();
+    }
+
+    /** Chance for the static initialiser that runs now; null if none does. */
+    public static Rng ofClass() {
+        return INITIALISING.peekLast();
     }
 
     // ---- what a world is made of
@@ -323,15 +354,20 @@ public final class World {
     public void run() {
         hand(next());
         long seen = -1;
+        int looks = 0;
         while (!over || running != null) {
-            LockSupport.parkNanos(STUCK_NANOS);
-            if (steps == seen && (!over || running != null)) {
-                // A task waits for something real: a lock of the JDK, or a call that has no stand-in.
-                violation("the turn of " + running + " does not end: it waits for something outside of the run, at "
-                        + (running == null ? "" : running.stack()));
+            LockSupport.parkNanos(LOOK_NANOS);
+            Task late = running;
+            if (steps != seen || (over && late == null)) {
+                seen = steps;
+                looks = 0;
+            } else if (++looks >= MOST_LOOKS || looks > 1 && (late == null || late.waits())) {
+                // It waits for something real: a lock of the JDK, or a call that has no stand-in.
+                violation("the turn of " + late + " does not end: it waits for something outside of the run, at "
+                        + (late == null ? "" : late.stack()));
+                spoilt = true;
                 break;
             }
-            seen = steps;
         }
         net.close();
         hosts.values().forEach(h -> h.disk().close());

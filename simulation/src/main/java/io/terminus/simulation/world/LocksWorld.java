@@ -118,9 +118,9 @@ public final class LocksWorld implements Scenario {
         w.net().weather(50_000 + shape.below(2_000_000L), shape.below(5_000_000L), shape.coin() ? 0 : shape.below(30));
         ttlMillis = 600L + shape.below(1500);
         compactAfterBytes = shape.coin() ? 64 << 20 : 2_000 + shape.below(20_000);
-        w.host(MANAGER, rate(shape), shape.below(1_000_000_000L));
+        w.host(MANAGER, Faults.rate(shape), shape.below(1_000_000_000L));
         for (String name : names) {
-            w.host(name, rate(shape), shape.below(1_000_000_000L));
+            w.host(name, Faults.rate(shape), shape.below(1_000_000_000L));
         }
         startManager();
         for (String name : names) {
@@ -130,11 +130,6 @@ public final class LocksWorld implements Scenario {
         w.afterStep(this::check);
         w.after(troubleNanos + 6_000_000_000L, this::calm);
         w.after(troubleNanos + 6_000_000_000L + QUIET_NANOS, this::judge);
-    }
-
-    /** As wrong as the lock manager reckons with: 1 % between any two. */
-    private static double rate(Rng shape) {
-        return 1.0 + (shape.below(9_000) - 4_500) / 1e6;
     }
 
     private void startManager() {
@@ -392,7 +387,7 @@ public final class LocksWorld implements Scenario {
     private void writeValue(Client client, String volume) throws InterruptedException {
         try (Grant grant = client.locks.lock(AcquireRequest.of(
                 volume,
-                LockRange.of(0, UNIT_BYTES),
+                LockRange.of(0, Long.MAX_VALUE), // a value block is written under nothing less
                 rng.coin() ? LockMode.EX : LockMode.PW,
                 Duration.ofMillis(rng.below(1_000))))) {
             client.grants.add(grant);
@@ -478,11 +473,6 @@ public final class LocksWorld implements Scenario {
     public void strike(World w, Fault f) {
         Host host = w.host(f.at());
         switch (f.kind()) {
-            case "pause" -> {
-                Host.Process process = host.process();
-                process.pause();
-                w.after(f.lastsNanos(), process::resume);
-            }
             case "kill", "power" -> {
                 if (f.kind().equals("kill")) {
                     host.kill();
@@ -497,20 +487,8 @@ public final class LocksWorld implements Scenario {
                     }
                 });
             }
-            case "cut" -> {
-                w.net().cut(f.at(), f.other());
-                w.after(f.lastsNanos(), () -> w.net().join(f.at(), f.other()));
-            }
-            case "part" -> {
-                w.net().cut(f.at(), f.other());
-                w.net().cut(f.other(), f.at());
-                w.after(f.lastsNanos(), () -> {
-                    w.net().join(f.at(), f.other());
-                    w.net().join(f.other(), f.at());
-                });
-            }
             case "slow" -> w.net().slow(f.at(), f.other(), f.lastsNanos() / 8, 20);
-            default -> throw new IllegalArgumentException(f.kind());
+            default -> Faults.strike(w, f);
         }
     }
 

@@ -34,8 +34,11 @@ final class ReplicaChecks {
     /** What was last seen of each, also of those that are down. */
     private final Map<String, VolumeSight> last = new HashMap<>();
 
-    /** Machines that lost their power since the in-sync set took them in. */
+    /** Whose word does not count: they lost their power, or something on their disk, since the in-sync set took them in. */
     private final Set<String> memoryLost = new HashSet<>();
+
+    /** Whose disk is another one, and empty. */
+    private final Set<String> diskLost = new HashSet<>();
 
     private final Map<String, Long> fences = new HashMap<>();
     private final Map<String, Long> versions = new HashMap<>();
@@ -83,6 +86,22 @@ final class ReplicaChecks {
         }
     }
 
+    /** Its disk is another one, with nothing on it. */
+    void diskLost(String agent) {
+        replaced(agent, true);
+        memoryLost.add(agent);
+        diskLost.add(agent);
+    }
+
+    boolean isDiskLost(String agent) {
+        return diskLost.contains(agent);
+    }
+
+    /** Something of what its disk had is not as it was, and it will say so. */
+    void diskDamaged(String agent) {
+        memoryLost.add(agent);
+    }
+
     /** It is being thrown away. */
     void replacing(String agent) {
         beingReplaced.add(agent);
@@ -125,8 +144,10 @@ final class ReplicaChecks {
                     && config.member(agent)
                             .map(m -> m.incarnation().equals(s.incarnation()))
                             .orElse(false)
-                    && !s.memoryLost()) {
+                    && !s.memoryLost()
+                    && !s.damaged()) {
                 memoryLost.remove(agent);
+                diskLost.remove(agent);
             }
         }
         if (config != null && ackedEnd >= 0) {
