@@ -53,14 +53,36 @@ public final class HandoverModel {
 
     private record Entry(int term, int id) {}
 
-    private record Block(int version, int term, int writer, Set<Integer> set) {}
+    /**
+     * What of the value block counts here.
+     *
+     * @param set the in-sync set
+     */
+    public record Block(long version, long term, int writer, Set<Integer> set) {
+
+        /**
+         * Whether the machine, with all its rules, ever goes from this block to that one: a member takes the next term and
+         * leaves the set as it is; a writer opens its term; a writer takes somebody in, or somebody else out.
+         */
+        public boolean leadsTo(Block next) {
+            if (next.version != version + 1) {
+                return false;
+            }
+            if (next.term == term + 1) {
+                return set.contains(next.writer) && next.set.equals(set);
+            }
+            boolean grows = next.set.containsAll(set) && next.set.size() <= set.size() + 1;
+            boolean shrinks = set.containsAll(next.set) && next.set.size() == set.size() - 1;
+            return next.term == term && next.writer == writer && (grows || shrinks && next.set.contains(writer));
+        }
+    }
 
     /** @param term of a candidate or a writer; 0: neither */
-    private record Role(boolean writes, int term, int seen) {
+    private record Role(boolean writes, int term, long seen) {
         static final Role NONE = new Role(false, 0, 0);
     }
 
-    private record Pending(int version, Set<Integer> set, boolean stored) {}
+    private record Pending(long version, Set<Integer> set, boolean stored) {}
 
     private record Tail(int of, List<Entry> log, boolean lost) {}
 
@@ -69,7 +91,7 @@ public final class HandoverModel {
             int sealed,
             Role role,
             Set<Integer> view,
-            int viewVersion,
+            long viewVersion,
             Pending pending,
             List<Integer> match,
             int ackedAt,
@@ -88,7 +110,7 @@ public final class HandoverModel {
             return new Node(log, sealed, r, view, viewVersion, pending, match, ackedAt, lost, tails);
         }
 
-        Node view(int version, Set<Integer> s) {
+        Node view(long version, Set<Integer> s) {
             return new Node(log, sealed, role, s, version, pending, match, ackedAt, lost, tails);
         }
 
@@ -192,7 +214,7 @@ public final class HandoverModel {
         while (!queue.isEmpty()) {
             State s = queue.remove();
             for (Step step : steps(s)) {
-                String wrong = step.to == null ? step.what : wrong(step.to);
+                String wrong = step.to == null ? step.what : wrong(s, step.to);
                 if (wrong != null) {
                     LinkedList<String> trace = new LinkedList<>();
                     trace.add(step.to == null ? step.what : step.what + "   <-- " + wrong);
@@ -212,7 +234,11 @@ public final class HandoverModel {
         return new Outcome(true, from.size(), List.of());
     }
 
-    private static String wrong(State s) {
+    private String wrong(State before, State s) {
+        boolean moved = !s.block.equals(before.block);
+        if (moved && on(Rule.KEEP_SET_AT_ELECTION) && !before.block.leadsTo(s.block)) {
+            return s.block + " behind " + before.block + " is no step that simulated lock managers are allowed";
+        }
         Node w = s.nodes.get(s.block.writer);
         boolean serves = w.role.writes && w.role.term == s.block.term;
         return serves && !isPrefix(s.acked, w.log)
@@ -257,7 +283,7 @@ public final class HandoverModel {
 
     private void granted(State s, int n, List<Step> out) {
         Node node = s.nodes.get(n);
-        int term = s.block.term + 1;
+        int term = Math.toIntExact(s.block.term + 1);
         Set<Integer> set = on(Rule.KEEP_SET_AT_ELECTION) ? s.block.set : Set.of(n);
         Node candidate = node.role(new Role(false, term, s.block.version + 1))
                 .sealed(on(Rule.SEAL) ? Math.max(node.sealed, term) : node.sealed)

@@ -85,6 +85,7 @@ public final class AgentsWorld implements Scenario {
     private final Set<Disk> clients = new HashSet<>();
     private final List<Fault> armed = new ArrayList<>();
     private long managerVersion;
+    private long seenVersion;
 
     // ---- what goes wrong
 
@@ -663,6 +664,14 @@ public final class AgentsWorld implements Scenario {
     // ---- checkers
 
     private void afterStep() {
+        long version = version();
+        if (version > seenVersion) {
+            seenVersion = version;
+            VolumeConfig config = config();
+            if (config != null) {
+                checks.moved(config, version);
+            }
+        }
         if (!armed.isEmpty() && world.steps() % 64 == 0) {
             strikeArmed();
         }

@@ -6,10 +6,13 @@ import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeSight;
 import io.terminus.simulation.kernel.World;
+import io.terminus.simulation.model.HandoverModel;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What must hold between any two steps:
@@ -22,6 +25,8 @@ import java.util.Set;
  *   <li>a replica never answers to an older term again, nor goes back to an older value block, and the lock manager's never
  *       goes back either;
  *   <li>what has failed stays failed, over restarts, until it is made anew;
+ *   <li>the lock manager's value block takes only steps that {@link HandoverModel} takes, and a term is served only when as
+ *       many members of the set it began with are sealed as the model wants;
  *   <li>of what two journals both hold, the lineage is the same: no record of another history stands among them.
  * </ul>
  */
@@ -45,6 +50,14 @@ final class ReplicaChecks {
     private final Map<String, String> failed = new HashMap<>();
     private final Set<String> beingReplaced = new HashSet<>();
     private long managerVersion;
+    private @Nullable VolumeConfig block;
+    private long blockVersion;
+
+    /** The set each term began with. */
+    private final Map<Long, VolumeConfig> taken = new HashMap<>();
+
+    /** The newest term that was seen to be served. */
+    private long servedTerm;
     private long ackedEnd = -1;
     private Lineage ackedIn = Lineage.EMPTY;
 
@@ -69,7 +82,9 @@ final class ReplicaChecks {
     /** An agent is about to die. */
     void dies(String agent, Volume volume, boolean power, VolumeConfig config) {
         if (volume != null) {
-            last.put(agent, world.as(world.host(agent), () -> VolumeSight.of(volume)));
+            VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(volume));
+            last.put(agent, s);
+            fences.merge(agent, s.fenceTerm(), Math::max);
         }
         if (power && memoryCounts) {
             memoryLost.add(agent);
@@ -119,6 +134,48 @@ final class ReplicaChecks {
         last.remove(agent);
     }
 
+    /** The lock manager has another value block; told of each. */
+    void moved(VolumeConfig to, long version) {
+        VolumeConfig from = block;
+        if (from != null && version == blockVersion + 1 && !asModel(from, blockVersion).leadsTo(asModel(to, version))) {
+            world.violation("the value block goes from version " + blockVersion + ", term " + from.term() + " of "
+                    + from.writer() + " with " + from.inSync() + ", to term " + to.term() + " of " + to.writer()
+                    + " with " + to.inSync() + ": no step that the model knows");
+        }
+        if (from == null || to.term() > from.term()) {
+            taken.put(to.term(), to);
+        }
+        block = to;
+        blockVersion = version;
+    }
+
+    private static HandoverModel.Block asModel(VolumeConfig config, long version) {
+        return new HandoverModel.Block(
+                version,
+                config.term(),
+                AgentsWorld.AGENTS.indexOf(config.writer()),
+                config.inSync().stream()
+                        .map(m -> AgentsWorld.AGENTS.indexOf(m.agent()))
+                        .collect(Collectors.toSet()));
+    }
+
+    /** A term is served: was it elected by enough of those who might have acknowledged something before? */
+    private void served(String writer, long term) {
+        VolumeConfig with = taken.get(term);
+        servedTerm = Math.max(servedTerm, term);
+        if (with == null || term == 1) {
+            return; // nothing was acknowledged before the first one
+        }
+        long sealed = with.inSync().stream()
+                .filter(m -> diskLost.contains(m.agent()) || fences.getOrDefault(m.agent(), 0L) >= term)
+                .count();
+        int need = with.inSync().size() - with.copiesNeeded() + 1;
+        if (sealed < need) {
+            world.violation(writer + " serves term " + term + ", for which " + sealed + " of " + with.inSync()
+                    + " are sealed, and not " + need);
+        }
+    }
+
     void look(Map<String, Volume> volumes, VolumeConfig config, long version) {
         if (config != null) {
             if (version < managerVersion) {
@@ -127,6 +184,7 @@ final class ReplicaChecks {
             managerVersion = Math.max(managerVersion, version);
         }
         String writer = null;
+        Map<String, Long> serves = new HashMap<>();
         for (Map.Entry<String, Volume> e : volumes.entrySet()) {
             String agent = e.getKey();
             VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(e.getValue()));
@@ -134,6 +192,9 @@ final class ReplicaChecks {
                 one(agent, s);
             }
             last.put(agent, s);
+            if (s.serving() && s.term() > servedTerm) {
+                serves.put(agent, s.term());
+            }
             if (s.serving() && s.believes()) {
                 if (writer != null) {
                     world.violation(writer + " and " + agent + " both serve and believe");
@@ -150,6 +211,7 @@ final class ReplicaChecks {
                 diskLost.remove(agent);
             }
         }
+        serves.forEach(this::served);
         if (config != null && ackedEnd >= 0) {
             enoughHave(config);
         }
