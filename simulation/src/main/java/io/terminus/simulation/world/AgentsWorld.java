@@ -32,6 +32,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -84,6 +85,10 @@ public final class AgentsWorld implements Scenario {
     private final Map<String, SimulatedAgent> agents = new HashMap<>();
     private final Set<Disk> clients = new HashSet<>();
     private final List<Fault> armed = new ArrayList<>();
+
+    /** Whose journal may still have what the disk made of it, where nobody needs it any more. */
+    private final Set<String> rotten = new HashSet<>();
+
     private long managerVersion;
     private long seenVersion;
 
@@ -170,7 +175,7 @@ public final class AgentsWorld implements Scenario {
             w.host(a, Faults.rate(shape), shape.below(1_000_000_000L));
         }
         oracle = new Oracle(w, blocks);
-        checks = new ReplicaChecks(w, oracle, level == AckLevel.RECEIVED);
+        checks = new ReplicaChecks(w, oracle, level == AckLevel.RECEIVED, budgetBytes);
         startManager();
         AGENTS.forEach(this::startAgent);
         w.spawn(w.host(OPERATOR).process(), "operator", this::operate);
@@ -572,6 +577,7 @@ public final class AgentsWorld implements Scenario {
             String how = host.disk().rot(file, (int) (position % SEGMENT_BYTES), rng);
             world.say("FAULT", "position " + position + " of the journal of " + host.name() + ": " + how);
             checks.diskDamaged(host.name());
+            rotten.add(host.name());
         }
     }
 
@@ -774,18 +780,44 @@ public final class AgentsWorld implements Scenario {
                             + oracle.allowed(b) + " may be");
                 }
             }
-            if (first != null && !java.util.Arrays.equals(first, image)) {
+            if (first != null && !Arrays.equals(first, image)) {
                 world.violation("in the end the images of " + AGENTS.getFirst() + " and " + a + " differ");
             }
             first = first == null ? image : first;
         }
+        journalsAreTheSame();
         world.finish();
     }
 
+    /** Of what all of them still have, byte for byte. */
+    private void journalsAreTheSame() {
+        long from = AGENTS.stream().mapToLong(a -> sight(a).oldest()).max().orElseThrow();
+        long to = AGENTS.stream().mapToLong(a -> sight(a).end()).min().orElseThrow();
+        for (long at = from; at < to; at = (at / SEGMENT_BYTES + 1) * SEGMENT_BYTES) {
+            int begin = (int) (at % SEGMENT_BYTES);
+            int end = (int) Math.min(SEGMENT_BYTES, to - at + begin);
+            byte[] first = segment(AGENTS.getFirst(), at);
+            for (String a : AGENTS) {
+                int differs = Arrays.mismatch(first, begin, end, segment(a, at), begin, end);
+                if (differs >= 0 && !rotten.contains(a) && !rotten.contains(AGENTS.getFirst())) {
+                    world.violation("in the end the journals of " + AGENTS.getFirst() + " and " + a + " differ at position "
+                            + (at + differs));
+                }
+            }
+        }
+    }
+
+    private byte[] segment(String agent, long position) {
+        return bytes(volume(agent).imagePath().resolveSibling("journal").resolve("%016x.seg".formatted(position / SEGMENT_BYTES)).toString());
+    }
+
     private byte[] image(String agent) {
+        return bytes(volume(agent).imagePath().toString());
+    }
+
+    private static byte[] bytes(String file) {
         try {
-            return Files.readAllBytes(
-                    SimFileSystem.path(volume(agent).imagePath().toString()));
+            return Files.readAllBytes(SimFileSystem.path(file));
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
         }

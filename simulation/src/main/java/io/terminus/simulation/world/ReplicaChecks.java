@@ -27,7 +27,8 @@ import org.jspecify.annotations.Nullable;
  *   <li>what has failed stays failed, over restarts, until it is made anew;
  *   <li>the lock manager's value block takes only steps that {@link HandoverModel} takes, and a term is served only when as
  *       many members of the set it began with are sealed as the model wants;
- *   <li>of what two journals both hold, the lineage is the same: no record of another history stands among them.
+ *   <li>of what two replicas both know to be committed, the lineage is the same: no record of another history stands there;
+ *   <li>a journal is never longer than its budget.
  * </ul>
  */
 final class ReplicaChecks {
@@ -35,6 +36,7 @@ final class ReplicaChecks {
     private final World world;
     private final Oracle oracle;
     private final boolean memoryCounts;
+    private final long budgetBytes;
 
     /** What was last seen of each, also of those that are down. */
     private final Map<String, VolumeSight> last = new HashMap<>();
@@ -61,8 +63,12 @@ final class ReplicaChecks {
     private long ackedEnd = -1;
     private Lineage ackedIn = Lineage.EMPTY;
 
-    ReplicaChecks(World world, Oracle oracle, boolean memoryCounts) {
+    /** Something that was committed may be gone with the memory of q members: from then on histories may part. */
+    private boolean mayPart;
+
+    ReplicaChecks(World world, Oracle oracle, boolean memoryCounts, long budgetBytes) {
         this.world = world;
+        this.budgetBytes = budgetBytes;
         this.oracle = oracle;
         this.memoryCounts = memoryCounts;
     }
@@ -95,6 +101,7 @@ final class ReplicaChecks {
                             >= config.copiesNeeded()) {
                 world.say("world", "with the memory of " + memoryLost + " what was not flushed may be gone");
                 oracle.memoryMayBeLost();
+                mayPart = true;
                 ackedEnd = -1;
                 ackedIn = Lineage.EMPTY;
             }
@@ -212,6 +219,9 @@ final class ReplicaChecks {
             }
         }
         serves.forEach(this::served);
+        if (!mayPart) {
+            historiesAreOne(volumes.keySet());
+        }
         if (config != null && ackedEnd >= 0) {
             enoughHave(config);
         }
@@ -240,8 +250,30 @@ final class ReplicaChecks {
             world.violation(agent + " has applied up to " + s.applied() + ", beyond what is committed, " + s.committed()
                     + ", and durable, " + s.durable());
         }
+        if (s.end() - s.oldest() > budgetBytes) {
+            world.violation(agent + "'s journal reaches from " + s.oldest() + " to " + s.end() + ", more than the "
+                    + budgetBytes + " bytes it may have");
+        }
         if (s.durable() > s.end()) {
             world.violation(agent + " has durable " + s.durable() + " beyond its end " + s.end());
+        }
+    }
+
+    private void historiesAreOne(Set<String> up) {
+        for (String one : up) {
+            for (String other : up) {
+                VolumeSight a = last.get(one);
+                VolumeSight b = last.get(other);
+                if (one.compareTo(other) >= 0 || a == null || b == null || a.rebuilding() || b.rebuilding()) {
+                    continue;
+                }
+                long both = Math.min(a.committed(), b.committed());
+                long common = a.lineage().commonEnd(b.lineage(), a.end(), b.end());
+                if (common < Math.min(both, Math.min(a.end(), b.end()))) {
+                    world.violation(one + " and " + other + " have parted at " + common + ", though both know everything"
+                            + " before " + both + " to be committed: " + a.lineage() + " and " + b.lineage());
+                }
+            }
         }
     }
 
