@@ -49,6 +49,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a class of the product becomes when it is loaded for a run: wherever it calls the JDK or a library for threads, locks,
@@ -163,7 +164,7 @@ final class Rewriting {
     // ---- what stands in
 
     /** The stand-in of a method, or null. */
-    Method standIn(String owner, String name, MethodTypeDesc type, boolean isStatic) {
+    @Nullable Method standIn(String owner, String name, MethodTypeDesc type, boolean isStatic) {
         for (String o : lookedUpIn(owner, name, type.descriptorString())) {
             Class<?> where = METHODS.get(o);
             if (where == null) {
@@ -490,22 +491,18 @@ final class Rewriting {
 
         private MethodHandleDesc handle(DirectMethodHandleDesc h) {
             String owner = internalName(h.owner());
-            MethodTypeDesc type = h.kind() == DirectMethodHandleDesc.Kind.CONSTRUCTOR
-                            || h.lookupDescriptor().startsWith("(")
-                    ? MethodTypeDesc.ofDescriptor(h.lookupDescriptor())
-                    : null;
             return switch (h.kind()) {
                 case CONSTRUCTOR -> {
                     Class<?> instead = CLASSES.get(owner);
                     yield instead == null
                             ? h
                             : MethodHandleDesc.ofConstructor(
-                                    desc(instead), type.parameterList().toArray(ClassDesc[]::new));
+                                    desc(instead), typeOf(h).parameterList().toArray(ClassDesc[]::new));
                 }
                 case STATIC, INTERFACE_STATIC, VIRTUAL, INTERFACE_VIRTUAL -> {
                     boolean isStatic = h.kind() == DirectMethodHandleDesc.Kind.STATIC
                             || h.kind() == DirectMethodHandleDesc.Kind.INTERFACE_STATIC;
-                    Method standIn = standIn(owner, h.methodName(), type, isStatic);
+                    Method standIn = standIn(owner, h.methodName(), typeOf(h), isStatic);
                     yield standIn == null
                             ? h
                             : MethodHandleDesc.ofMethod(
@@ -517,6 +514,10 @@ final class Rewriting {
                 default -> h;
             };
         }
+    }
+
+    private static MethodTypeDesc typeOf(DirectMethodHandleDesc method) {
+        return MethodTypeDesc.ofDescriptor(method.lookupDescriptor());
     }
 
     private static MethodTypeDesc typeOf(Method m) {

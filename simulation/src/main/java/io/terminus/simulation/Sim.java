@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -18,10 +19,10 @@ import picocli.CommandLine.Option;
 public final class Sim implements Callable<Integer> {
 
     @Option(names = "--seed", description = "Replays this run, and tells its story.")
-    private Long seed;
+    private @Nullable Long seed;
 
     @Option(names = "--seeds", description = "Runs FROM-TO, both included.", paramLabel = "FROM-TO")
-    private String seeds;
+    private @Nullable String seeds;
 
     @Option(names = "--step", description = "Of those, every so manieth.", defaultValue = "1", hidden = true)
     private int step;
@@ -33,7 +34,7 @@ public final class Sim implements Callable<Integer> {
     private int jobs;
 
     @Option(names = "--world", description = "locks or agents; else both.")
-    private String world;
+    private @Nullable String world;
 
     @Option(names = "--without", split = ",", description = "Faults that do not happen in this run, by number.")
     private List<Integer> without = List.of();
@@ -56,14 +57,17 @@ public final class Sim implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        if (seed == null && seeds == null) {
-            System.err.println("say --seed N or --seeds FROM-TO");
-            return 2;
+        if (seed != null) {
+            return one(seed);
         }
-        return seed != null ? one() : batch();
+        if (seeds != null) {
+            return batch(seeds);
+        }
+        System.err.println("say --seed N or --seeds FROM-TO");
+        return 2;
     }
 
-    private int one() {
+    private int one(long seed) {
         boolean broken = false;
         for (String w : worlds()) {
             Runs.Result r = Runs.run(w, seed, !quiet, new TreeSet<>(without));
@@ -82,7 +86,7 @@ public final class Sim implements Callable<Integer> {
         return broken ? 1 : 0;
     }
 
-    private int batch() throws IOException, InterruptedException {
+    private int batch(String seeds) throws IOException, InterruptedException {
         String[] ends = seeds.split("-");
         long from = Long.parseLong(ends[0]);
         long to = Long.parseLong(ends[ends.length - 1]);

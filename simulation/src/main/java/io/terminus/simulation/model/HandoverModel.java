@@ -9,8 +9,10 @@ import java.util.HashSet;
 import java.util.LinkedList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The hand-over as a small machine of which every state is looked at: lock, value block, terms, seals, the ends of three
@@ -92,7 +94,7 @@ public final class HandoverModel {
             Role role,
             Set<Integer> view,
             long viewVersion,
-            Pending pending,
+            @Nullable Pending pending,
             List<Integer> match,
             int ackedAt,
             boolean lost,
@@ -114,7 +116,7 @@ public final class HandoverModel {
             return new Node(log, sealed, role, s, version, pending, match, ackedAt, lost, tails);
         }
 
-        Node pending(Pending p) {
+        Node pending(@Nullable Pending p) {
             return new Node(log, sealed, role, view, viewVersion, p, match, ackedAt, lost, tails);
         }
 
@@ -168,7 +170,9 @@ public final class HandoverModel {
         }
     }
 
-    private record Step(String what, State to) {}
+    /** @param to null if what happens is wrong as such */
+    private record Step(
+            String what, @Nullable State to) {}
 
     private final boolean allAcknowledge;
     private final Set<Rule> on;
@@ -218,13 +222,14 @@ public final class HandoverModel {
                 if (wrong != null) {
                     LinkedList<String> trace = new LinkedList<>();
                     trace.add(step.to == null ? step.what : step.what + "   <-- " + wrong);
-                    for (State at = s; from.get(at).to != null; at = from.get(at).to) {
-                        trace.addFirst(from.get(at).what);
+                    for (Step by = from.get(s); by != null && by.to != null; by = from.get(by.to)) {
+                        trace.addFirst(by.what);
                     }
                     return new Outcome(false, from.size(), trace);
                 }
-                if (from.putIfAbsent(step.to, new Step(step.what, s)) == null) {
-                    queue.add(step.to);
+                State to = Objects.requireNonNull(step.to);
+                if (from.putIfAbsent(to, new Step(step.what, s)) == null) {
+                    queue.add(to);
                 }
             }
             if (from.size() > mostStates) {
@@ -234,7 +239,7 @@ public final class HandoverModel {
         return new Outcome(true, from.size(), List.of());
     }
 
-    private String wrong(State before, State s) {
+    private @Nullable String wrong(State before, State s) {
         boolean moved = !s.block.equals(before.block);
         if (moved && on(Rule.KEEP_SET_AT_ELECTION) && !before.block.leadsTo(s.block)) {
             return s.block + " behind " + before.block + " is no step that simulated lock managers are allowed";

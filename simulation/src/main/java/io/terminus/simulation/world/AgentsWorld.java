@@ -37,6 +37,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
@@ -44,6 +45,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A lock manager and three agents with a replica each of one volume, whose clients write, read and flush wherever it is served.
@@ -53,6 +55,7 @@ import java.util.concurrent.TimeoutException;
  * <p>Checked: see {@link ReplicaChecks} for what is looked at between steps and {@link Oracle} for what clients may see; and
  * when nothing fails any more, the volume is served, every request is answered, and all replicas become the same.
  */
+@SuppressWarnings("NullAway.Init") // nothing is asked of a scenario before its faults and its beginning
 public final class AgentsWorld implements Scenario {
 
     static final String MANAGER = "lm";
@@ -81,7 +84,7 @@ public final class AgentsWorld implements Scenario {
 
     private Oracle oracle;
     private ReplicaChecks checks;
-    private SimulatedLockManager manager;
+    private @Nullable SimulatedLockManager manager;
     private final Map<String, SimulatedAgent> agents = new HashMap<>();
     private final Set<Disk> clients = new HashSet<>();
     private final List<Fault> armed = new ArrayList<>();
@@ -229,16 +232,25 @@ public final class AgentsWorld implements Scenario {
         });
     }
 
-    private Volume volume(String agent) {
+    private @Nullable Volume volume(String agent) {
         SimulatedAgent a = agents.get(agent);
         return a == null || world.host(agent).process().dead()
                 ? null
                 : a.volumes().byName(VOLUME);
     }
 
+    private boolean serves(String agent) {
+        Volume v = volume(agent);
+        return v != null && v.serving();
+    }
+
+    private Volume open(String agent) {
+        return Objects.requireNonNull(volume(agent), () -> agent + " has no replica open");
+    }
+
     /** That agent's replica, which is open, with its own clock. */
     private VolumeSight sight(String agent) {
-        Volume v = volume(agent);
+        Volume v = open(agent);
         return world.as(world.host(agent), () -> VolumeSight.of(v));
     }
 
@@ -273,7 +285,7 @@ public final class AgentsWorld implements Scenario {
         }
         while (true) {
             World.sleep(1_000_000_000L + rng.below(3_000_000_000L));
-            boolean served = AGENTS.stream().map(this::volume).anyMatch(v -> v != null && v.serving());
+            boolean served = AGENTS.stream().anyMatch(this::serves);
             if (served && (quiet || rng.below(3) == 0)) {
                 replaceFailed();
                 replaceLost();
@@ -308,7 +320,7 @@ public final class AgentsWorld implements Scenario {
     /** On a disk that is new there is none. */
     private void replaceLost() {
         Optional<String> writer = AGENTS.stream()
-                .filter(a -> volume(a) != null && volume(a).serving())
+                .filter(this::serves)
                 .findFirst();
         for (String a : AGENTS) {
             if (writer.isEmpty() || !checks.isDiskLost(a) || agents.get(a) == null || volume(a) != null) {
@@ -657,7 +669,7 @@ public final class AgentsWorld implements Scenario {
     }
 
     /** The block as the lock manager has it, or null. */
-    private VolumeConfig config() {
+    private @Nullable VolumeConfig config() {
         SimulatedLockManager m = manager;
         return m == null
                 ? null
@@ -714,7 +726,7 @@ public final class AgentsWorld implements Scenario {
         }
     }
 
-    private String notWell() {
+    private @Nullable String notWell() {
         VolumeConfig config = config();
         if (config == null) {
             return "the lock manager has no value block of the volume";
@@ -808,11 +820,14 @@ public final class AgentsWorld implements Scenario {
     }
 
     private byte[] segment(String agent, long position) {
-        return bytes(volume(agent).imagePath().resolveSibling("journal").resolve("%016x.seg".formatted(position / SEGMENT_BYTES)).toString());
+        return bytes(open(agent)
+                .imagePath()
+                .resolveSibling("journal/%016x.seg".formatted(position / SEGMENT_BYTES))
+                .toString());
     }
 
     private byte[] image(String agent) {
-        return bytes(volume(agent).imagePath().toString());
+        return bytes(open(agent).imagePath().toString());
     }
 
     private static byte[] bytes(String file) {

@@ -23,10 +23,12 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A lock manager and some clients that want locks of few ranges, hold them for a while, convert, shrink and split them, and write
@@ -36,6 +38,7 @@ import java.util.concurrent.TimeoutException;
  * has a higher token than anything before; a value block that was written is never lost and no version is written twice; and
  * when nothing fails any more, everybody is answered.
  */
+@SuppressWarnings("NullAway.Init") // nothing is asked of a scenario before its faults and its beginning
 public final class LocksWorld implements Scenario {
 
     private static final String MANAGER = "lm";
@@ -70,10 +73,14 @@ public final class LocksWorld implements Scenario {
     private static final class Client {
         final String name;
         final List<Grant> grants = new ArrayList<>();
-        LockClient locks;
+        @Nullable LockClient locks;
 
         Client(String name) {
             this.name = name;
+        }
+
+        LockClient connected() {
+            return Objects.requireNonNull(locks, () -> name + " has not connected");
         }
     }
 
@@ -147,7 +154,7 @@ public final class LocksWorld implements Scenario {
 
     private void startClient(String name) {
         Host host = world.host(name);
-        Client client = clients.get(name);
+        Client client = Objects.requireNonNull(clients.get(name));
         client.grants.clear();
         client.locks = null;
         int hands = 1 + rng.below(3);
@@ -236,7 +243,7 @@ public final class LocksWorld implements Scenario {
         if (rng.perMille(200)) {
             wanted = wanted.withDesired(LockRange.of(0, UNITS * UNIT_BYTES));
         }
-        var pending = client.locks.acquire(wanted);
+        var pending = client.connected().acquire(wanted);
         if (rng.perMille(60)) {
             World.sleep(rng.below(500_000_000L));
             pending.cancel(false);
@@ -268,7 +275,7 @@ public final class LocksWorld implements Scenario {
                         LockRange.of(from * UNIT_BYTES, (from + 2) * UNIT_BYTES),
                         rng.pick(MODES),
                         Duration.ofMillis(800)));
-        var pending = client.locks.acquireAll(parts);
+        var pending = client.connected().acquireAll(parts);
         GrantSet set;
         try {
             set = pending.get(6, TimeUnit.SECONDS);
@@ -360,7 +367,7 @@ public final class LocksWorld implements Scenario {
     private void readValue(Client client, String volume) throws InterruptedException {
         long least = versions.getOrDefault(volume, 0L);
         try {
-            Value value = client.locks.value(volume).get(4, TimeUnit.SECONDS);
+            Value value = client.connected().value(volume).get(4, TimeUnit.SECONDS);
             if (value.version() < least) {
                 world.violation(client.name + " reads version " + value.version() + " of " + volume + ", but " + least
                         + " was written before");
@@ -385,7 +392,7 @@ public final class LocksWorld implements Scenario {
     }
 
     private void writeValue(Client client, String volume) throws InterruptedException {
-        try (Grant grant = client.locks.lock(AcquireRequest.of(
+        try (Grant grant = client.connected().lock(AcquireRequest.of(
                 volume,
                 LockRange.of(0, Long.MAX_VALUE), // a value block is written under nothing less
                 rng.coin() ? LockMode.EX : LockMode.PW,
@@ -393,12 +400,12 @@ public final class LocksWorld implements Scenario {
             client.grants.add(grant);
             try {
                 checkBeliefs();
-                Value value = client.locks.value(volume).get(4, TimeUnit.SECONDS);
+                Value value = client.connected().value(volume).get(4, TimeUnit.SECONDS);
                 if (rng.coin()) {
                     World.sleep(rng.below(2_000_000_000L));
                 }
                 long content = ++lastContent;
-                PutOutcome outcome = client.locks
+                PutOutcome outcome = client.connected()
                         .putValue(
                                 grant,
                                 value.version(),

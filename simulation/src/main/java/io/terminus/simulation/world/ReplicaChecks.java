@@ -86,7 +86,7 @@ final class ReplicaChecks {
     }
 
     /** An agent is about to die. */
-    void dies(String agent, Volume volume, boolean power, VolumeConfig config) {
+    void dies(String agent, @Nullable Volume volume, boolean power, @Nullable VolumeConfig config) {
         if (volume != null) {
             VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(volume));
             last.put(agent, s);
@@ -183,7 +183,7 @@ final class ReplicaChecks {
         }
     }
 
-    void look(Map<String, Volume> volumes, VolumeConfig config, long version) {
+    void look(Map<String, Volume> volumes, @Nullable VolumeConfig config, long version) {
         if (config != null) {
             if (version < managerVersion) {
                 world.violation("the lock manager's value block went back from " + managerVersion + " to " + version);
@@ -310,7 +310,7 @@ final class ReplicaChecks {
      * So many members of the set have failed, or lost what they had not synced, that no election may be won without an
      * operator who gives something up. What a loss of power took below a committed position counts as damage.
      */
-    boolean mayBeStuck(VolumeConfig config) {
+    boolean mayBeStuck(@Nullable VolumeConfig config) {
         if (config == null) {
             return false;
         }
