@@ -37,17 +37,18 @@ final class Jobs {
         long[] broken = {0};
         List<Thread> readers = new ArrayList<>();
         for (Process p : processes) {
-            readers.add(Thread.ofPlatform().start(() -> p.inputReader().lines().forEach(line -> {
-                Matcher tally = TALLIED.matcher(line);
-                synchronized (runs) {
-                    if (tally.matches()) {
-                        runs[0] += Long.parseLong(tally.group(1));
-                        broken[0] += Long.parseLong(tally.group(2));
-                    } else {
-                        System.out.println(line);
-                    }
-                }
-            })));
+            readers.add(Thread.ofPlatform()
+                    .start(() -> p.inputReader().lines().forEach(line -> {
+                        Matcher tally = TALLIED.matcher(line);
+                        synchronized (runs) {
+                            if (tally.matches()) {
+                                runs[0] += Long.parseLong(tally.group(1));
+                                broken[0] += Long.parseLong(tally.group(2));
+                            } else {
+                                System.out.println(line);
+                            }
+                        }
+                    })));
         }
         boolean failed = false;
         for (int i = 0; i < count; i++) {

@@ -164,7 +164,8 @@ final class Rewriting {
     // ---- what stands in
 
     /** The stand-in of a method, or null. */
-    @Nullable Method standIn(String owner, String name, MethodTypeDesc type, boolean isStatic) {
+    @Nullable
+    Method standIn(String owner, String name, MethodTypeDesc type, boolean isStatic) {
         for (String o : lookedUpIn(owner, name, type.descriptorString())) {
             Class<?> where = METHODS.get(o);
             if (where == null) {
@@ -385,9 +386,7 @@ final class Rewriting {
         public void atStart(CodeBuilder to) {
             to.loadConstant(model.thisClass().asInternalName());
             to.invokestatic(
-                    WORLD,
-                    "enterInitialiser",
-                    MethodTypeDesc.of(ConstantDescs.CD_void, ConstantDescs.CD_String));
+                    WORLD, "enterInitialiser", MethodTypeDesc.of(ConstantDescs.CD_void, ConstantDescs.CD_String));
         }
 
         @Override
@@ -424,7 +423,8 @@ final class Rewriting {
                         to.new_(desc(instead));
                     }
                 }
-                case MonitorInstruction m when !generated ->
+                case MonitorInstruction m
+                when !generated ->
                     to.invokestatic(SYNC, m.opcode() == Opcode.MONITORENTER ? "enter" : "exit", OF_OBJECT);
                 case FieldInstruction f -> {
                     if (isVolatile(f)) {

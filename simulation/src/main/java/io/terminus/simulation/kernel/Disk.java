@@ -14,6 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A machine's file system.
@@ -83,12 +84,12 @@ public final class Disk {
         }
 
         /** What a persisted map keeps here instead of bytes. */
-        public TreeMap<Long, byte[]> map;
+        public @Nullable TreeMap<Long, byte[]> map;
 
-        private TreeMap<Long, byte[]> durableMap;
+        private @Nullable TreeMap<Long, byte[]> durableMap;
         public boolean mapDamaged;
         public boolean locked;
-        public Host.Process lockedBy;
+        public Host.@Nullable Process lockedBy;
 
         Node(boolean directory) {
             this.directory = directory;
@@ -527,7 +528,7 @@ public final class Disk {
 
     // ---- names; absolute, without the machine
 
-    public Node find(String name) {
+    public @Nullable Node find(String name) {
         return nodes.get(name);
     }
 

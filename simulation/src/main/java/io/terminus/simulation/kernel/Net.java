@@ -182,18 +182,17 @@ public final class Net {
             Port port = ports.get(toHost + ":" + toPort);
             Link back = link(toHost, from);
             Connection c = port == null ? null : new Connection(me, port.process, ephemeralPort(), toPort, out, back);
-            boolean taken =
-                    c != null && !port.process.dead() && world.as(port.process.host(), () -> port.acceptor.accepted(c));
-            if (taken) {
-                open.add(c);
+            Connection taken = port != null && c != null && accepts(port, c) ? c : null;
+            if (taken != null) {
+                open.add(taken);
             }
             world.after(delay(back), () -> {
                 if (me.dead() || back.cut) {
                     return;
                 }
                 world.as(me.host(), () -> {
-                    if (taken) {
-                        connected.accept(c);
+                    if (taken != null) {
+                        connected.accept(taken);
                     } else {
                         refused.run();
                     }
@@ -201,6 +200,10 @@ public final class Net {
                 });
             });
         });
+    }
+
+    private boolean accepts(Port port, Connection connection) {
+        return !port.process.dead() && world.as(port.process.host(), () -> port.acceptor.accepted(connection));
     }
 
     /** One connection; side 0 opened it. */

@@ -8,8 +8,10 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.PriorityQueue;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One run: time, machines, and whose turn it is. Everything that happens is either a step of one {@link Task} or an event at
@@ -36,6 +38,7 @@ public final class World {
     /** No turn takes so many looks, however busy the machine is. */
     private static final int MOST_LOOKS = 60;
 
+    @SuppressWarnings("NullAway.Init") // nobody asks before there is a run
     private static volatile World current;
 
     /** A turn of an earlier run has not ended: it may still do something, in whatever run there is by then. */
@@ -68,10 +71,10 @@ public final class World {
     private long steps;
     private long mostSteps = 20_000_000;
     private int chaos;
-    private Task running;
-    private Host seenAs;
+    private @Nullable Task running;
+    private @Nullable Host seenAs;
     private volatile boolean over;
-    private String violation;
+    private @Nullable String violation;
     private long digest = 0xcbf29ce484222325L;
 
     public World(long seed, boolean tells) {
@@ -93,14 +96,14 @@ public final class World {
     }
 
     /** The task whose turn it is; null in an event or a checker. */
-    public static Task self() {
+    public static @Nullable Task self() {
         return current.running;
     }
 
     /** The machine on which this happens. */
     public static Host here() {
         World w = current;
-        return w.running != null ? w.running.process().host() : w.seenAs;
+        return w.running != null ? w.running.process().host() : Objects.requireNonNull(w.seenAs);
     }
 
     public <T> T attic(Class<T> kind, java.util.function.Supplier<T> fresh) {
@@ -187,7 +190,8 @@ public final class World {
     }
 
     public static Task spawn(String name, Runnable body) {
-        return current.spawn(self().process(), name, body);
+        World w = current;
+        return w.spawn(w.mustRun().process(), name, body);
     }
 
     /** A task that can run from now on. */
@@ -200,7 +204,7 @@ public final class World {
     /** One that is not told to run yet. */
     public static Task unstarted(String name, Runnable body) {
         World w = current;
-        Host.Process process = w.running != null ? w.running.process() : w.seenAs.process();
+        Host.Process process = w.running != null ? w.running.process() : here().process();
         return new Task(w, process, name, ++w.tasks, body);
     }
 
@@ -233,7 +237,7 @@ public final class World {
     }
 
     /** Chance for the static initialiser that runs now; null if none does. */
-    public static Rng ofClass() {
+    public static @Nullable Rng ofClass() {
         return INITIALISING.peekLast();
     }
 
@@ -336,7 +340,7 @@ public final class World {
         over = true;
     }
 
-    public String violation() {
+    public @Nullable String violation() {
         return violation;
     }
 
@@ -391,7 +395,7 @@ public final class World {
         self.awaitTurn();
     }
 
-    private void hand(Task next) {
+    private void hand(@Nullable Task next) {
         running = next;
         if (next == null) {
             LockSupport.unpark(main);
@@ -420,7 +424,7 @@ public final class World {
     }
 
     /** Whose turn is next; null when the run is over. */
-    private Task next() {
+    private @Nullable Task next() {
         running = null;
         try {
             while (!over) {

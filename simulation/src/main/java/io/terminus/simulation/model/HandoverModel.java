@@ -171,8 +171,7 @@ public final class HandoverModel {
     }
 
     /** @param to null if what happens is wrong as such */
-    private record Step(
-            String what, @Nullable State to) {}
+    private record Step(String what, @Nullable State to) {}
 
     private final boolean allAcknowledge;
     private final Set<Rule> on;

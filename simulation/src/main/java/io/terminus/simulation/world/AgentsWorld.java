@@ -157,8 +157,8 @@ public final class AgentsWorld implements Scenario {
         }
         if (!diskFailed && r.below(3) == 0) {
             String kind = r.coin() ? "wipe" : "rot";
-            faults.add(new Fault(
-                    r.between(SETUP_NANOS, troubleNanos), kind, r.pick(AGENTS), "", r.below(2_000_000_000L)));
+            faults.add(
+                    new Fault(r.between(SETUP_NANOS, troubleNanos), kind, r.pick(AGENTS), "", r.below(2_000_000_000L)));
         }
     }
 
@@ -319,9 +319,7 @@ public final class AgentsWorld implements Scenario {
 
     /** On a disk that is new there is none. */
     private void replaceLost() {
-        Optional<String> writer = AGENTS.stream()
-                .filter(this::serves)
-                .findFirst();
+        Optional<String> writer = AGENTS.stream().filter(this::serves).findFirst();
         for (String a : AGENTS) {
             if (writer.isEmpty() || !checks.isDiskLost(a) || agents.get(a) == null || volume(a) != null) {
                 continue;
@@ -812,8 +810,8 @@ public final class AgentsWorld implements Scenario {
             for (String a : AGENTS) {
                 int differs = Arrays.mismatch(first, begin, end, segment(a, at), begin, end);
                 if (differs >= 0 && !rotten.contains(a) && !rotten.contains(AGENTS.getFirst())) {
-                    world.violation("in the end the journals of " + AGENTS.getFirst() + " and " + a + " differ at position "
-                            + (at + differs));
+                    world.violation("in the end the journals of " + AGENTS.getFirst() + " and " + a
+                            + " differ at position " + (at + differs));
                 }
             }
         }

@@ -73,7 +73,9 @@ public final class LocksWorld implements Scenario {
     private static final class Client {
         final String name;
         final List<Grant> grants = new ArrayList<>();
-        @Nullable LockClient locks;
+
+        @Nullable
+        LockClient locks;
 
         Client(String name) {
             this.name = name;
@@ -392,11 +394,12 @@ public final class LocksWorld implements Scenario {
     }
 
     private void writeValue(Client client, String volume) throws InterruptedException {
-        try (Grant grant = client.connected().lock(AcquireRequest.of(
-                volume,
-                LockRange.of(0, Long.MAX_VALUE), // a value block is written under nothing less
-                rng.coin() ? LockMode.EX : LockMode.PW,
-                Duration.ofMillis(rng.below(1_000))))) {
+        try (Grant grant = client.connected()
+                .lock(AcquireRequest.of(
+                        volume,
+                        LockRange.of(0, Long.MAX_VALUE), // a value block is written under nothing less
+                        rng.coin() ? LockMode.EX : LockMode.PW,
+                        Duration.ofMillis(rng.below(1_000))))) {
             client.grants.add(grant);
             try {
                 checkBeliefs();

@@ -60,6 +60,7 @@ final class ReplicaChecks {
 
     /** The newest term that was seen to be served. */
     private long servedTerm;
+
     private long ackedEnd = -1;
     private Lineage ackedIn = Lineage.EMPTY;
 
@@ -144,7 +145,9 @@ final class ReplicaChecks {
     /** The lock manager has another value block; told of each. */
     void moved(VolumeConfig to, long version) {
         VolumeConfig from = block;
-        if (from != null && version == blockVersion + 1 && !asModel(from, blockVersion).leadsTo(asModel(to, version))) {
+        if (from != null
+                && version == blockVersion + 1
+                && !asModel(from, blockVersion).leadsTo(asModel(to, version))) {
             world.violation("the value block goes from version " + blockVersion + ", term " + from.term() + " of "
                     + from.writer() + " with " + from.inSync() + ", to term " + to.term() + " of " + to.writer()
                     + " with " + to.inSync() + ": no step that the model knows");
@@ -270,8 +273,9 @@ final class ReplicaChecks {
                 long both = Math.min(a.committed(), b.committed());
                 long common = a.lineage().commonEnd(b.lineage(), a.end(), b.end());
                 if (common < Math.min(both, Math.min(a.end(), b.end()))) {
-                    world.violation(one + " and " + other + " have parted at " + common + ", though both know everything"
-                            + " before " + both + " to be committed: " + a.lineage() + " and " + b.lineage());
+                    world.violation(
+                            one + " and " + other + " have parted at " + common + ", though both know everything"
+                                    + " before " + both + " to be committed: " + a.lineage() + " and " + b.lineage());
                 }
             }
         }
