@@ -94,6 +94,8 @@ public final class AgentsWorld implements Scenario {
 
     private long managerVersion;
     private long seenVersion;
+    private byte @Nullable [] valueRead;
+    private @Nullable VolumeConfig configRead;
 
     // ---- what goes wrong
 
@@ -666,15 +668,18 @@ public final class AgentsWorld implements Scenario {
                 : m.table().value(VOLUME).map(LockTable.ValueView::version).orElse(0L);
     }
 
-    /** The block as the lock manager has it, or null. */
+    /** The block as the lock manager has it, or null. Read once for each version: it is asked for all the time. */
+    @SuppressWarnings("ReferenceEquality") // the very bytes that were read last
     private @Nullable VolumeConfig config() {
         SimulatedLockManager m = manager;
-        return m == null
+        byte[] now = m == null
                 ? null
-                : m.table()
-                        .value(VOLUME)
-                        .map(v -> VolumeSight.config(v.value()))
-                        .orElse(null);
+                : m.table().value(VOLUME).map(LockTable.ValueView::value).orElse(null);
+        if (now != valueRead) {
+            valueRead = now;
+            configRead = now == null ? null : VolumeSight.config(now);
+        }
+        return configRead;
     }
 
     // ---- checkers
