@@ -563,7 +563,8 @@ public final class SimFileSystem extends FileSystem {
         }
 
         @Override
-        public <V extends FileAttributeView> @Nullable V getFileAttributeView(Path path, Class<V> type, LinkOption... options) {
+        public <V extends FileAttributeView> @Nullable V getFileAttributeView(
+                Path path, Class<V> type, LinkOption... options) {
             return null;
         }
 
