@@ -32,6 +32,7 @@ import java.lang.classfile.instruction.InvokeDynamicInstruction;
 import java.lang.classfile.instruction.InvokeInstruction;
 import java.lang.classfile.instruction.MonitorInstruction;
 import java.lang.classfile.instruction.NewObjectInstruction;
+import java.lang.classfile.instruction.ReturnInstruction;
 import java.lang.constant.ClassDesc;
 import java.lang.constant.ConstantDesc;
 import java.lang.constant.ConstantDescs;
@@ -48,6 +49,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a class of the product becomes when it is loaded for a run: wherever it calls the JDK or a library for threads, locks,
@@ -56,7 +58,8 @@ import java.util.Set;
  * <ul>
  *   <li>monitors are stand-ins' as well: a task that waits must not hold one that the JVM knows of,
  *   <li>objects that are hashed by where they lie get a number from the run instead,
- *   <li>a read or write of a volatile field is a place at which another task may get its turn.
+ *   <li>a read or write of a volatile field is a place at which another task may get its turn,
+ *   <li>a static initialiser says when it begins and ends: no run may see whether it was in this one.
  * </ul>
  */
 final class Rewriting {
@@ -161,6 +164,7 @@ final class Rewriting {
     // ---- what stands in
 
     /** The stand-in of a method, or null. */
+    @Nullable
     Method standIn(String owner, String name, MethodTypeDesc type, boolean isStatic) {
         for (String o : lookedUpIn(owner, name, type.descriptorString())) {
             Class<?> where = METHODS.get(o);
@@ -267,13 +271,15 @@ final class Rewriting {
 
         Whole(ClassModel model) {
             this.model = model;
-            this.code = new Calls();
+            this.code = new Calls(model.thisClass().asInternalName().startsWith("io/terminus/proto/"));
         }
 
         @Override
         public void accept(ClassBuilder to, ClassElement element) {
             if (element instanceof MethodModel m && m.code().isPresent()) {
-                if (m.flags().has(AccessFlag.SYNCHRONIZED)) {
+                if (m.methodName().equalsString("<clinit>")) {
+                    to.transformMethod(m, MethodTransform.transformingCode(code.andThen(new Initialiser(model))));
+                } else if (m.flags().has(AccessFlag.SYNCHRONIZED)) {
                     withoutMonitor(to, m);
                 } else {
                     to.transformMethod(m, MethodTransform.transformingCode(code));
@@ -373,7 +379,36 @@ final class Rewriting {
         }
     }
 
+    /** Says when it begins and ends. */
+    private record Initialiser(ClassModel model) implements CodeTransform {
+
+        @Override
+        public void atStart(CodeBuilder to) {
+            to.loadConstant(model.thisClass().asInternalName());
+            to.invokestatic(
+                    WORLD, "enterInitialiser", MethodTypeDesc.of(ConstantDescs.CD_void, ConstantDescs.CD_String));
+        }
+
+        @Override
+        public void accept(CodeBuilder to, CodeElement element) {
+            if (element instanceof ReturnInstruction) {
+                to.invokestatic(WORLD, "leaveInitialiser", MethodTypeDesc.of(ConstantDescs.CD_void));
+            }
+            to.with(element);
+        }
+    }
+
     private final class Calls implements CodeTransform {
+
+        /**
+         * What protoc has made keeps descriptors in static fields once somebody has asked for them, under a monitor that nobody
+         * waits in: a run must not see whether it is the one that asks first.
+         */
+        private final boolean generated;
+
+        Calls(boolean generated) {
+            this.generated = generated;
+        }
 
         @Override
         public void accept(CodeBuilder to, CodeElement element) {
@@ -388,7 +423,8 @@ final class Rewriting {
                         to.new_(desc(instead));
                     }
                 }
-                case MonitorInstruction m ->
+                case MonitorInstruction m
+                when !generated ->
                     to.invokestatic(SYNC, m.opcode() == Opcode.MONITORENTER ? "enter" : "exit", OF_OBJECT);
                 case FieldInstruction f -> {
                     if (isVolatile(f)) {
@@ -455,22 +491,18 @@ final class Rewriting {
 
         private MethodHandleDesc handle(DirectMethodHandleDesc h) {
             String owner = internalName(h.owner());
-            MethodTypeDesc type = h.kind() == DirectMethodHandleDesc.Kind.CONSTRUCTOR
-                            || h.lookupDescriptor().startsWith("(")
-                    ? MethodTypeDesc.ofDescriptor(h.lookupDescriptor())
-                    : null;
             return switch (h.kind()) {
                 case CONSTRUCTOR -> {
                     Class<?> instead = CLASSES.get(owner);
                     yield instead == null
                             ? h
                             : MethodHandleDesc.ofConstructor(
-                                    desc(instead), type.parameterList().toArray(ClassDesc[]::new));
+                                    desc(instead), typeOf(h).parameterList().toArray(ClassDesc[]::new));
                 }
                 case STATIC, INTERFACE_STATIC, VIRTUAL, INTERFACE_VIRTUAL -> {
                     boolean isStatic = h.kind() == DirectMethodHandleDesc.Kind.STATIC
                             || h.kind() == DirectMethodHandleDesc.Kind.INTERFACE_STATIC;
-                    Method standIn = standIn(owner, h.methodName(), type, isStatic);
+                    Method standIn = standIn(owner, h.methodName(), typeOf(h), isStatic);
                     yield standIn == null
                             ? h
                             : MethodHandleDesc.ofMethod(
@@ -482,6 +514,10 @@ final class Rewriting {
                 default -> h;
             };
         }
+    }
+
+    private static MethodTypeDesc typeOf(DirectMethodHandleDesc method) {
+        return MethodTypeDesc.ofDescriptor(method.lookupDescriptor());
     }
 
     private static MethodTypeDesc typeOf(Method m) {

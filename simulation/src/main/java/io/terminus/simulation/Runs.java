@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /** Runs, one at a time. */
 public final class Runs {
@@ -28,7 +29,7 @@ public final class Runs {
     public record Result(
             String world,
             long seed,
-            String violation,
+            @Nullable String violation,
             long digest,
             long steps,
             long nanos,

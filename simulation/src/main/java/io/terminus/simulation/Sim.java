@@ -1,10 +1,12 @@
 package io.terminus.simulation;
 
 import io.terminus.simulation.kernel.Fault;
+import java.io.IOException;
 import java.util.List;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -17,13 +19,22 @@ import picocli.CommandLine.Option;
 public final class Sim implements Callable<Integer> {
 
     @Option(names = "--seed", description = "Replays this run, and tells its story.")
-    private Long seed;
+    private @Nullable Long seed;
 
     @Option(names = "--seeds", description = "Runs FROM-TO, both included.", paramLabel = "FROM-TO")
-    private String seeds;
+    private @Nullable String seeds;
+
+    @Option(names = "--step", description = "Of those, every so manieth.", defaultValue = "1", hidden = true)
+    private int step;
+
+    @Option(
+            names = "--jobs",
+            description = "So many processes share the seeds; as many as there are cores are worth it.",
+            defaultValue = "1")
+    private int jobs;
 
     @Option(names = "--world", description = "locks or agents; else both.")
-    private String world;
+    private @Nullable String world;
 
     @Option(names = "--without", split = ",", description = "Faults that do not happen in this run, by number.")
     private List<Integer> without = List.of();
@@ -45,15 +56,18 @@ public final class Sim implements Callable<Integer> {
     }
 
     @Override
-    public Integer call() {
-        if (seed == null && seeds == null) {
-            System.err.println("say --seed N or --seeds FROM-TO");
-            return 2;
+    public Integer call() throws IOException, InterruptedException {
+        if (seed != null) {
+            return one(seed);
         }
-        return seed != null ? one() : batch();
+        if (seeds != null) {
+            return batch(seeds);
+        }
+        System.err.println("say --seed N or --seeds FROM-TO");
+        return 2;
     }
 
-    private int one() {
+    private int one(long seed) {
         boolean broken = false;
         for (String w : worlds()) {
             Runs.Result r = Runs.run(w, seed, !quiet, new TreeSet<>(without));
@@ -72,14 +86,17 @@ public final class Sim implements Callable<Integer> {
         return broken ? 1 : 0;
     }
 
-    private int batch() {
+    private int batch(String seeds) throws IOException, InterruptedException {
         String[] ends = seeds.split("-");
         long from = Long.parseLong(ends[0]);
         long to = Long.parseLong(ends[ends.length - 1]);
+        if (jobs > 1) {
+            return Jobs.run(world == null ? List.of() : List.of("--world", world), from, to, jobs);
+        }
         long began = System.nanoTime();
         long runs = 0;
         int broken = 0;
-        for (long s = from; s <= to; s++) {
+        for (long s = from; s <= to; s += step) {
             for (String w : worlds()) {
                 Runs.Result r = Runs.run(w, s, false, new TreeSet<>());
                 runs++;
@@ -91,7 +108,7 @@ public final class Sim implements Callable<Integer> {
             }
         }
         double seconds = (System.nanoTime() - began) / 1e9;
-        System.out.printf("%d runs in %.1f s (%.0f a minute): %d broken%n", runs, seconds, runs / seconds * 60, broken);
+        System.out.printf(Jobs.TALLY, runs, seconds, runs / seconds * 60, broken);
         return broken > 0 ? 1 : 0;
     }
 }

@@ -3,6 +3,7 @@ package io.terminus.simulation;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URL;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Loads the product, as {@link Rewriting} changes it, and what drives it. The kernel and the stand-ins are outside: they are
@@ -13,7 +14,7 @@ public final class SimLoader extends ClassLoader {
 
     private static final String[] OUTSIDE = {"io.terminus.simulation.kernel.", "io.terminus.simulation.standin."};
 
-    private static volatile SimLoader only;
+    private static @Nullable SimLoader only;
 
     private final Rewriting rewriting;
 
@@ -27,10 +28,12 @@ public final class SimLoader extends ClassLoader {
     }
 
     public static synchronized SimLoader get() {
-        if (only == null) {
-            only = new SimLoader(SimLoader.class.getClassLoader());
+        SimLoader there = only;
+        if (there == null) {
+            there = new SimLoader(SimLoader.class.getClassLoader());
+            only = there;
         }
-        return only;
+        return there;
     }
 
     @Override

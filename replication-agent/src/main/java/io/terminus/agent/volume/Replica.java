@@ -100,7 +100,11 @@ final class Replica implements AutoCloseable {
         ReplicaFiles.create(dir, config, journalSegments, self, ReplicaFiles.anew(bootId));
     }
 
-    /** Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail. */
+    /**
+     * Opens the replica in {@code dir}: replays nothing yet, decides nothing about the tail.
+     *
+     * @throws DiskFullException nothing is open, and it may be tried again
+     */
     static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
         return open(dir, config, journalSegments, self, bootId, Image::open);
@@ -113,11 +117,20 @@ final class Replica implements AutoCloseable {
 
     static Replica open(Path dir, VolumeConfig config, int journalSegments, String self, String bootId, Images images)
             throws IOException {
-        ReplicaFiles.Opened files = ReplicaFiles.open(dir, config, journalSegments, self, bootId);
-        Image image = images.open(dir.resolve(ReplicaFiles.IMAGE), config.sizeBytes());
-        Replica replica = new Replica(dir, config, journalSegments, files, image);
-        replica.superblock.keepReserve();
-        return replica;
+        try {
+            ReplicaFiles.Opened files = ReplicaFiles.open(dir, config, journalSegments, self, bootId);
+            try {
+                Image image = images.open(dir.resolve(ReplicaFiles.IMAGE), config.sizeBytes());
+                Replica replica = new Replica(dir, config, journalSegments, files, image);
+                replica.superblock.keepReserve();
+                return replica;
+            } catch (IOException | RuntimeException e) {
+                files.journal().close();
+                throw e;
+            }
+        } catch (IOException e) {
+            throw e instanceof DiskFullException || !SuperblockFile.isFull(e, dir) ? e : new DiskFullException(e);
+        }
     }
 
     private Replica(Path dir, VolumeConfig config, int journalSegments, ReplicaFiles.Opened files, Image image) {

@@ -85,9 +85,21 @@ final class ReplicaFiles {
                 from.position(),
                 from.lineage(),
                 Math.max(from.position(), from.committed()));
+        try {
+            return judged(dir, config, superblock, bootId, journal, missing);
+        } catch (IOException | RuntimeException e) {
+            journal.close();
+            throw e;
+        }
+    }
+
+    private static Opened judged(
+            Path dir, VolumeConfig config, Superblock before, String bootId, Journal journal, MissingBytes missing)
+            throws IOException {
+        Superblock superblock = before;
         boolean damaged = false;
-        if (journalGoes) {
-            journal.reset(from.position(), from.lineage());
+        if (superblock.rebuild().journalGoes()) {
+            journal.reset(superblock.checkpoint().position(), superblock.checkpoint().lineage());
             Superblock.Rebuild rebuild = superblock.rebuild();
             superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false))
                     .reaching(0);

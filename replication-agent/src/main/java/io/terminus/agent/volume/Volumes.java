@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.Collection;
 import java.util.Map;
 import java.util.UUID;
@@ -31,6 +32,9 @@ public final class Volumes implements AutoCloseable {
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,127}");
 
     private static final long AUTHORITY_TIMEOUT_SECONDS = 10;
+
+    /** A replica that was not opened because the disk was full is tried again so often. */
+    private static final Duration NO_SPACE_RETRY = Duration.ofSeconds(1);
 
     /** No volume's name begins so. What does is no replica any more, and deleted at the next start if not before. */
     private static final String DELETED_PREFIX = ".deleted-";
@@ -58,7 +62,10 @@ public final class Volumes implements AutoCloseable {
         return closed;
     }
 
-    /** Opens every replica there is. One that cannot be opened is left alone and said so; the others are served. */
+    /**
+     * Opens every replica there is. One that cannot be opened is left alone and said so; the others are served. A full disk
+     * is not final: what could not be opened for that is opened when there is space.
+     */
     public void openAll() throws IOException {
         Files.createDirectories(dir);
         try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
@@ -67,15 +74,54 @@ public final class Volumes implements AutoCloseable {
                     deleteTree(d); // a deletion that did not get to its end
                     continue;
                 }
-                try {
-                    VolumeConfig config =
-                            VolumeConfig.decode(Superblock.read(d).seen().config());
-                    start(d, config);
-                } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
-                    LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);
+                if (!opened(d)) {
+                    openLater(d);
                 }
             }
         }
+    }
+
+    /** @return false if there was no space to open it */
+    private boolean opened(Path d) {
+        try {
+            start(d, VolumeConfig.decode(Superblock.read(d).seen().config()));
+        } catch (DiskFullException e) {
+            LOG.warn("the replica in {} is not opened as long as the disk is full: {}", d, e.getMessage());
+            return false;
+        } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
+            LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);
+        }
+        return true;
+    }
+
+    private void openLater(Path d) {
+        Thread.ofVirtual().name("open-" + d.getFileName()).start(() -> {
+            try {
+                do {
+                    Thread.sleep(NO_SPACE_RETRY);
+                } while (!openedOrGone(d));
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
+    }
+
+    /** @return false if it is to be tried once more */
+    private synchronized boolean openedOrGone(Path d) {
+        if (closed || byName.containsKey(d.getFileName().toString()) || !Files.exists(d)) {
+            return true;
+        }
+        if (!opened(d)) {
+            return false;
+        }
+        Volume v = byName.get(d.getFileName().toString());
+        if (v != null) {
+            LOG.info("the replica in {} is opened: there is space again", d);
+            if (closed) {
+                v.close(); // who closed the others may not have seen this one
+            }
+        }
+        return true;
     }
 
     /**

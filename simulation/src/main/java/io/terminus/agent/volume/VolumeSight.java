@@ -3,7 +3,11 @@ package io.terminus.agent.volume;
 import io.terminus.agent.journal.Lineage;
 import org.jspecify.annotations.Nullable;
 
-/** A replica as checkers see it, between two steps. Changes nothing. */
+/**
+ * A replica as checkers see it, between two steps. Changes nothing.
+ *
+ * @param safe the superblock says that everything before it was safe in the journal
+ */
 public record VolumeSight(
         Role role,
         String detail,
@@ -17,6 +21,7 @@ public record VolumeSight(
         long committed,
         long applied,
         long checkpoint,
+        long safe,
         long fenceTerm,
         long configVersion,
         String failed,
@@ -43,6 +48,7 @@ public record VolumeSight(
                 r.committed(),
                 r.applied(),
                 r.checkpoint(),
+                s.checkpoint().committed(),
                 s.fence().term(),
                 v.configVersion(),
                 s.life().failed(),

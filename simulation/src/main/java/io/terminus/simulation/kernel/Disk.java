@@ -1,16 +1,20 @@
 package io.terminus.simulation.kernel;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.NoSuchFileException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A machine's file system.
@@ -21,16 +25,18 @@ import java.util.TreeMap;
  * size that was not synced the old one may be back. Names (made, moved, deleted) are journalled: of those since the last sync
  * of any directory the later part is undone. A sync may fail once (EIO): then what was to be synced is dropped from the cache's
  * list of dirty pages, so that a later sync that succeeds does not bring it back. A write may fail with EIO. A disk that is
- * full has no pages but those that are given back to it; names can be made. Bits may flip in files of a machine that is without power.
+ * full has no pages but those that are given back to it; names can be made. While a
+ * machine is without power what its disk has may become something else, see {@link #rot}, and the disk may be replaced by an empty one.
  * Each sync takes its time, in which other tasks run.
  */
 public final class Disk {
 
     static final int PAGE_BYTES = 4096;
     private static final int SECTOR_BYTES = 512;
+    private static final ByteBuffer NOTHING = ByteBuffer.allocateDirect(0);
     private static final ArrayDeque<ByteBuffer> POOL = new ArrayDeque<>();
     private static final int POOLED_BYTES = 1 << 20;
-    private static final int MOST_POOLED = 256;
+    private static final int MOST_POOLED = 512;
 
     private final World world;
     private final String host;
@@ -47,38 +53,43 @@ public final class Disk {
     private String failing = "";
     private long syncNanos = 300_000;
     private long inodes;
-    private long syncs;
 
     /** A file, or a directory. */
     public final class Node {
         final boolean directory;
         final long inode = ++inodes;
-        private ByteBuffer content = ByteBuffer.allocateDirect(0);
+
+        /** What a process sees. */
+        private ByteBuffer content = NOTHING;
+
+        /** What is on the disk, of as many bytes; {@link #NOTHING} as long as that is zeros. */
+        private ByteBuffer stable = NOTHING;
+
         private boolean mapped;
         private long size;
         private long durableSize;
-        private final java.util.BitSet allocated = new java.util.BitSet();
+        private final BitSet allocated = new BitSet();
 
-        /** What is on the disk of each page that the cache has newer. */
-        private final TreeMap<Integer, byte[]> dirty = new TreeMap<>();
-
-        /** Of each sync under way: what was on the disk before, for those pages. */
-        private final TreeMap<Long, TreeMap<Integer, byte[]>> underWay = new TreeMap<>();
+        /** Pages that are newer than on the disk. */
+        private final BitSet dirty = new BitSet();
 
         /** Pages whose sync failed: on the disk is what was there before, and no sync will change that. */
-        private final TreeMap<Integer, byte[]> lost = new TreeMap<>();
+        private final BitSet lost = new BitSet();
+
+        /** Oldest first. */
+        private final ArrayList<Sync> underWay = new ArrayList<>();
 
         boolean everMapped() {
             return mapped;
         }
 
         /** What a persisted map keeps here instead of bytes. */
-        public TreeMap<Long, byte[]> map;
+        public @Nullable TreeMap<Long, byte[]> map;
 
-        private TreeMap<Long, byte[]> durableMap;
+        private @Nullable TreeMap<Long, byte[]> durableMap;
         public boolean mapDamaged;
         public boolean locked;
-        public Host.Process lockedBy;
+        public Host.@Nullable Process lockedBy;
 
         Node(boolean directory) {
             this.directory = directory;
@@ -154,8 +165,8 @@ public final class Disk {
             for (long page = at / PAGE_BYTES; page * PAGE_BYTES < to; page++) {
                 dirty((int) page);
             }
-            for (long i = at; i < to; i++) {
-                content.put((int) i, (byte) 0);
+            if (to > at) {
+                MemorySegment.ofBuffer(content).asSlice(at, to - at).fill((byte) 0);
             }
         }
 
@@ -202,101 +213,141 @@ public final class Disk {
             larger.put(0, content, 0, content.capacity());
             give(content);
             content = larger;
+            if (stable.capacity() > 0) {
+                growStable();
+            }
+        }
+
+        private void growStable() {
+            ByteBuffer larger = take(content.capacity());
+            larger.put(0, stable, 0, stable.capacity());
+            give(stable);
+            stable = larger;
         }
 
         private void dirty(int page) {
-            if (!dirty.containsKey(page) && !lost.containsKey(page)) {
-                dirty.put(page, page(page));
+            if (!lost.get(page)) {
+                for (Sync s : underWay) {
+                    s.keep(page);
+                }
+                dirty.set(page);
             }
         }
 
-        private byte[] page(int page) {
-            byte[] bytes = new byte[PAGE_BYTES];
-            int at = page * PAGE_BYTES;
-            int there = Math.max(0, Math.min(PAGE_BYTES, content.capacity() - at));
-            if (there > 0) {
-                content.get(at, bytes, 0, there);
+        /** Of the cache, from a byte of the page on: what is on the disk. */
+        private void putBack(int page, int from) {
+            int at = page * PAGE_BYTES + from;
+            int count = Math.min((page + 1) * PAGE_BYTES, content.capacity()) - at;
+            if (count <= 0) {
+                return;
             }
-            return bytes;
+            if (stable.capacity() == 0) {
+                MemorySegment.ofBuffer(content).asSlice(at, count).fill((byte) 0);
+            } else {
+                content.put(at, stable, at, count);
+            }
         }
 
-        private void put(int page, byte[] bytes, int from) {
+        /** As much of the page as the file has room for, as the cache has it. */
+        private void putOnDisk(int page) {
             int at = page * PAGE_BYTES;
-            int count = Math.min(PAGE_BYTES, content.capacity() - at) - from;
+            int count = Math.min(PAGE_BYTES, content.capacity() - at);
             if (count > 0) {
-                content.put(at + from, bytes, from, count);
+                stable.put(at, content, at, count);
+            }
+        }
+
+        /** One that waits for the disk. It brings the pages as they were when it began. */
+        private final class Sync {
+            final BitSet pages = (BitSet) dirty.clone();
+
+            /** Those that were written since, as they were. */
+            private final Map<Integer, byte[]> before = new HashMap<>();
+
+            void keep(int page) {
+                if (pages.get(page) && !before.containsKey(page)) {
+                    byte[] bytes = new byte[Math.max(0, Math.min(PAGE_BYTES, content.capacity() - page * PAGE_BYTES))];
+                    content.get(page * PAGE_BYTES, bytes);
+                    before.put(page, bytes);
+                }
+            }
+
+            void bring() {
+                if (stable.capacity() < content.capacity()) {
+                    growStable();
+                }
+                for (int page = pages.nextSetBit(0); page >= 0; page = pages.nextSetBit(page + 1)) {
+                    byte[] bytes = before.get(page);
+                    if (bytes == null) {
+                        putOnDisk(page);
+                    } else {
+                        stable.put(page * PAGE_BYTES, bytes);
+                    }
+                }
             }
         }
 
         /** fsync: returns when it is on the disk. */
         public void sync() throws IOException {
-            TreeMap<Integer, byte[]> then = new TreeMap<>(dirty);
+            Sync sync = new Sync();
             long sizeThen = size;
             TreeMap<Long, byte[]> mapThen = map == null ? null : new TreeMap<>(map);
             boolean fails = failSyncs > 0 && matches(this);
             if (fails) {
                 failSyncs--;
             }
-            // What is written again while this waits is dirty again, from what this brought to the disk.
-            dirty.clear();
-            TreeMap<Integer, byte[]> brought = new TreeMap<>();
-            for (int page : then.keySet()) {
-                brought.put(page, page(page));
-            }
+            dirty.clear(); // what is written while this waits is dirty again
             if (World.self() != null) {
-                long number = ++syncs;
-                underWay.put(number, then);
+                underWay.add(sync);
                 World.sleep(syncNanos / 2 + rng.below(syncNanos + 1));
-                underWay.remove(number);
             }
+            int at = underWay.indexOf(sync);
+            List<Sync> earlier = at <= 0 ? List.of() : List.copyOf(underWay.subList(0, at));
+            underWay.remove(sync);
             if (fails) {
                 world.say(host, "a sync fails with EIO: " + name(this));
-                for (Map.Entry<Integer, byte[]> e : then.entrySet()) {
-                    dirty.remove(e.getKey());
-                    lost.putIfAbsent(e.getKey(), e.getValue());
-                }
+                dirty.andNot(sync.pages);
+                lost.or(sync.pages);
                 throw new IOException("Input/output error");
             }
-            // Pages dirtied meanwhile were noted as they are in the cache at that moment, which is what was brought or
-            // newer:
-            // on the disk is what was brought.
-            for (int page : List.copyOf(dirty.keySet())) {
-                byte[] there = brought.get(page);
-                if (there != null) {
-                    dirty.put(page, there);
-                }
-            }
+            earlier.forEach(s -> s.pages.andNot(sync.pages)); // what this brings is newer
+            sync.bring();
             durableSize = sizeThen;
             durableMap = mapThen;
         }
 
         /** Who waited for them is dead: what they were to bring is as dirty as before. */
         private void abandonSyncs() {
-            for (TreeMap<Integer, byte[]> half : underWay.descendingMap().values()) {
-                dirty.putAll(half);
-            }
+            underWay.forEach(s -> dirty.or(s.pages));
             underWay.clear();
         }
 
         /** While a sync is under way the power may go: what it was to bring is then as dirty as before. */
         private void losePower() {
             abandonSyncs();
-            TreeMap<Integer, byte[]> old = new TreeMap<>(lost);
-            for (Map.Entry<Integer, byte[]> e : dirty.entrySet()) {
+            for (int page = dirty.nextSetBit(0); page >= 0; page = dirty.nextSetBit(page + 1)) {
                 int fate = rng.below(8);
                 if (fate < 3) {
-                    old.putIfAbsent(e.getKey(), e.getValue());
+                    putBack(page, 0);
                 } else if (fate == 3) {
-                    put(e.getKey(), e.getValue(), SECTOR_BYTES * (1 + rng.below(PAGE_BYTES / SECTOR_BYTES - 1)));
+                    putBack(page, SECTOR_BYTES * (1 + rng.below(PAGE_BYTES / SECTOR_BYTES - 1)));
                 }
             }
-            old.forEach((page, bytes) -> put(page, bytes, 0));
-            dirty.clear();
+            for (int page = lost.nextSetBit(0); page >= 0; page = lost.nextSetBit(page + 1)) {
+                putBack(page, 0);
+            }
+            dirty.or(lost);
             lost.clear();
             if (size != durableSize && rng.coin()) {
                 resize(durableSize);
-                dirty.clear();
             }
+            if (stable.capacity() < content.capacity()) {
+                growStable();
+            }
+            for (int page = dirty.nextSetBit(0); page >= 0; page = dirty.nextSetBit(page + 1)) {
+                putOnDisk(page);
+            }
+            dirty.clear();
             durableSize = size;
             if (map != null) {
                 if (durableMap == null || !sameMap(map, durableMap)) {
@@ -316,28 +367,40 @@ public final class Disk {
         void flip(long bit) {
             int at = (int) (bit / 8);
             if (at < content.capacity()) {
-                content.put(at, (byte) (content.get(at) ^ (1 << (bit % 8))));
+                byte flipped = (byte) (content.get(at) ^ (1 << (bit % 8)));
+                content.put(at, flipped);
+                if (at < stable.capacity()) {
+                    stable.put(at, flipped);
+                }
+            }
+        }
+
+        private void overwrite(int at, ByteBuffer bytes) {
+            ByteBuffer copy = ByteBuffer.allocate(bytes.remaining()).put(bytes).flip();
+            content.put(at, copy, 0, copy.remaining());
+            if (at + copy.remaining() <= stable.capacity()) {
+                stable.put(at, copy, 0, copy.remaining());
             }
         }
 
         private void free() {
             give(content);
-            content = ByteBuffer.allocateDirect(0);
+            give(stable);
+            content = NOTHING;
+            stable = NOTHING;
         }
     }
 
     private static boolean sameMap(TreeMap<Long, byte[]> a, TreeMap<Long, byte[]> b) {
         return a.size() == b.size()
-                && a.entrySet().stream().allMatch(e -> java.util.Arrays.equals(e.getValue(), b.get(e.getKey())));
+                && a.entrySet().stream().allMatch(e -> Arrays.equals(e.getValue(), b.get(e.getKey())));
     }
 
     private static ByteBuffer take(int bytes) {
         if (bytes <= POOLED_BYTES && bytes > POOLED_BYTES / 2) {
             ByteBuffer pooled = POOL.poll();
             if (pooled != null) {
-                for (int i = 0; i < POOLED_BYTES; i += 8) {
-                    pooled.putLong(i, 0);
-                }
+                MemorySegment.ofBuffer(pooled).fill((byte) 0);
                 return pooled;
             }
             return ByteBuffer.allocateDirect(POOLED_BYTES);
@@ -399,19 +462,34 @@ public final class Disk {
         wellAgain();
     }
 
-    /** One bit of one of the files whose names contain that; returns the file's name, or "" if there is none. */
-    public String flipBit(String nameContains, Rng by) {
-        List<String> files = nodes.entrySet().stream()
-                .filter(e -> !e.getValue().directory && e.getKey().contains(nameContains) && e.getValue().size > 0)
-                .map(Map.Entry::getKey)
-                .toList();
-        if (files.isEmpty()) {
-            return "";
-        }
-        String name = by.pick(files);
+    /**
+     * What the disk brings of a file is not what was written: a bit is another one, a sector is of another place, or it is
+     * as it was before it was written. Only while the machine has no power.
+     *
+     * @return what was done, in words
+     */
+    public String rot(String name, int at, Rng by) {
         Node file = nodes.get(name);
-        file.flip(by.below(file.size * 8));
-        return name;
+        if (file == null || file.size <= at) {
+            return "nothing is there";
+        }
+        int sector = at / SECTOR_BYTES * SECTOR_BYTES;
+        int count = (int) Math.min(SECTOR_BYTES, file.size - sector);
+        return switch (by.below(3)) {
+            case 0 -> {
+                file.flip(at * 8L + by.below(8));
+                yield "a bit flipped";
+            }
+            case 1 -> {
+                int from = by.below((int) (file.size / SECTOR_BYTES)) * SECTOR_BYTES;
+                file.overwrite(sector, file.content.slice(from, count));
+                yield "the sector is that of " + from + " in " + name;
+            }
+            default -> {
+                file.overwrite(sector, ByteBuffer.allocate(count));
+                yield "the sector was never written";
+            }
+        };
     }
 
     void processDied() {
@@ -450,7 +528,7 @@ public final class Disk {
 
     // ---- names; absolute, without the machine
 
-    public Node find(String name) {
+    public @Nullable Node find(String name) {
         return nodes.get(name);
     }
 

@@ -1,5 +1,6 @@
 package io.terminus.simulation.kernel;
 
+import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -18,7 +19,7 @@ import java.util.Set;
  * that is killed resets its connections, and what it had sent in the last moment may be lost with them. A machine without
  * power says nothing; one that is back resets connections it does not know. A connection attempt to a port where nobody
  * listens is refused; to a machine without power it stays without an answer. What reaches a process twice is what clients
- * send again.
+ * send again. A bit of what a connection brings may flip and pass TCP's checksum.
  */
 public final class Net {
 
@@ -34,6 +35,7 @@ public final class Net {
         long delayNanos;
         long jitterNanos;
         int lossPerMille;
+        boolean garbles;
     }
 
     private record Port(Host.Process process, Acceptor acceptor) {}
@@ -91,6 +93,11 @@ public final class Net {
         link.delayNanos = delayNanos;
         link.jitterNanos = delayNanos;
         link.lossPerMille = lossPerMille;
+    }
+
+    /** Of the next bytes that a connection brings that way one bit is another one. */
+    public void garble(String from, String to) {
+        link(from, to).garbles = true;
     }
 
     public boolean isCut(String from, String to) {
@@ -175,18 +182,17 @@ public final class Net {
             Port port = ports.get(toHost + ":" + toPort);
             Link back = link(toHost, from);
             Connection c = port == null ? null : new Connection(me, port.process, ephemeralPort(), toPort, out, back);
-            boolean taken =
-                    c != null && !port.process.dead() && world.as(port.process.host(), () -> port.acceptor.accepted(c));
-            if (taken) {
-                open.add(c);
+            Connection taken = port != null && c != null && accepts(port, c) ? c : null;
+            if (taken != null) {
+                open.add(taken);
             }
             world.after(delay(back), () -> {
                 if (me.dead() || back.cut) {
                     return;
                 }
                 world.as(me.host(), () -> {
-                    if (taken) {
-                        connected.accept(c);
+                    if (taken != null) {
+                        connected.accept(taken);
                     } else {
                         refused.run();
                     }
@@ -194,6 +200,10 @@ public final class Net {
                 });
             });
         });
+    }
+
+    private boolean accepts(Port port, Connection connection) {
+        return !port.process.dead() && world.as(port.process.host(), () -> port.acceptor.accepted(connection));
     }
 
     /** One connection; side 0 opened it. */
@@ -230,6 +240,13 @@ public final class Net {
 
         public void send(int side, Object what) {
             if (!closed[side]) {
+                Link link = ways[side].link;
+                if (link.garbles && what instanceof ByteBuffer bytes && bytes.hasRemaining()) {
+                    link.garbles = false;
+                    int at = bytes.position() + rng.below(bytes.remaining());
+                    bytes.put(at, (byte) (bytes.get(at) ^ 1 << rng.below(8)));
+                    world.say("net", "a bit flips from " + host(side) + " to " + host(1 - side));
+                }
                 ways[side].send(() -> tell(1 - side, r -> r.received(what)));
             }
         }

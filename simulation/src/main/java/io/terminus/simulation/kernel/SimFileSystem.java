@@ -37,6 +37,7 @@ import java.nio.file.spi.FileSystemProvider;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The disks of all machines as one file system: the first name of a path is the machine's. So {@code java.nio.file.Files} and
@@ -61,8 +62,8 @@ public final class SimFileSystem extends FileSystem {
         return node;
     }
 
-    /** By name, for what does not go through a path: {@code java.io.File}. */
-    public static Disk.Node open(String name, boolean creates) throws IOException {
+    /** By name, for what does not go through a path: {@code java.io.File}. Null if there is no such file, and none is made. */
+    public static Disk.@Nullable Node open(String name, boolean creates) throws IOException {
         SimPath p = (SimPath) path(name);
         Disk.Node node = p.disk().find(p.local());
         return node != null || !creates ? node : p.disk().create(p.local(), false);
@@ -84,6 +85,10 @@ public final class SimFileSystem extends FileSystem {
         }
 
         private static Path of(Path real) {
+            return new SimPath(real);
+        }
+
+        private static @Nullable Path ofAny(@Nullable Path real) {
             return real == null ? null : new SimPath(real);
         }
 
@@ -98,18 +103,18 @@ public final class SimFileSystem extends FileSystem {
         }
 
         @Override
-        public Path getRoot() {
-            return of(real.getRoot());
+        public @Nullable Path getRoot() {
+            return ofAny(real.getRoot());
         }
 
         @Override
-        public Path getFileName() {
-            return of(real.getFileName());
+        public @Nullable Path getFileName() {
+            return ofAny(real.getFileName());
         }
 
         @Override
-        public Path getParent() {
-            return of(real.getParent());
+        public @Nullable Path getParent() {
+            return ofAny(real.getParent());
         }
 
         @Override
@@ -348,9 +353,10 @@ public final class SimFileSystem extends FileSystem {
         }
 
         @Override
-        public FileLock tryLock(long at, long size, boolean shared) throws IOException {
+        public @Nullable FileLock tryLock(long at, long size, boolean shared) throws IOException {
             requireOpen();
-            if (node.locked && !node.lockedBy.dead()) {
+            Host.Process by = node.lockedBy;
+            if (node.locked && by != null && !by.dead()) {
                 return null;
             }
             node.locked = true;
@@ -540,7 +546,7 @@ public final class SimFileSystem extends FileSystem {
                 }
 
                 @Override
-                public <V extends FileStoreAttributeView> V getFileStoreAttributeView(Class<V> type) {
+                public <V extends FileStoreAttributeView> @Nullable V getFileStoreAttributeView(Class<V> type) {
                     return null;
                 }
 
@@ -557,7 +563,8 @@ public final class SimFileSystem extends FileSystem {
         }
 
         @Override
-        public <V extends FileAttributeView> V getFileAttributeView(Path path, Class<V> type, LinkOption... options) {
+        public <V extends FileAttributeView> @Nullable V getFileAttributeView(
+                Path path, Class<V> type, LinkOption... options) {
             return null;
         }
 

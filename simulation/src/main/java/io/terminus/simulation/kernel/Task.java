@@ -3,6 +3,7 @@ package io.terminus.simulation.kernel;
 import java.util.Arrays;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One thread of a simulated process. It has a virtual thread of its own to keep its stack on, which runs only while it is
@@ -30,7 +31,7 @@ public final class Task {
     public boolean interrupted;
 
     /** What the stand-in of Thread keeps here: the object the product sees. */
-    public Object facade;
+    public @Nullable Object facade;
 
     Task(World world, Host.Process process, String name, int id, Runnable body) {
         this.process = process;
@@ -75,6 +76,12 @@ public final class Task {
             LockSupport.park();
         }
         turn = false;
+    }
+
+    /** For something real, though it is its turn; a machine that is busy with others is no reason. */
+    boolean waits() {
+        Thread.State state = carrier.getState();
+        return state == Thread.State.BLOCKED || state == Thread.State.WAITING || state == Thread.State.TIMED_WAITING;
     }
 
     /** Where it stands. */

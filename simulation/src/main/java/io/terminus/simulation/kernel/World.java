@@ -2,13 +2,16 @@ package io.terminus.simulation.kernel;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.PriorityQueue;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One run: time, machines, and whose turn it is. Everything that happens is either a step of one {@link Task} or an event at
@@ -29,10 +32,23 @@ public final class World {
         }
     }
 
-    /** In real time: no turn takes so long. */
-    private static final long STUCK_NANOS = 5_000_000_000L;
+    /** In real time: after so long of the same turn it is looked at whether it waits. */
+    private static final long LOOK_NANOS = 5_000_000_000L;
 
+    /** No turn takes so many looks, however busy the machine is. */
+    private static final int MOST_LOOKS = 60;
+
+    @SuppressWarnings("NullAway.Init") // nobody asks before there is a run
     private static volatile World current;
+
+    /** A turn of an earlier run has not ended: it may still do something, in whatever run there is by then. */
+    private static volatile boolean spoilt;
+
+    /**
+     * Of classes whose static initialisers run now, innermost last. When that is depends on what ran before in this process,
+     * so it must not be seen in a run: meanwhile nobody else gets a turn, and chance is the class's own.
+     */
+    private static final ArrayDeque<Rng> INITIALISING = new ArrayDeque<>();
 
     private final long seed;
     private final boolean tells;
@@ -55,13 +71,16 @@ public final class World {
     private long steps;
     private long mostSteps = 20_000_000;
     private int chaos;
-    private Task running;
-    private Host seenAs;
+    private @Nullable Task running;
+    private @Nullable Host seenAs;
     private volatile boolean over;
-    private String violation;
+    private @Nullable String violation;
     private long digest = 0xcbf29ce484222325L;
 
     public World(long seed, boolean tells) {
+        if (spoilt) {
+            throw new IllegalStateException("an earlier run in this process has not ended, and would disturb this one");
+        }
         this.seed = seed;
         this.tells = tells;
         this.schedule = new Rng(seed, "schedule");
@@ -77,14 +96,14 @@ public final class World {
     }
 
     /** The task whose turn it is; null in an event or a checker. */
-    public static Task self() {
+    public static @Nullable Task self() {
         return current.running;
     }
 
     /** The machine on which this happens. */
     public static Host here() {
         World w = current;
-        return w.running != null ? w.running.process().host() : w.seenAs;
+        return w.running != null ? w.running.process().host() : Objects.requireNonNull(w.seenAs);
     }
 
     public <T> T attic(Class<T> kind, java.util.function.Supplier<T> fresh) {
@@ -114,7 +133,7 @@ public final class World {
     public static void point() {
         World w = current;
         Task self = w.running;
-        if (self != null && w.schedule.perMille(w.chaos)) {
+        if (self != null && INITIALISING.isEmpty() && w.schedule.perMille(w.chaos)) {
             w.ready.add(self);
             w.switchAway(self);
         }
@@ -124,7 +143,7 @@ public final class World {
     public static void yieldTurn() {
         World w = current;
         Task self = w.running;
-        if (self != null) {
+        if (self != null && INITIALISING.isEmpty()) {
             w.ready.add(self);
             w.switchAway(self);
         }
@@ -171,7 +190,8 @@ public final class World {
     }
 
     public static Task spawn(String name, Runnable body) {
-        return current.spawn(self().process(), name, body);
+        World w = current;
+        return w.spawn(w.mustRun().process(), name, body);
     }
 
     /** A task that can run from now on. */
@@ -184,7 +204,7 @@ public final class World {
     /** One that is not told to run yet. */
     public static Task unstarted(String name, Runnable body) {
         World w = current;
-        Host.Process process = w.running != null ? w.running.process() : w.seenAs.process();
+        Host.Process process = w.running != null ? w.running.process() : here().process();
         return new Task(w, process, name, ++w.tasks, body);
     }
 
@@ -203,7 +223,22 @@ public final class World {
 
     /** The number an object is hashed by: where it lies in memory would differ from run to run. */
     public static int nextHash() {
-        return (int) current.hashes.nextLong();
+        Rng ofClass = ofClass();
+        return (int) (ofClass != null ? ofClass : current.hashes).nextLong();
+    }
+
+    /** A static initialiser begins. */
+    public static void enterInitialiser(String className) {
+        INITIALISING.addLast(new Rng(0, className));
+    }
+
+    public static void leaveInitialiser() {
+        INITIALISING.removeLast();
+    }
+
+    /** Chance for the static initialiser that runs now; null if none does. */
+    public static @Nullable Rng ofClass() {
+        return INITIALISING.peekLast();
     }
 
     // ---- what a world is made of
@@ -305,7 +340,7 @@ public final class World {
         over = true;
     }
 
-    public String violation() {
+    public @Nullable String violation() {
         return violation;
     }
 
@@ -323,15 +358,20 @@ public final class World {
     public void run() {
         hand(next());
         long seen = -1;
+        int looks = 0;
         while (!over || running != null) {
-            LockSupport.parkNanos(STUCK_NANOS);
-            if (steps == seen && (!over || running != null)) {
-                // A task waits for something real: a lock of the JDK, or a call that has no stand-in.
-                violation("the turn of " + running + " does not end: it waits for something outside of the run, at "
-                        + (running == null ? "" : running.stack()));
+            LockSupport.parkNanos(LOOK_NANOS);
+            Task late = running;
+            if (steps != seen || (over && late == null)) {
+                seen = steps;
+                looks = 0;
+            } else if (++looks >= MOST_LOOKS || looks > 1 && (late == null || late.waits())) {
+                // It waits for something real: a lock of the JDK, or a call that has no stand-in.
+                violation("the turn of " + late + " does not end: it waits for something outside of the run, at "
+                        + (late == null ? "" : late.stack()));
+                spoilt = true;
                 break;
             }
-            seen = steps;
         }
         net.close();
         hosts.values().forEach(h -> h.disk().close());
@@ -355,7 +395,7 @@ public final class World {
         self.awaitTurn();
     }
 
-    private void hand(Task next) {
+    private void hand(@Nullable Task next) {
         running = next;
         if (next == null) {
             LockSupport.unpark(main);
@@ -384,7 +424,7 @@ public final class World {
     }
 
     /** Whose turn is next; null when the run is over. */
-    private Task next() {
+    private @Nullable Task next() {
         running = null;
         try {
             while (!over) {

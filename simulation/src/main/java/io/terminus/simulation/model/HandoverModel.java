@@ -9,8 +9,10 @@ import java.util.HashSet;
 import java.util.LinkedList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The hand-over as a small machine of which every state is looked at: lock, value block, terms, seals, the ends of three
@@ -53,14 +55,36 @@ public final class HandoverModel {
 
     private record Entry(int term, int id) {}
 
-    private record Block(int version, int term, int writer, Set<Integer> set) {}
+    /**
+     * What of the value block counts here.
+     *
+     * @param set the in-sync set
+     */
+    public record Block(long version, long term, int writer, Set<Integer> set) {
+
+        /**
+         * Whether the machine, with all its rules, ever goes from this block to that one: a member takes the next term and
+         * leaves the set as it is; a writer opens its term; a writer takes somebody in, or somebody else out.
+         */
+        public boolean leadsTo(Block next) {
+            if (next.version != version + 1) {
+                return false;
+            }
+            if (next.term == term + 1) {
+                return set.contains(next.writer) && next.set.equals(set);
+            }
+            boolean grows = next.set.containsAll(set) && next.set.size() <= set.size() + 1;
+            boolean shrinks = set.containsAll(next.set) && next.set.size() == set.size() - 1;
+            return next.term == term && next.writer == writer && (grows || shrinks && next.set.contains(writer));
+        }
+    }
 
     /** @param term of a candidate or a writer; 0: neither */
-    private record Role(boolean writes, int term, int seen) {
+    private record Role(boolean writes, int term, long seen) {
         static final Role NONE = new Role(false, 0, 0);
     }
 
-    private record Pending(int version, Set<Integer> set, boolean stored) {}
+    private record Pending(long version, Set<Integer> set, boolean stored) {}
 
     private record Tail(int of, List<Entry> log, boolean lost) {}
 
@@ -69,8 +93,8 @@ public final class HandoverModel {
             int sealed,
             Role role,
             Set<Integer> view,
-            int viewVersion,
-            Pending pending,
+            long viewVersion,
+            @Nullable Pending pending,
             List<Integer> match,
             int ackedAt,
             boolean lost,
@@ -88,11 +112,11 @@ public final class HandoverModel {
             return new Node(log, sealed, r, view, viewVersion, pending, match, ackedAt, lost, tails);
         }
 
-        Node view(int version, Set<Integer> s) {
+        Node view(long version, Set<Integer> s) {
             return new Node(log, sealed, role, s, version, pending, match, ackedAt, lost, tails);
         }
 
-        Node pending(Pending p) {
+        Node pending(@Nullable Pending p) {
             return new Node(log, sealed, role, view, viewVersion, p, match, ackedAt, lost, tails);
         }
 
@@ -146,7 +170,8 @@ public final class HandoverModel {
         }
     }
 
-    private record Step(String what, State to) {}
+    /** @param to null if what happens is wrong as such */
+    private record Step(String what, @Nullable State to) {}
 
     private final boolean allAcknowledge;
     private final Set<Rule> on;
@@ -192,17 +217,18 @@ public final class HandoverModel {
         while (!queue.isEmpty()) {
             State s = queue.remove();
             for (Step step : steps(s)) {
-                String wrong = step.to == null ? step.what : wrong(step.to);
+                String wrong = step.to == null ? step.what : wrong(s, step.to);
                 if (wrong != null) {
                     LinkedList<String> trace = new LinkedList<>();
                     trace.add(step.to == null ? step.what : step.what + "   <-- " + wrong);
-                    for (State at = s; from.get(at).to != null; at = from.get(at).to) {
-                        trace.addFirst(from.get(at).what);
+                    for (Step by = from.get(s); by != null && by.to != null; by = from.get(by.to)) {
+                        trace.addFirst(by.what);
                     }
                     return new Outcome(false, from.size(), trace);
                 }
-                if (from.putIfAbsent(step.to, new Step(step.what, s)) == null) {
-                    queue.add(step.to);
+                State to = Objects.requireNonNull(step.to);
+                if (from.putIfAbsent(to, new Step(step.what, s)) == null) {
+                    queue.add(to);
                 }
             }
             if (from.size() > mostStates) {
@@ -212,7 +238,11 @@ public final class HandoverModel {
         return new Outcome(true, from.size(), List.of());
     }
 
-    private static String wrong(State s) {
+    private @Nullable String wrong(State before, State s) {
+        boolean moved = !s.block.equals(before.block);
+        if (moved && on(Rule.KEEP_SET_AT_ELECTION) && !before.block.leadsTo(s.block)) {
+            return s.block + " behind " + before.block + " is no step that simulated lock managers are allowed";
+        }
         Node w = s.nodes.get(s.block.writer);
         boolean serves = w.role.writes && w.role.term == s.block.term;
         return serves && !isPrefix(s.acked, w.log)
@@ -257,7 +287,7 @@ public final class HandoverModel {
 
     private void granted(State s, int n, List<Step> out) {
         Node node = s.nodes.get(n);
-        int term = s.block.term + 1;
+        int term = Math.toIntExact(s.block.term + 1);
         Set<Integer> set = on(Rule.KEEP_SET_AT_ELECTION) ? s.block.set : Set.of(n);
         Node candidate = node.role(new Role(false, term, s.block.version + 1))
                 .sealed(on(Rule.SEAL) ? Math.max(node.sealed, term) : node.sealed)

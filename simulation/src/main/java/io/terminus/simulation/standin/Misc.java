@@ -45,6 +45,10 @@ public final class Misc {
     private record Chance(Rng rng) {}
 
     private static Rng rng() {
+        Rng ofClass = World.ofClass();
+        if (ofClass != null) {
+            return ofClass;
+        }
         World w = World.current();
         return w.attic(Chance.class, () -> new Chance(w.rng("product"))).rng();
     }

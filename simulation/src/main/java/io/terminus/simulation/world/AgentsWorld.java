@@ -10,12 +10,14 @@ import io.terminus.agent.volume.VolumeSight;
 import io.terminus.lockmgr.app.SimulatedLockManager;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.proto.agent.v1.AckLevel;
+import io.terminus.proto.agent.v1.AddReplicaRequest;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import io.terminus.proto.agent.v1.Failover;
 import io.terminus.proto.agent.v1.PromoteProgress;
 import io.terminus.proto.agent.v1.PromoteRequest;
 import io.terminus.proto.agent.v1.RecreateReplicaRequest;
+import io.terminus.proto.agent.v1.RemoveReplicaRequest;
 import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.simulation.kernel.Fault;
 import io.terminus.simulation.kernel.Host;
@@ -30,10 +32,12 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
@@ -41,15 +45,17 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A lock manager and three agents with a replica each of one volume, whose clients write, read and flush wherever it is served.
- * Processes are killed and paused, machines lose their power, links fail, disks fail, fill up and lose what was not synced; some
- * faults wait for the moment in which they hurt most.
+ * Processes are killed and paused, machines lose their power, links fail and garble, disks fail, fill up, lose what was not synced, bring
+ * back something else than was written, and are replaced by empty ones; some faults wait for the moment in which they hurt most.
  *
  * <p>Checked: see {@link ReplicaChecks} for what is looked at between steps and {@link Oracle} for what clients may see; and
  * when nothing fails any more, the volume is served, every request is answered, and all replicas become the same.
  */
+@SuppressWarnings("NullAway.Init") // nothing is asked of a scenario before its faults and its beginning
 public final class AgentsWorld implements Scenario {
 
     static final String MANAGER = "lm";
@@ -78,11 +84,18 @@ public final class AgentsWorld implements Scenario {
 
     private Oracle oracle;
     private ReplicaChecks checks;
-    private SimulatedLockManager manager;
+    private @Nullable SimulatedLockManager manager;
     private final Map<String, SimulatedAgent> agents = new HashMap<>();
     private final Set<Disk> clients = new HashSet<>();
     private final List<Fault> armed = new ArrayList<>();
+
+    /** Whose journal may still have what the disk made of it, where nobody needs it any more. */
+    private final Set<String> rotten = new HashSet<>();
+
     private long managerVersion;
+    private long seenVersion;
+    private byte @Nullable [] valueRead;
+    private @Nullable VolumeConfig configRead;
 
     // ---- what goes wrong
 
@@ -133,7 +146,22 @@ public final class AgentsWorld implements Scenario {
             }
             faults.add(f);
         }
+        addBadMedia(w.rng("bad media"), diskFailed, faults);
         return faults;
+    }
+
+    /** Of disks at most one in a run: two may leave nobody to serve, and the rest of the run would show nothing. */
+    private void addBadMedia(Rng r, boolean diskFailed, List<Fault> faults) {
+        if (r.below(3) == 0) {
+            String agent = r.pick(AGENTS);
+            String other = r.pick(AGENTS.stream().filter(a -> !a.equals(agent)).toList());
+            faults.add(new Fault(r.between(SETUP_NANOS, troubleNanos), "garble", agent, other, 0));
+        }
+        if (!diskFailed && r.below(3) == 0) {
+            String kind = r.coin() ? "wipe" : "rot";
+            faults.add(
+                    new Fault(r.between(SETUP_NANOS, troubleNanos), kind, r.pick(AGENTS), "", r.below(2_000_000_000L)));
+        }
     }
 
     @Override
@@ -146,23 +174,19 @@ public final class AgentsWorld implements Scenario {
         blocks = 32 + shape.below(96);
         budgetBytes = (3 + shape.below(4)) * (long) SEGMENT_BYTES;
         heavy = shape.below(4) == 0 ? 40 : 4;
-        w.host(MANAGER, rate(shape), shape.below(1_000_000_000L));
+        w.host(MANAGER, Faults.rate(shape), shape.below(1_000_000_000L));
         w.host(OPERATOR, 1, 0);
         for (String a : AGENTS) {
-            w.host(a, rate(shape), shape.below(1_000_000_000L));
+            w.host(a, Faults.rate(shape), shape.below(1_000_000_000L));
         }
         oracle = new Oracle(w, blocks);
-        checks = new ReplicaChecks(w, oracle, level == AckLevel.RECEIVED);
+        checks = new ReplicaChecks(w, oracle, level == AckLevel.RECEIVED, budgetBytes);
         startManager();
         AGENTS.forEach(this::startAgent);
         w.spawn(w.host(OPERATOR).process(), "operator", this::operate);
         w.afterStep(this::afterStep);
         w.after(troubleNanos + 8_000_000_000L, this::calm);
         w.after(troubleNanos + 8_000_000_000L + REPAIR_NANOS, this::judge);
-    }
-
-    private static double rate(Rng shape) {
-        return 1.0 + (shape.below(9_000) - 4_500) / 1e6;
     }
 
     private void startManager() {
@@ -210,16 +234,25 @@ public final class AgentsWorld implements Scenario {
         });
     }
 
-    private Volume volume(String agent) {
+    private @Nullable Volume volume(String agent) {
         SimulatedAgent a = agents.get(agent);
         return a == null || world.host(agent).process().dead()
                 ? null
                 : a.volumes().byName(VOLUME);
     }
 
+    private boolean serves(String agent) {
+        Volume v = volume(agent);
+        return v != null && v.serving();
+    }
+
+    private Volume open(String agent) {
+        return Objects.requireNonNull(volume(agent), () -> agent + " has no replica open");
+    }
+
     /** That agent's replica, which is open, with its own clock. */
     private VolumeSight sight(String agent) {
-        Volume v = volume(agent);
+        Volume v = open(agent);
         return world.as(world.host(agent), () -> VolumeSight.of(v));
     }
 
@@ -243,10 +276,7 @@ public final class AgentsWorld implements Scenario {
                         .setFailover(automatic ? Failover.AUTOMATIC : Failover.MANUAL)
                         .setSegmentBytes(SEGMENT_BYTES);
                 for (String peer : AGENTS.subList(1, AGENTS.size())) {
-                    request.addPeers(ReplicaAddress.newBuilder()
-                            .setAgent(peer)
-                            .setPeer(peer + ":" + SimulatedAgent.PEER_PORT)
-                            .setControl(peer + ":" + SimulatedAgent.GRPC_PORT));
+                    request.addPeers(address(peer));
                 }
                 var made = control(AGENTS.getFirst(), 30).createVolume(request.build());
                 created = !made.getName().isEmpty();
@@ -257,9 +287,10 @@ public final class AgentsWorld implements Scenario {
         }
         while (true) {
             World.sleep(1_000_000_000L + rng.below(3_000_000_000L));
-            boolean served = AGENTS.stream().map(this::volume).anyMatch(v -> v != null && v.serving());
+            boolean served = AGENTS.stream().anyMatch(this::serves);
             if (served && (quiet || rng.below(3) == 0)) {
                 replaceFailed();
+                replaceLost();
             }
             if (!served && (!automatic || quiet) || !quiet && rng.perMille(80)) {
                 promote(rng.pick(AGENTS), rng.below(4) == 0);
@@ -286,6 +317,38 @@ public final class AgentsWorld implements Scenario {
                 }
             }
         }
+    }
+
+    /** On a disk that is new there is none. */
+    private void replaceLost() {
+        Optional<String> writer = AGENTS.stream().filter(this::serves).findFirst();
+        for (String a : AGENTS) {
+            if (writer.isEmpty() || !checks.isDiskLost(a) || agents.get(a) == null || volume(a) != null) {
+                continue;
+            }
+            try {
+                control(writer.get(), 10)
+                        .removeReplica(RemoveReplicaRequest.newBuilder()
+                                .setName(VOLUME)
+                                .setAgent(a)
+                                .build());
+                control(writer.get(), 10)
+                        .addReplica(AddReplicaRequest.newBuilder()
+                                .setName(VOLUME)
+                                .setReplica(address(a))
+                                .build());
+                world.say(OPERATOR, "the replica at " + a + ", whose disk is new, is made anew");
+            } catch (StatusRuntimeException e) {
+                world.say(OPERATOR, "no new replica at " + a + ": " + e.getStatus());
+            }
+        }
+    }
+
+    private static ReplicaAddress.Builder address(String agent) {
+        return ReplicaAddress.newBuilder()
+                .setAgent(agent)
+                .setPeer(agent + ":" + SimulatedAgent.PEER_PORT)
+                .setControl(agent + ":" + SimulatedAgent.GRPC_PORT);
     }
 
     private void promote(String agent, boolean force) {
@@ -479,22 +542,13 @@ public final class AgentsWorld implements Scenario {
     private void strike(Fault f) {
         Host host = world.host(f.at());
         switch (f.kind()) {
-            case "pause" -> {
-                Host.Process process = host.process();
-                process.pause();
-                world.after(f.lastsNanos(), process::resume);
-            }
             case "kill", "power" -> down(host, f.kind().equals("power"), f.lastsNanos());
-            case "cut" -> {
-                world.net().cut(f.at(), f.other());
-                world.after(f.lastsNanos(), () -> world.net().join(f.at(), f.other()));
+            case "wipe" -> {
+                down(host, true, f.lastsNanos());
+                checks.diskLost(f.at());
+                host.disk().wipe();
             }
-            case "part" -> part(f.at(), f.other(), f.lastsNanos());
-            case "alone" ->
-                world.hosts().stream()
-                        .map(Host::name)
-                        .filter(h -> !h.equals(f.at()))
-                        .forEach(h -> part(f.at(), h, f.lastsNanos()));
+            case "rot" -> rot(host, f.lastsNanos());
             case "slow" -> world.net().slow(f.at(), f.other(), f.lastsNanos() / 20, 10);
             case "full" -> {
                 host.disk().full(true);
@@ -511,17 +565,32 @@ public final class AgentsWorld implements Scenario {
                 host.disk().syncTakes(f.lastsNanos() / 10);
                 world.after(f.lastsNanos(), () -> host.disk().syncTakes(300_000));
             }
-            default -> throw new IllegalArgumentException(f.kind());
+            case "garble" -> world.net().garble(f.at(), f.other());
+            default -> Faults.strike(world, f);
         }
     }
 
-    private void part(String one, String other, long lastsNanos) {
-        world.net().cut(one, other);
-        world.net().cut(other, one);
-        world.after(lastsNanos, () -> {
-            world.net().join(one, other);
-            world.net().join(other, one);
-        });
+    /**
+     * Of what the superblock says was safe, something in the journal comes back from the disk as something else. That is
+     * noticed; behind it, a bad record passes for one that was never finished.
+     */
+    private void rot(Host host, long lastsNanos) {
+        Volume v = volume(host.name());
+        if (v == null) {
+            return;
+        }
+        VolumeSight s = sight(host.name());
+        down(host, true, lastsNanos);
+        if (s.safe() > s.oldest()) {
+            long position = s.oldest() + rng.below(s.safe() - s.oldest());
+            String image = v.imagePath().toString().substring(1 + host.name().length());
+            String file = image.substring(0, image.lastIndexOf('/'))
+                    + "/journal/%016x.seg".formatted(position / SEGMENT_BYTES);
+            String how = host.disk().rot(file, (int) (position % SEGMENT_BYTES), rng);
+            world.say("FAULT", "position " + position + " of the journal of " + host.name() + ": " + how);
+            checks.diskDamaged(host.name());
+            rotten.add(host.name());
+        }
     }
 
     private void down(Host host, boolean power, long lastsNanos) {
@@ -599,20 +668,31 @@ public final class AgentsWorld implements Scenario {
                 : m.table().value(VOLUME).map(LockTable.ValueView::version).orElse(0L);
     }
 
-    /** The block as the lock manager has it, or null. */
-    private VolumeConfig config() {
+    /** The block as the lock manager has it, or null. Read once for each version: it is asked for all the time. */
+    @SuppressWarnings("ReferenceEquality") // the very bytes that were read last
+    private @Nullable VolumeConfig config() {
         SimulatedLockManager m = manager;
-        return m == null
+        byte[] now = m == null
                 ? null
-                : m.table()
-                        .value(VOLUME)
-                        .map(v -> VolumeSight.config(v.value()))
-                        .orElse(null);
+                : m.table().value(VOLUME).map(LockTable.ValueView::value).orElse(null);
+        if (now != valueRead) {
+            valueRead = now;
+            configRead = now == null ? null : VolumeSight.config(now);
+        }
+        return configRead;
     }
 
     // ---- checkers
 
     private void afterStep() {
+        long version = version();
+        if (version > seenVersion) {
+            seenVersion = version;
+            VolumeConfig config = config();
+            if (config != null) {
+                checks.moved(config, version);
+            }
+        }
         if (!armed.isEmpty() && world.steps() % 64 == 0) {
             strikeArmed();
         }
@@ -649,7 +729,7 @@ public final class AgentsWorld implements Scenario {
         }
     }
 
-    private String notWell() {
+    private @Nullable String notWell() {
         VolumeConfig config = config();
         if (config == null) {
             return "the lock manager has no value block of the volume";
@@ -715,18 +795,47 @@ public final class AgentsWorld implements Scenario {
                             + oracle.allowed(b) + " may be");
                 }
             }
-            if (first != null && !java.util.Arrays.equals(first, image)) {
+            if (first != null && !Arrays.equals(first, image)) {
                 world.violation("in the end the images of " + AGENTS.getFirst() + " and " + a + " differ");
             }
             first = first == null ? image : first;
         }
+        journalsAreTheSame();
         world.finish();
     }
 
+    /** Of what all of them still have, byte for byte. */
+    private void journalsAreTheSame() {
+        long from = AGENTS.stream().mapToLong(a -> sight(a).oldest()).max().orElseThrow();
+        long to = AGENTS.stream().mapToLong(a -> sight(a).end()).min().orElseThrow();
+        for (long at = from; at < to; at = (at / SEGMENT_BYTES + 1) * SEGMENT_BYTES) {
+            int begin = (int) (at % SEGMENT_BYTES);
+            int end = (int) Math.min(SEGMENT_BYTES, to - at + begin);
+            byte[] first = segment(AGENTS.getFirst(), at);
+            for (String a : AGENTS) {
+                int differs = Arrays.mismatch(first, begin, end, segment(a, at), begin, end);
+                if (differs >= 0 && !rotten.contains(a) && !rotten.contains(AGENTS.getFirst())) {
+                    world.violation("in the end the journals of " + AGENTS.getFirst() + " and " + a
+                            + " differ at position " + (at + differs));
+                }
+            }
+        }
+    }
+
+    private byte[] segment(String agent, long position) {
+        return bytes(open(agent)
+                .imagePath()
+                .resolveSibling("journal/%016x.seg".formatted(position / SEGMENT_BYTES))
+                .toString());
+    }
+
     private byte[] image(String agent) {
+        return bytes(open(agent).imagePath().toString());
+    }
+
+    private static byte[] bytes(String file) {
         try {
-            return Files.readAllBytes(
-                    SimFileSystem.path(volume(agent).imagePath().toString()));
+            return Files.readAllBytes(SimFileSystem.path(file));
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
         }

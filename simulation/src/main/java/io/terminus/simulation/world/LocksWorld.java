@@ -23,10 +23,12 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A lock manager and some clients that want locks of few ranges, hold them for a while, convert, shrink and split them, and write
@@ -36,6 +38,7 @@ import java.util.concurrent.TimeoutException;
  * has a higher token than anything before; a value block that was written is never lost and no version is written twice; and
  * when nothing fails any more, everybody is answered.
  */
+@SuppressWarnings("NullAway.Init") // nothing is asked of a scenario before its faults and its beginning
 public final class LocksWorld implements Scenario {
 
     private static final String MANAGER = "lm";
@@ -70,10 +73,16 @@ public final class LocksWorld implements Scenario {
     private static final class Client {
         final String name;
         final List<Grant> grants = new ArrayList<>();
+
+        @Nullable
         LockClient locks;
 
         Client(String name) {
             this.name = name;
+        }
+
+        LockClient connected() {
+            return Objects.requireNonNull(locks, () -> name + " has not connected");
         }
     }
 
@@ -118,9 +127,9 @@ public final class LocksWorld implements Scenario {
         w.net().weather(50_000 + shape.below(2_000_000L), shape.below(5_000_000L), shape.coin() ? 0 : shape.below(30));
         ttlMillis = 600L + shape.below(1500);
         compactAfterBytes = shape.coin() ? 64 << 20 : 2_000 + shape.below(20_000);
-        w.host(MANAGER, rate(shape), shape.below(1_000_000_000L));
+        w.host(MANAGER, Faults.rate(shape), shape.below(1_000_000_000L));
         for (String name : names) {
-            w.host(name, rate(shape), shape.below(1_000_000_000L));
+            w.host(name, Faults.rate(shape), shape.below(1_000_000_000L));
         }
         startManager();
         for (String name : names) {
@@ -130,11 +139,6 @@ public final class LocksWorld implements Scenario {
         w.afterStep(this::check);
         w.after(troubleNanos + 6_000_000_000L, this::calm);
         w.after(troubleNanos + 6_000_000_000L + QUIET_NANOS, this::judge);
-    }
-
-    /** As wrong as the lock manager reckons with: 1 % between any two. */
-    private static double rate(Rng shape) {
-        return 1.0 + (shape.below(9_000) - 4_500) / 1e6;
     }
 
     private void startManager() {
@@ -152,7 +156,7 @@ public final class LocksWorld implements Scenario {
 
     private void startClient(String name) {
         Host host = world.host(name);
-        Client client = clients.get(name);
+        Client client = Objects.requireNonNull(clients.get(name));
         client.grants.clear();
         client.locks = null;
         int hands = 1 + rng.below(3);
@@ -241,7 +245,7 @@ public final class LocksWorld implements Scenario {
         if (rng.perMille(200)) {
             wanted = wanted.withDesired(LockRange.of(0, UNITS * UNIT_BYTES));
         }
-        var pending = client.locks.acquire(wanted);
+        var pending = client.connected().acquire(wanted);
         if (rng.perMille(60)) {
             World.sleep(rng.below(500_000_000L));
             pending.cancel(false);
@@ -273,7 +277,7 @@ public final class LocksWorld implements Scenario {
                         LockRange.of(from * UNIT_BYTES, (from + 2) * UNIT_BYTES),
                         rng.pick(MODES),
                         Duration.ofMillis(800)));
-        var pending = client.locks.acquireAll(parts);
+        var pending = client.connected().acquireAll(parts);
         GrantSet set;
         try {
             set = pending.get(6, TimeUnit.SECONDS);
@@ -365,7 +369,7 @@ public final class LocksWorld implements Scenario {
     private void readValue(Client client, String volume) throws InterruptedException {
         long least = versions.getOrDefault(volume, 0L);
         try {
-            Value value = client.locks.value(volume).get(4, TimeUnit.SECONDS);
+            Value value = client.connected().value(volume).get(4, TimeUnit.SECONDS);
             if (value.version() < least) {
                 world.violation(client.name + " reads version " + value.version() + " of " + volume + ", but " + least
                         + " was written before");
@@ -390,20 +394,21 @@ public final class LocksWorld implements Scenario {
     }
 
     private void writeValue(Client client, String volume) throws InterruptedException {
-        try (Grant grant = client.locks.lock(AcquireRequest.of(
-                volume,
-                LockRange.of(0, UNIT_BYTES),
-                rng.coin() ? LockMode.EX : LockMode.PW,
-                Duration.ofMillis(rng.below(1_000))))) {
+        try (Grant grant = client.connected()
+                .lock(AcquireRequest.of(
+                        volume,
+                        LockRange.of(0, Long.MAX_VALUE), // a value block is written under nothing less
+                        rng.coin() ? LockMode.EX : LockMode.PW,
+                        Duration.ofMillis(rng.below(1_000))))) {
             client.grants.add(grant);
             try {
                 checkBeliefs();
-                Value value = client.locks.value(volume).get(4, TimeUnit.SECONDS);
+                Value value = client.connected().value(volume).get(4, TimeUnit.SECONDS);
                 if (rng.coin()) {
                     World.sleep(rng.below(2_000_000_000L));
                 }
                 long content = ++lastContent;
-                PutOutcome outcome = client.locks
+                PutOutcome outcome = client.connected()
                         .putValue(
                                 grant,
                                 value.version(),
@@ -478,11 +483,6 @@ public final class LocksWorld implements Scenario {
     public void strike(World w, Fault f) {
         Host host = w.host(f.at());
         switch (f.kind()) {
-            case "pause" -> {
-                Host.Process process = host.process();
-                process.pause();
-                w.after(f.lastsNanos(), process::resume);
-            }
             case "kill", "power" -> {
                 if (f.kind().equals("kill")) {
                     host.kill();
@@ -497,20 +497,8 @@ public final class LocksWorld implements Scenario {
                     }
                 });
             }
-            case "cut" -> {
-                w.net().cut(f.at(), f.other());
-                w.after(f.lastsNanos(), () -> w.net().join(f.at(), f.other()));
-            }
-            case "part" -> {
-                w.net().cut(f.at(), f.other());
-                w.net().cut(f.other(), f.at());
-                w.after(f.lastsNanos(), () -> {
-                    w.net().join(f.at(), f.other());
-                    w.net().join(f.other(), f.at());
-                });
-            }
             case "slow" -> w.net().slow(f.at(), f.other(), f.lastsNanos() / 8, 20);
-            default -> throw new IllegalArgumentException(f.kind());
+            default -> Faults.strike(w, f);
         }
     }
 

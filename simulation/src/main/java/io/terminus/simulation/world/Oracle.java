@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 
 /**
@@ -64,7 +65,7 @@ final class Oracle {
     }
 
     void acknowledged(long id) {
-        int[] range = ranges.get(id);
+        int[] range = Objects.requireNonNull(ranges.get(id));
         for (int b = range[0]; b < range[0] + range[1]; b++) {
             Block block = blocks[b];
             int at = at(block.may, id);

@@ -6,10 +6,13 @@ import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeSight;
 import io.terminus.simulation.kernel.World;
+import io.terminus.simulation.model.HandoverModel;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What must hold between any two steps:
@@ -22,7 +25,10 @@ import java.util.Set;
  *   <li>a replica never answers to an older term again, nor goes back to an older value block, and the lock manager's never
  *       goes back either;
  *   <li>what has failed stays failed, over restarts, until it is made anew;
- *   <li>of what two journals both hold, the lineage is the same: no record of another history stands among them.
+ *   <li>the lock manager's value block takes only steps that {@link HandoverModel} takes, and a term is served only when as
+ *       many members of the set it began with are sealed as the model wants;
+ *   <li>of what two replicas both know to be committed, the lineage is the same: no record of another history stands there;
+ *   <li>a journal is never longer than its budget.
  * </ul>
  */
 final class ReplicaChecks {
@@ -30,23 +36,40 @@ final class ReplicaChecks {
     private final World world;
     private final Oracle oracle;
     private final boolean memoryCounts;
+    private final long budgetBytes;
 
     /** What was last seen of each, also of those that are down. */
     private final Map<String, VolumeSight> last = new HashMap<>();
 
-    /** Machines that lost their power since the in-sync set took them in. */
+    /** Whose word does not count: they lost their power, or something on their disk, since the in-sync set took them in. */
     private final Set<String> memoryLost = new HashSet<>();
+
+    /** Whose disk is another one, and empty. */
+    private final Set<String> diskLost = new HashSet<>();
 
     private final Map<String, Long> fences = new HashMap<>();
     private final Map<String, Long> versions = new HashMap<>();
     private final Map<String, String> failed = new HashMap<>();
     private final Set<String> beingReplaced = new HashSet<>();
     private long managerVersion;
+    private @Nullable VolumeConfig block;
+    private long blockVersion;
+
+    /** The set each term began with. */
+    private final Map<Long, VolumeConfig> taken = new HashMap<>();
+
+    /** The newest term that was seen to be served. */
+    private long servedTerm;
+
     private long ackedEnd = -1;
     private Lineage ackedIn = Lineage.EMPTY;
 
-    ReplicaChecks(World world, Oracle oracle, boolean memoryCounts) {
+    /** Something that was committed may be gone with the memory of q members: from then on histories may part. */
+    private boolean mayPart;
+
+    ReplicaChecks(World world, Oracle oracle, boolean memoryCounts, long budgetBytes) {
         this.world = world;
+        this.budgetBytes = budgetBytes;
         this.oracle = oracle;
         this.memoryCounts = memoryCounts;
     }
@@ -64,9 +87,11 @@ final class ReplicaChecks {
     }
 
     /** An agent is about to die. */
-    void dies(String agent, Volume volume, boolean power, VolumeConfig config) {
+    void dies(String agent, @Nullable Volume volume, boolean power, @Nullable VolumeConfig config) {
         if (volume != null) {
-            last.put(agent, world.as(world.host(agent), () -> VolumeSight.of(volume)));
+            VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(volume));
+            last.put(agent, s);
+            fences.merge(agent, s.fenceTerm(), Math::max);
         }
         if (power && memoryCounts) {
             memoryLost.add(agent);
@@ -77,10 +102,27 @@ final class ReplicaChecks {
                             >= config.copiesNeeded()) {
                 world.say("world", "with the memory of " + memoryLost + " what was not flushed may be gone");
                 oracle.memoryMayBeLost();
+                mayPart = true;
                 ackedEnd = -1;
                 ackedIn = Lineage.EMPTY;
             }
         }
+    }
+
+    /** Its disk is another one, with nothing on it. */
+    void diskLost(String agent) {
+        replaced(agent, true);
+        memoryLost.add(agent);
+        diskLost.add(agent);
+    }
+
+    boolean isDiskLost(String agent) {
+        return diskLost.contains(agent);
+    }
+
+    /** Something of what its disk had is not as it was, and it will say so. */
+    void diskDamaged(String agent) {
+        memoryLost.add(agent);
     }
 
     /** It is being thrown away. */
@@ -100,7 +142,51 @@ final class ReplicaChecks {
         last.remove(agent);
     }
 
-    void look(Map<String, Volume> volumes, VolumeConfig config, long version) {
+    /** The lock manager has another value block; told of each. */
+    void moved(VolumeConfig to, long version) {
+        VolumeConfig from = block;
+        if (from != null
+                && version == blockVersion + 1
+                && !asModel(from, blockVersion).leadsTo(asModel(to, version))) {
+            world.violation("the value block goes from version " + blockVersion + ", term " + from.term() + " of "
+                    + from.writer() + " with " + from.inSync() + ", to term " + to.term() + " of " + to.writer()
+                    + " with " + to.inSync() + ": no step that the model knows");
+        }
+        if (from == null || to.term() > from.term()) {
+            taken.put(to.term(), to);
+        }
+        block = to;
+        blockVersion = version;
+    }
+
+    private static HandoverModel.Block asModel(VolumeConfig config, long version) {
+        return new HandoverModel.Block(
+                version,
+                config.term(),
+                AgentsWorld.AGENTS.indexOf(config.writer()),
+                config.inSync().stream()
+                        .map(m -> AgentsWorld.AGENTS.indexOf(m.agent()))
+                        .collect(Collectors.toSet()));
+    }
+
+    /** A term is served: was it elected by enough of those who might have acknowledged something before? */
+    private void served(String writer, long term) {
+        VolumeConfig with = taken.get(term);
+        servedTerm = Math.max(servedTerm, term);
+        if (with == null || term == 1) {
+            return; // nothing was acknowledged before the first one
+        }
+        long sealed = with.inSync().stream()
+                .filter(m -> diskLost.contains(m.agent()) || fences.getOrDefault(m.agent(), 0L) >= term)
+                .count();
+        int need = with.inSync().size() - with.copiesNeeded() + 1;
+        if (sealed < need) {
+            world.violation(writer + " serves term " + term + ", for which " + sealed + " of " + with.inSync()
+                    + " are sealed, and not " + need);
+        }
+    }
+
+    void look(Map<String, Volume> volumes, @Nullable VolumeConfig config, long version) {
         if (config != null) {
             if (version < managerVersion) {
                 world.violation("the lock manager's value block went back from " + managerVersion + " to " + version);
@@ -108,6 +194,7 @@ final class ReplicaChecks {
             managerVersion = Math.max(managerVersion, version);
         }
         String writer = null;
+        Map<String, Long> serves = new HashMap<>();
         for (Map.Entry<String, Volume> e : volumes.entrySet()) {
             String agent = e.getKey();
             VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(e.getValue()));
@@ -115,6 +202,9 @@ final class ReplicaChecks {
                 one(agent, s);
             }
             last.put(agent, s);
+            if (s.serving() && s.term() > servedTerm) {
+                serves.put(agent, s.term());
+            }
             if (s.serving() && s.believes()) {
                 if (writer != null) {
                     world.violation(writer + " and " + agent + " both serve and believe");
@@ -125,9 +215,15 @@ final class ReplicaChecks {
                     && config.member(agent)
                             .map(m -> m.incarnation().equals(s.incarnation()))
                             .orElse(false)
-                    && !s.memoryLost()) {
+                    && !s.memoryLost()
+                    && !s.damaged()) {
                 memoryLost.remove(agent);
+                diskLost.remove(agent);
             }
+        }
+        serves.forEach(this::served);
+        if (!mayPart) {
+            historiesAreOne(volumes.keySet());
         }
         if (config != null && ackedEnd >= 0) {
             enoughHave(config);
@@ -157,8 +253,31 @@ final class ReplicaChecks {
             world.violation(agent + " has applied up to " + s.applied() + ", beyond what is committed, " + s.committed()
                     + ", and durable, " + s.durable());
         }
+        if (s.end() - s.oldest() > budgetBytes) {
+            world.violation(agent + "'s journal reaches from " + s.oldest() + " to " + s.end() + ", more than the "
+                    + budgetBytes + " bytes it may have");
+        }
         if (s.durable() > s.end()) {
             world.violation(agent + " has durable " + s.durable() + " beyond its end " + s.end());
+        }
+    }
+
+    private void historiesAreOne(Set<String> up) {
+        for (String one : up) {
+            for (String other : up) {
+                VolumeSight a = last.get(one);
+                VolumeSight b = last.get(other);
+                if (one.compareTo(other) >= 0 || a == null || b == null || a.rebuilding() || b.rebuilding()) {
+                    continue;
+                }
+                long both = Math.min(a.committed(), b.committed());
+                long common = a.lineage().commonEnd(b.lineage(), a.end(), b.end());
+                if (common < Math.min(both, Math.min(a.end(), b.end()))) {
+                    world.violation(
+                            one + " and " + other + " have parted at " + common + ", though both know everything"
+                                    + " before " + both + " to be committed: " + a.lineage() + " and " + b.lineage());
+                }
+            }
         }
     }
 
@@ -195,7 +314,7 @@ final class ReplicaChecks {
      * So many members of the set have failed, or lost what they had not synced, that no election may be won without an
      * operator who gives something up. What a loss of power took below a committed position counts as damage.
      */
-    boolean mayBeStuck(VolumeConfig config) {
+    boolean mayBeStuck(@Nullable VolumeConfig config) {
         if (config == null) {
             return false;
         }

@@ -1,0 +1,3 @@
+/** The hand-over as a small machine. */
+@org.jspecify.annotations.NullMarked
+package io.terminus.simulation.model;
