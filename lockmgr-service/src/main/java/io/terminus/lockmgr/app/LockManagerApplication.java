@@ -14,6 +14,7 @@ import io.terminus.security.Exposure;
 import io.terminus.security.KeysRefusedException;
 import io.terminus.security.Role;
 import io.terminus.security.ServiceTls;
+import io.terminus.security.TlsMetrics;
 import io.terminus.security.rest.RestAccess;
 import io.terminus.security.rest.RestTls;
 import java.util.List;
@@ -113,6 +114,7 @@ public class LockManagerApplication {
 
     @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.
     LockNode lockNode(LockManagerProperties properties, MeterRegistry registry, ServiceTls tls, Exposure exposure) {
+        TlsMetrics.show(registry, tls.keys());
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
             case STANDALONE -> SingleNode.start(properties, registry, onFailure);

@@ -9,6 +9,7 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
+import io.micrometer.core.instrument.MeterRegistry;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.lock.LockManagerLink;
@@ -25,6 +26,7 @@ import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.security.Audit;
 import io.terminus.security.Exposure;
 import io.terminus.security.TlsKeys;
+import io.terminus.security.TlsMetrics;
 import io.terminus.security.grpc.GrpcTls;
 import io.terminus.security.grpc.ServerLimits;
 import java.io.IOException;
@@ -59,6 +61,7 @@ final class AgentServers implements SmartLifecycle {
     private final Volumes volumes;
     private final AgentControlService control;
     private final PrometheusRegistry metrics;
+    private final MeterRegistry meters;
     private final Exposure exposure;
     private final Audit audit;
     private final HealthStatusManager health = new HealthStatusManager();
@@ -76,6 +79,7 @@ final class AgentServers implements SmartLifecycle {
             Volumes volumes,
             AgentControlService control,
             PrometheusRegistry metrics,
+            MeterRegistry meters,
             Exposure exposure,
             Audit audit) {
         this.properties = properties;
@@ -86,6 +90,7 @@ final class AgentServers implements SmartLifecycle {
         this.volumes = volumes;
         this.control = control;
         this.metrics = metrics;
+        this.meters = meters;
         this.exposure = exposure;
         this.audit = audit;
     }
@@ -110,6 +115,7 @@ final class AgentServers implements SmartLifecycle {
             stop();
             throw new StartRefusedException("cannot start: " + e, e);
         }
+        TlsMetrics.show(meters, keys);
         metrics.register(new AgentMetrics(volumes, nbd::connections, nbd::requestsInFlight));
         health.setStatus(AgentControlGrpc.SERVICE_NAME, ServingStatus.SERVING);
         LOG.info(
@@ -136,7 +142,7 @@ final class AgentServers implements SmartLifecycle {
     private NbdServer startNbd() throws IOException {
         AgentProperties.NbdTls tls = properties.nbdTls();
         TlsKeys keys = links.tls();
-        Security security = tls != null ? NbdKeys.load(tls) : keys != null ? NbdKeys.of(keys) : Security.plain();
+        Security security = tls != null ? NbdKeys.load(tls, meters) : keys != null ? NbdKeys.of(keys) : Security.plain();
         Writers writers = new Writers(volumes, locks::volume, network, keys);
         NbdServer server = NbdServer.start(
                 at(properties.nbdPort()), security, new VolumeExports(volumes, writers), Limits.defaults());

@@ -1,5 +1,6 @@
 package io.terminus.agent.app;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.agent.app.AgentProperties.NbdTls;
 import io.terminus.agent.nbd.Admission;
 import io.terminus.agent.nbd.Security;
@@ -8,6 +9,7 @@ import io.terminus.security.KeysRefusedException;
 import io.terminus.security.Role;
 import io.terminus.security.TlsFiles;
 import io.terminus.security.TlsKeys;
+import io.terminus.security.TlsMetrics;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
@@ -26,11 +28,13 @@ final class NbdKeys {
     /**
      * Keys and an authority for NBD alone: a certificate that the authority has signed lets its owner in, with a role or without.
      *
+     * @param meters show how long they hold
      * @throws StartRefusedException naming the setting that is wrong
      */
-    static Security load(NbdTls tls) {
+    static Security load(NbdTls tls, MeterRegistry meters) {
         try {
             TlsKeys keys = TlsKeys.load("agent.nbd-tls", new TlsFiles(tls.cert(), tls.key(), tls.ca()));
+            TlsMetrics.show(meters, keys);
             return new Security(Optional.of(keys::context), tls.protocols(), tls.required(), admission(false));
         } catch (KeysRefusedException e) {
             throw new StartRefusedException(String.valueOf(e.getMessage()), e);

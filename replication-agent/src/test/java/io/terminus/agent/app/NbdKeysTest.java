@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.terminus.agent.Certificates;
 import io.terminus.agent.RealClients;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.agent.app.AgentProperties.NbdTls;
 import io.terminus.agent.nbd.Security;
 import java.net.InetAddress;
@@ -40,7 +41,8 @@ class NbdKeysTest {
 
         for (Path key : new Path[] {made.file("server-key.pem"), traditional}) {
             Security security = NbdKeys.load(
-                    new NbdTls(made.file("server-cert.pem"), key, made.file("ca-cert.pem"), List.of("TLSv1.3"), true));
+                    new NbdTls(made.file("server-cert.pem"), key, made.file("ca-cert.pem"), List.of("TLSv1.3"), true),
+                    new SimpleMeterRegistry());
 
             assertThat(security.required()).isTrue();
             assertThat(greeted(security, made)).isEqualTo(42);
@@ -57,12 +59,12 @@ class NbdKeysTest {
                         made.file("server-key.pem"),
                         made.file("ca-cert.pem"),
                         List.of("TLSv1.3"),
-                        true)))
+                        true), new SimpleMeterRegistry()))
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("agent.nbd-tls.cert of")
                 .hasMessageContaining("nowhere");
         assertThatThrownBy(() -> NbdKeys.load(new NbdTls(
-                        made.file("server-cert.pem"), text, made.file("ca-cert.pem"), List.of("TLSv1.3"), true)))
+                        made.file("server-cert.pem"), text, made.file("ca-cert.pem"), List.of("TLSv1.3"), true), new SimpleMeterRegistry()))
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("text.pem");
     }
