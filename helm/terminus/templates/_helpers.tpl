@@ -196,6 +196,15 @@ topologySpreadConstraints:
 {{- end -}}
 
 
+{{- /* Asked for as OpenTelemetry's programs are. */ -}}
+{{- define "terminus.tracingEnv" -}}
+{{- if .Values.tracing.enabled -}}
+- {name: OTEL_TRACES_EXPORTER, value: otlp}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ required "tracing.endpoint is needed when tracing is enabled" .Values.tracing.endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .Values.tracing.share | toString | quote }}}
+{{- end -}}
+{{- end -}}
+
 {{- /* What the pods that run the tools image have in common. */ -}}
 {{- define "terminus.toolsPod" -}}
 serviceAccountName: {{ include "terminus.serviceAccount" . }}

@@ -226,6 +226,8 @@ class ChartTest {
             volumes: [{name: a, size: 1GiB, replicas: [0, 3]}]                                       | volume a names agent 3, and there are 3: 0 to 2
             nbd: {tls: {enabled: true}}                                                              | nbd.tls.existingSecret is needed
             nbd: {tls: {enabled: true, certManager: {enabled: true}}}                                | issuerRef.name is needed
+            tracing: {enabled: true}                                                                 | tracing.endpoint is needed
+            tracing: {share: 12}                                                                     | share
             monitoring: {prometheusRule: {disable: [x]}}                                             | disable
             """)
     void valuesThatBreakARuleAreRefusedByName(String values, String named) {

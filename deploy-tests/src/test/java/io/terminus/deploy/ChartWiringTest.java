@@ -179,6 +179,28 @@ class ChartWiringTest {
                 .containsExactly("prod-terminus-lockmgr", "prod-terminus-tools", "prod-terminus-monitoring");
     }
 
+    @Test
+    void tracesAreAskedForOfBothServicesAndOnlyIfTheyAreWanted() {
+        for (String kind : List.of("lockmgr", "agents")) {
+            assertThat(environment(set(Chart.objects(GROUP), kind)))
+                    .containsEntry("OTEL_TRACES_EXPORTER", "otlp")
+                    .containsEntry("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.observability:4318")
+                    .containsEntry("OTEL_TRACES_SAMPLER_ARG", "0.01");
+            assertThat(environment(set(Chart.objects(Repository.CHART.resolve("values.yaml")), kind)).keySet())
+                    .noneMatch(variable -> variable.startsWith("OTEL_"));
+        }
+    }
+
+    private static Map<String, String> environment(Tree set) {
+        Map<String, String> environment = new LinkedHashMap<>();
+        set.at("spec", "template", "spec")
+                .list("containers")
+                .getFirst()
+                .list("env")
+                .forEach(variable -> environment.put(variable.text("name"), variable.text("value")));
+        return environment;
+    }
+
     private static String lockManagerHost(String pod) {
         return pod + ".prod-terminus-lockmgr-pods." + DOMAIN;
     }

@@ -29,6 +29,7 @@ import io.terminus.security.TlsKeys;
 import io.terminus.security.TlsMetrics;
 import io.terminus.security.grpc.GrpcTls;
 import io.terminus.security.grpc.ServerLimits;
+import io.terminus.tracing.Tracing;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
@@ -69,6 +70,7 @@ final class AgentServers implements SmartLifecycle {
     private @Nullable EventLoopGroup grpcLoops;
     private @Nullable PeerServer peers;
     private @Nullable NbdServer nbd;
+    private @Nullable Tracing tracing;
 
     AgentServers(
             AgentProperties properties,
@@ -102,6 +104,12 @@ final class AgentServers implements SmartLifecycle {
         requireMayOpen("gRPC on port " + properties.grpcPort(), keys != null);
         requireMayOpen("the peer protocol on port " + properties.peerPort(), keys != null);
         requireMayOpen("NBD on port " + properties.nbdPort(), nbdTls == null ? keys != null : nbdTls.required());
+        try {
+            // Before any volume is opened: a term or a stream that began before is not traced.
+            tracing = Tracing.begin("replication-agent", properties.name());
+        } catch (IllegalArgumentException e) {
+            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
+        }
         try {
             peers = PeerServer.start(at(properties.peerPort()), volumes, links);
             nbd = startNbd();
@@ -232,6 +240,9 @@ final class AgentServers implements SmartLifecycle {
         }
         network.close();
         locks.close();
+        if (tracing != null) {
+            tracing.close();
+        }
         try {
             directory.close();
         } catch (IOException e) {
