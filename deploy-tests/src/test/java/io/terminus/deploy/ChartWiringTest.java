@@ -132,7 +132,8 @@ class ChartWiringTest {
         for (int i = 0; i < set.at("spec").number("replicas"); i++) {
             String pod = name + "-" + i;
             for (String key : List.of("cert", "key", "ca")) {
-                String file = arguments(set).getOrDefault("agent.tls." + key, "").replace("$(POD_NAME)", pod);
+                String file =
+                        arguments(set).getOrDefault("agent.tls." + key, "").replace("$(POD_NAME)", pod);
                 assertThat(mounted).contains(file.replace("/etc/terminus/tls/", ""));
             }
         }
@@ -186,7 +187,8 @@ class ChartWiringTest {
                     .containsEntry("OTEL_TRACES_EXPORTER", "otlp")
                     .containsEntry("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.observability:4318")
                     .containsEntry("OTEL_TRACES_SAMPLER_ARG", "0.01");
-            assertThat(environment(set(Chart.objects(Repository.CHART.resolve("values.yaml")), kind)).keySet())
+            assertThat(environment(set(Chart.objects(Repository.CHART.resolve("values.yaml")), kind))
+                            .keySet())
                     .noneMatch(variable -> variable.startsWith("OTEL_"));
         }
     }

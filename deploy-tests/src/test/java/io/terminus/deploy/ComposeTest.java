@@ -76,10 +76,8 @@ class ComposeTest {
         assertThat(targets)
                 .containsOnlyKeys("terminus-agent", "terminus-lockmgr")
                 .containsEntry("terminus-agent", List.of("a:10814", "b:10814", "c:10814"))
-                .containsEntry(
-                        "terminus-lockmgr", List.of("lockmgr-1:10812", "lockmgr-2:10812", "lockmgr-3:10812"));
-        assertThat(compose.at("services").map())
-                .containsKeys("a", "b", "c", "lockmgr-1", "lockmgr-2", "lockmgr-3");
+                .containsEntry("terminus-lockmgr", List.of("lockmgr-1:10812", "lockmgr-2:10812", "lockmgr-3:10812"));
+        assertThat(compose.at("services").map()).containsKeys("a", "b", "c", "lockmgr-1", "lockmgr-2", "lockmgr-3");
     }
 
     @Test
@@ -88,7 +86,9 @@ class ComposeTest {
 
         for (String name : names) {
             Tree environment = compose.at("services", name, "environment");
-            assertThat(environment.map()).containsEntry("LOCKMGR_MODE", "cluster").containsEntry("LOCKMGR_CLUSTER_NODE", name);
+            assertThat(environment.map())
+                    .containsEntry("LOCKMGR_MODE", "cluster")
+                    .containsEntry("LOCKMGR_CLUSTER_NODE", name);
             assertThat(environment.text("LOCKMGR_CLUSTER_MEMBERS").split(","))
                     .containsExactlyElementsOf(names.stream()
                             .map(one -> one + "=" + one + ":10821/" + one + ":10811")
@@ -98,7 +98,8 @@ class ComposeTest {
         for (String agent : List.of("a", "b", "c")) {
             Tree service = compose.at("services", agent);
             assertThat(service.at("environment").text("AGENT_LOCKMANAGER").split(","))
-                    .containsExactlyElementsOf(names.stream().map(one -> one + ":10811").toList());
+                    .containsExactlyElementsOf(
+                            names.stream().map(one -> one + ":10811").toList());
             assertThat(service.at("depends_on").map()).containsOnlyKeys(names.toArray(String[]::new));
         }
     }

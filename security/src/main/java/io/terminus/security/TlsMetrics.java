@@ -36,19 +36,30 @@ public final class TlsMetrics {
             String certificate,
             Supplier<TlsKeys.Validity> validity,
             InstantSource clock) {
-        gauge("terminus.tls.expires.in", setting, certificate, () -> seconds(
-                        Duration.between(clock.instant(), validity.get().end())))
+        gauge(
+                        "terminus.tls.expires.in",
+                        setting,
+                        certificate,
+                        () -> seconds(
+                                Duration.between(clock.instant(), validity.get().end())))
                 .description("Until the certificate ends that is in force")
                 .register(registry);
-        gauge("terminus.tls.lifetime", setting, certificate, () -> seconds(
-                        Duration.between(validity.get().begin(), validity.get().end())))
+        gauge(
+                        "terminus.tls.lifetime",
+                        setting,
+                        certificate,
+                        () -> seconds(Duration.between(
+                                validity.get().begin(), validity.get().end())))
                 .description("From the beginning to the end of that certificate")
                 .register(registry);
     }
 
     private static Gauge.Builder<Supplier<Number>> gauge(
             String name, String setting, String certificate, Supplier<Number> seconds) {
-        return Gauge.builder(name, seconds).baseUnit("seconds").tag("setting", setting).tag("certificate", certificate);
+        return Gauge.builder(name, seconds)
+                .baseUnit("seconds")
+                .tag("setting", setting)
+                .tag("certificate", certificate);
     }
 
     private static double seconds(Duration duration) {

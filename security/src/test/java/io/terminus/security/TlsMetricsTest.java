@@ -36,7 +36,10 @@ class TlsMetricsTest {
             assertThat(before).isIn(days(10), days(20)); // the keys' own thread may have been faster
             assertThat(left("own")).isEqualTo(days(20));
             assertThat(authorityLeft).isEqualTo(days(100));
-            assertThat(registry.get("terminus.tls.lifetime").tag("certificate", "own").gauge().value())
+            assertThat(registry.get("terminus.tls.lifetime")
+                            .tag("certificate", "own")
+                            .gauge()
+                            .value())
                     .isGreaterThanOrEqualTo(days(20));
         }
     }

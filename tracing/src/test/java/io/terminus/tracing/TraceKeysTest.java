@@ -18,8 +18,8 @@ class TraceKeysTest {
     void theIdsOfAWriteAreThoseOfEveryVersion() {
         SpanContext write = keys.write(TOKEN, 4096);
 
-        assertThat(write.getTraceId()).isEqualTo("TRACE_ID");
-        assertThat(write.getSpanId()).isEqualTo("SPAN_ID");
+        assertThat(write.getTraceId()).isEqualTo("7a0e067057a5fb2a77c51584dd082583");
+        assertThat(write.getSpanId()).isEqualTo("cf1620ce89ff32b1");
         assertThat(write.isSampled()).isTrue();
     }
 

@@ -17,6 +17,7 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.junit.jupiter.api.Test;
 
@@ -27,7 +28,8 @@ class TracingTest {
     @Test
     void nothingIsTracedUnlessTheEnvironmentAsksForIt() {
         assertThat(Tracing.begin("agent", "a", name -> null)).isNull();
-        assertThat(Tracing.begin("agent", "a", Map.of("OTEL_TRACES_EXPORTER", "none")::get)).isNull();
+        assertThat(Tracing.begin("agent", "a", Map.of("OTEL_TRACES_EXPORTER", "none")::get))
+                .isNull();
         assertThat(Tracing.current()).isNull();
     }
 
@@ -51,20 +53,28 @@ class TracingTest {
     void spansOfTwoProcessesAreOneTraceAndTheGrantIsLinked() {
         InMemorySpanExporter exporter = InMemorySpanExporter.create();
         SpanContext write = keys.write(7, 4096);
-        try (Tracing tracing = Tracing.begin(
-                SdkTracerProvider.builder().addSpanProcessor(SimpleSpanProcessor.create(exporter)), 1)) {
+        try (Tracing tracing =
+                Tracing.begin(SdkTracerProvider.builder().addSpanProcessor(SimpleSpanProcessor.create(exporter)), 1)) {
             long now = System.nanoTime();
 
             tracing.below(write, "land", SpanKind.CONSUMER, now - 2_000, now - 1_000, Attributes.empty());
-            tracing.first("write", write, keys.grant(7), now - 5_000, now, Attributes.of(AttributeKey.longKey("position"), 4096L));
+            tracing.first(
+                    "write",
+                    write,
+                    keys.grant(7),
+                    now - 5_000,
+                    now,
+                    Attributes.of(AttributeKey.longKey("position"), 4096L));
 
             List<SpanData> spans = exporter.getFinishedSpanItems();
             SpanData land = spans.get(0);
             SpanData first = spans.get(1);
             assertThat(first.getSpanContext().getTraceId()).isEqualTo(write.getTraceId());
             assertThat(first.getSpanId()).isEqualTo(write.getSpanId());
-            assertThat(first.getLinks()).singleElement().satisfies(link ->
-                    assertThat(link.getSpanContext().getTraceId()).isEqualTo(keys.grant(7).getTraceId()));
+            assertThat(first.getLinks())
+                    .singleElement()
+                    .satisfies(link -> assertThat(link.getSpanContext().getTraceId())
+                            .isEqualTo(keys.grant(7).getTraceId()));
             assertThat(first.getEndEpochNanos() - first.getStartEpochNanos()).isEqualTo(5_000);
             assertThat(land.getTraceId()).isEqualTo(write.getTraceId());
             assertThat(land.getParentSpanId()).isEqualTo(write.getSpanId());
@@ -89,19 +99,20 @@ class TracingTest {
                 "http://localhost:" + collector.getAddress().getPort());
         System.setProperty("otel.exporter.otlp.compression", "none");
         try {
-            Tracing tracing = Tracing.begin(
+            Tracing tracing = Objects.requireNonNull(Tracing.begin(
                     "replication-agent",
                     "agent-a",
-                    Map.of("OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER_ARG", "1")::get);
-            assertThat(tracing).isNotNull();
+                    Map.of("OTEL_TRACES_EXPORTER", "otlp", "OTEL_TRACES_SAMPLER_ARG", "1")::get));
             long now = System.nanoTime();
 
             tracing.first("write", keys.write(7, 4096), null, now - 5_000, now, Attributes.empty());
             tracing.close(); // sends what is left
 
             assertThat(tracing.share()).isEqualTo(1);
-            assertThat(bodies).singleElement().satisfies(body -> assertThat(body)
-                    .contains("replication-agent", "agent-a", "write", "service.instance.id"));
+            assertThat(bodies)
+                    .singleElement()
+                    .satisfies(body ->
+                            assertThat(body).contains("replication-agent", "agent-a", "write", "service.instance.id"));
         } finally {
             System.clearProperty("otel.exporter.otlp.endpoint");
             System.clearProperty("otel.exporter.otlp.compression");

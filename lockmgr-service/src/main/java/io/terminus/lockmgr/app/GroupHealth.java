@@ -21,6 +21,8 @@ final class GroupHealth implements HealthIndicator {
     @Override
     public Health health() {
         String why = whyNotReady.get();
-        return why == null ? Health.up().build() : Health.outOfService().withDetail("why", why).build();
+        return why == null
+                ? Health.up().build()
+                : Health.outOfService().withDetail("why", why).build();
     }
 }

@@ -38,11 +38,14 @@ class GrantTracesTest {
             assertThat(tracing.share()).isZero();
             SpanData grant = exporter.getFinishedSpanItems().getFirst();
             assertThat(grant.getName()).isEqualTo("grant");
-            assertThat(grant.getAttributes().get(AttributeKey.stringKey("terminus.volume"))).isEqualTo("demo");
+            assertThat(grant.getAttributes().get(AttributeKey.stringKey("terminus.volume")))
+                    .isEqualTo("demo");
             Long token = grant.getAttributes().get(AttributeKey.longKey("terminus.token"));
             assertThat(token).isNotNull();
-            assertThat(grant.getTraceId()).isEqualTo(new TraceKeys("demo").grant(token).getTraceId());
-            assertThat(grant.getSpanId()).isEqualTo(new TraceKeys("demo").grant(token).getSpanId());
+            assertThat(grant.getTraceId())
+                    .isEqualTo(new TraceKeys("demo").grant(token).getTraceId());
+            assertThat(grant.getSpanId())
+                    .isEqualTo(new TraceKeys("demo").grant(token).getSpanId());
         }
     }
 
@@ -62,7 +65,8 @@ class GrantTracesTest {
             List<SpanData> grants = exporter.getFinishedSpanItems();
             assertThat(grants).hasSize(2);
             SpanData waited = grants.getLast();
-            assertThat(waited.getAttributes().get(AttributeKey.booleanKey("terminus.waited"))).isTrue();
+            assertThat(waited.getAttributes().get(AttributeKey.booleanKey("terminus.waited")))
+                    .isTrue();
             assertThat(Duration.ofNanos(waited.getEndEpochNanos() - waited.getStartEpochNanos()))
                     .isGreaterThanOrEqualTo(Duration.ofMillis(250));
         }
@@ -87,8 +91,7 @@ class GrantTracesTest {
     }
 
     private Tracing tracing(double share) {
-        return Tracing.begin(
-                SdkTracerProvider.builder().addSpanProcessor(SimpleSpanProcessor.create(exporter)), share);
+        return Tracing.begin(SdkTracerProvider.builder().addSpanProcessor(SimpleSpanProcessor.create(exporter)), share);
     }
 
     private static LockMetrics metrics() {
@@ -107,14 +110,24 @@ class GrantTracesTest {
     }
 
     private void open(LockMetrics metrics, String session) {
-        apply(metrics, new Command.OpenSession(session, session, Duration.ofSeconds(30).toNanos()));
+        apply(
+                metrics,
+                new Command.OpenSession(session, session, Duration.ofSeconds(30).toNanos()));
     }
 
     private void acquire(LockMetrics metrics, String session, long request, long start, long end) {
         apply(
                 metrics,
                 new Command.Acquire(
-                        session, request, "demo", "uuid", start, end, Mode.EX, Duration.ofSeconds(10).toNanos(), false));
+                        session,
+                        request,
+                        "demo",
+                        "uuid",
+                        start,
+                        end,
+                        Mode.EX,
+                        Duration.ofSeconds(10).toNanos(),
+                        false));
     }
 
     private void apply(LockMetrics metrics, Command command) {

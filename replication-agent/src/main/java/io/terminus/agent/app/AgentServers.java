@@ -5,11 +5,11 @@ import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.micrometer.core.instrument.MeterRegistry;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.util.concurrent.DefaultThreadFactory;
-import io.micrometer.core.instrument.MeterRegistry;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.lock.LockManagerLink;
@@ -150,7 +150,8 @@ final class AgentServers implements SmartLifecycle {
     private NbdServer startNbd() throws IOException {
         AgentProperties.NbdTls tls = properties.nbdTls();
         TlsKeys keys = links.tls();
-        Security security = tls != null ? NbdKeys.load(tls, meters) : keys != null ? NbdKeys.of(keys) : Security.plain();
+        Security security =
+                tls != null ? NbdKeys.load(tls, meters) : keys != null ? NbdKeys.of(keys) : Security.plain();
         Writers writers = new Writers(volumes, locks::volume, network, keys);
         NbdServer server = NbdServer.start(
                 at(properties.nbdPort()), security, new VolumeExports(volumes, writers), Limits.defaults());

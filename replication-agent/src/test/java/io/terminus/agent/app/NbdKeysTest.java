@@ -3,9 +3,9 @@ package io.terminus.agent.app;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.agent.Certificates;
 import io.terminus.agent.RealClients;
-import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.agent.app.AgentProperties.NbdTls;
 import io.terminus.agent.nbd.Security;
 import java.net.InetAddress;
@@ -54,17 +54,21 @@ class NbdKeysTest {
         Certificates made = Certificates.make(dir);
         Path text = Files.writeString(dir.resolve("text.pem"), "no key at all");
 
-        assertThatThrownBy(() -> NbdKeys.load(new NbdTls(
-                        dir.resolve("nowhere"),
-                        made.file("server-key.pem"),
-                        made.file("ca-cert.pem"),
-                        List.of("TLSv1.3"),
-                        true), new SimpleMeterRegistry()))
+        assertThatThrownBy(() -> NbdKeys.load(
+                        new NbdTls(
+                                dir.resolve("nowhere"),
+                                made.file("server-key.pem"),
+                                made.file("ca-cert.pem"),
+                                List.of("TLSv1.3"),
+                                true),
+                        new SimpleMeterRegistry()))
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("agent.nbd-tls.cert of")
                 .hasMessageContaining("nowhere");
-        assertThatThrownBy(() -> NbdKeys.load(new NbdTls(
-                        made.file("server-cert.pem"), text, made.file("ca-cert.pem"), List.of("TLSv1.3"), true), new SimpleMeterRegistry()))
+        assertThatThrownBy(() -> NbdKeys.load(
+                        new NbdTls(
+                                made.file("server-cert.pem"), text, made.file("ca-cert.pem"), List.of("TLSv1.3"), true),
+                        new SimpleMeterRegistry()))
                 .isInstanceOf(StartRefusedException.class)
                 .hasMessageContaining("text.pem");
     }

@@ -50,11 +50,14 @@ class TracesTest {
             assertThat(parts).extracting(SpanData::getName).containsExactlyInAnyOrder("capture", "replicate", "land");
             assertThat(parts).allSatisfy(part -> {
                 assertThat(part.getParentSpanId()).isEqualTo(write.getSpanId());
-                assertThat(part.getAttributes().get(POSITION)).isEqualTo(write.getAttributes().get(POSITION));
+                assertThat(part.getAttributes().get(POSITION))
+                        .isEqualTo(write.getAttributes().get(POSITION));
             });
         });
-        assertThat(only("replicate")).allMatch(span -> "b".equals(span.getAttributes().get(PEER)));
-        assertThat(only("land")).allMatch(span -> "a".equals(span.getAttributes().get(WRITER)));
+        assertThat(only("replicate"))
+                .allMatch(span -> "b".equals(span.getAttributes().get(PEER)));
+        assertThat(only("land"))
+                .allMatch(span -> "a".equals(span.getAttributes().get(WRITER)));
     }
 
     /** So that the lock manager's part is found from a write: its trace is told from volume and token alone. */
@@ -101,7 +104,8 @@ class TracesTest {
     private List<SpanData> only(String name) {
         return exporter.getFinishedSpanItems().stream()
                 .filter(span -> span.getName().equals(name))
-                .sorted(Comparator.comparing(span -> String.valueOf(span.getAttributes().get(OFFSET))))
+                .sorted(Comparator.comparing(
+                        span -> String.valueOf(span.getAttributes().get(OFFSET))))
                 .toList();
     }
 }
