@@ -83,7 +83,7 @@ class ChartTest {
             assertThat(context.map()).containsEntry("runAsNonRoot", true);
             assertThat(context.at("seccompProfile").map()).containsEntry("type", "RuntimeDefault");
             for (Tree volume : pod.list("volumes")) {
-                assertThat(Set.of("configMap", "emptyDir", "secret", "persistentVolumeClaim"))
+                assertThat(Set.of("configMap", "emptyDir", "secret", "projected", "csi", "persistentVolumeClaim"))
                         .containsAnyElementsOf(volume.map().keySet());
             }
             for (Tree container : pod.list("containers")) {
@@ -117,8 +117,13 @@ class ChartTest {
                                 container -> container.list("ports").forEach(port -> portNames.add(port.text("name"))));
             }
         }
-        Tree given = Tree.one(Repository.read(values)).at("nbd", "tls");
-        Set<String> secrets = new HashSet<>(Set.of(given.text("existingSecret")));
+        Tree given = Tree.one(Repository.read(values));
+        Set<String> secrets = new HashSet<>(Set.of(given.at("nbd", "tls").text("existingSecret")));
+        Tree keys = given.at("tls", "existingSecrets");
+        keys.map().keySet().forEach(who -> secrets.add(keys.text(who)));
+        for (int agent = 0; agent < 8; agent++) {
+            secrets.add(keys.text("agents") + "-" + agent);
+        }
         objects.stream()
                 .filter(object -> object.text("kind").equals("Certificate"))
                 .forEach(object -> secrets.add(object.at("spec").text("secretName")));
@@ -140,6 +145,16 @@ class ChartTest {
                                 .accepts(service.at("metadata", "labels").map());
                         assertThat(service.at("spec").list("ports"))
                                 .anyMatch(port -> port.text("name").equals("rest"));
+                        for (Tree endpoint : spec.list("endpoints")) {
+                            Tree tls = endpoint.at("tlsConfig");
+                            if (!tls.map().isEmpty()) {
+                                assertThat(secrets)
+                                        .contains(
+                                                tls.at("keySecret").text("name"),
+                                                tls.at("cert", "secret").text("name"),
+                                                tls.at("ca", "secret").text("name"));
+                            }
+                        }
                     });
                 case "NetworkPolicy" -> {
                     for (String direction : List.of("ingress", "egress")) {
@@ -160,6 +175,9 @@ class ChartTest {
                 }
                 if (volume.map().containsKey("secret")) {
                     assertThat(secrets).contains(volume.at("secret").text("secretName"));
+                }
+                for (Tree source : volume.at("projected").list("sources")) {
+                    assertThat(secrets).contains(source.at("secret").text("name"));
                 }
             }
             List<String> volumes = new ArrayList<>(pod.list("volumes").stream()
@@ -193,7 +211,13 @@ class ChartTest {
     @CsvSource(delimiter = '|', quoteCharacter = '`', textBlock = """
             agents: {replica: 3}                                                                     | replica
             agents: {replicas: 0}                                                                    | replicas
-            lockManager: {replicas: 3}                                                               | replicas
+            lockManager: {replicas: 2}                                                               | replicas
+            lockManager: {settings: {cluster.node: x}}                                               | invalid propertyName 'cluster.node'
+            tls: {enabled: true}                                                                     | tls.existingSecrets.tools is needed
+            tls: {enabled: true, existingSecrets: {tools: t, agents: a}}                             | tls.existingSecrets.lockManager is needed
+            tls: {enabled: true, existingSecrets: {tools: t, lockManager: l}}                        | tls.existingSecrets.agents is needed
+            tls: {enabled: true, certManager: {enabled: true}}                                       | tls.certManager.issuerRef.name is needed
+            tls: {enabled: true, certManager: {enabled: true, csiDriver: true}}                      | tls.certManager.issuerRef.name is needed
             agents: {antiAffinity: sometimes}                                                        | antiAffinity
             agents: {settings: {name: x}}                                                            | invalid propertyName 'name'
             agents: {storage: {size: much}}                                                          | size
@@ -202,6 +226,8 @@ class ChartTest {
             volumes: [{name: a, size: 1GiB, replicas: [0, 3]}]                                       | volume a names agent 3, and there are 3: 0 to 2
             nbd: {tls: {enabled: true}}                                                              | nbd.tls.existingSecret is needed
             nbd: {tls: {enabled: true, certManager: {enabled: true}}}                                | issuerRef.name is needed
+            tracing: {enabled: true}                                                                 | tracing.endpoint is needed
+            tracing: {share: 12}                                                                     | share
             monitoring: {prometheusRule: {disable: [x]}}                                             | disable
             """)
     void valuesThatBreakARuleAreRefusedByName(String values, String named) {

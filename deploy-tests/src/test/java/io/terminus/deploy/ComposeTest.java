@@ -57,7 +57,7 @@ class ComposeTest {
                 .filter(service -> service.text("image").startsWith("terminus/"))
                 .toList();
 
-        assertThat(ours).hasSize(4).allSatisfy(service -> {
+        assertThat(ours).hasSize(7).allSatisfy(service -> {
             assertThat(service.map()).containsEntry("read_only", true).containsKey("mem_limit");
             assertThat(service.texts("cap_drop")).containsExactly("ALL");
             assertThat(service.texts("security_opt")).containsExactly("no-new-privileges:true");
@@ -75,9 +75,33 @@ class ComposeTest {
 
         assertThat(targets)
                 .containsOnlyKeys("terminus-agent", "terminus-lockmgr")
-                .containsEntry("terminus-agent", List.of("a:10814", "b:10814"))
-                .containsEntry("terminus-lockmgr", List.of("lockmgr:10812"));
-        assertThat(compose.at("services").map()).containsKeys("a", "b", "lockmgr");
+                .containsEntry("terminus-agent", List.of("a:10814", "b:10814", "c:10814"))
+                .containsEntry("terminus-lockmgr", List.of("lockmgr-1:10812", "lockmgr-2:10812", "lockmgr-3:10812"));
+        assertThat(compose.at("services").map()).containsKeys("a", "b", "c", "lockmgr-1", "lockmgr-2", "lockmgr-3");
+    }
+
+    @Test
+    void theLockManagersAreOneGroupOfWhichEveryAgentKnowsAllMembers() {
+        List<String> names = List.of("lockmgr-1", "lockmgr-2", "lockmgr-3");
+
+        for (String name : names) {
+            Tree environment = compose.at("services", name, "environment");
+            assertThat(environment.map())
+                    .containsEntry("LOCKMGR_MODE", "cluster")
+                    .containsEntry("LOCKMGR_CLUSTER_NODE", name);
+            assertThat(environment.text("LOCKMGR_CLUSTER_MEMBERS").split(","))
+                    .containsExactlyElementsOf(names.stream()
+                            .map(one -> one + "=" + one + ":10821/" + one + ":10811")
+                            .toList());
+            assertThat(compose.at("services", name).texts("volumes")).containsExactly(name + ":/var/lib/terminus");
+        }
+        for (String agent : List.of("a", "b", "c")) {
+            Tree service = compose.at("services", agent);
+            assertThat(service.at("environment").text("AGENT_LOCKMANAGER").split(","))
+                    .containsExactlyElementsOf(
+                            names.stream().map(one -> one + ":10811").toList());
+            assertThat(service.at("depends_on").map()).containsOnlyKeys(names.toArray(String[]::new));
+        }
     }
 
     /** Both images start their service by a script of this repository, with the flags that the launcher uses. */

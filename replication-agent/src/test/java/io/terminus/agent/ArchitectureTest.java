@@ -13,7 +13,7 @@ import com.tngtech.archunit.lang.ArchRule;
 class ArchitectureTest {
 
     /**
-     * app -> nbd, admin, lock, peer -> volume -> journal, image; nbd, peer -> net; admin may ask peers. Who feeds a peer
+     * app -> nbd, admin, lock, peer -> volume -> journal, image, trace; nbd, peer -> net; admin may ask peers. Who feeds a peer
      * or makes a volume names journals too.
      */
     @ArchTest
@@ -35,6 +35,8 @@ class ArchitectureTest {
             .definedBy("io.terminus.agent.journal..")
             .layer("image")
             .definedBy("io.terminus.agent.image..")
+            .layer("trace")
+            .definedBy("io.terminus.agent.trace..")
             .layer("net")
             .definedBy("io.terminus.agent.net..")
             .optionalLayer("ranges")
@@ -60,6 +62,8 @@ class ArchitectureTest {
             .whereLayer("journal")
             .mayOnlyBeAccessedByLayers("volume", "peer", "admin")
             .whereLayer("image")
+            .mayOnlyBeAccessedByLayers("volume")
+            .whereLayer("trace")
             .mayOnlyBeAccessedByLayers("volume")
             .whereLayer("net")
             .mayOnlyBeAccessedByLayers("app", "nbd", "peer")

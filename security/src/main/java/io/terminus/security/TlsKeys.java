@@ -12,8 +12,10 @@ import java.security.Principal;
 import java.security.PrivateKey;
 import java.security.cert.CertificateException;
 import java.security.cert.X509Certificate;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import javax.net.ssl.KeyManager;
@@ -182,6 +184,36 @@ public final class TlsKeys implements AutoCloseable {
     /** Who this side is. */
     public Identity identity() {
         return Identity.of(now.chain.getFirst());
+    }
+
+    /** The setting that they come from, such as {@code agent.tls}. */
+    public String setting() {
+        return setting;
+    }
+
+    /** How long this side's certificate holds, by the one of its chain that ends first. */
+    public Validity validity() {
+        return now.chain.stream()
+                .map(Validity::of)
+                .min(Comparator.comparing(Validity::end))
+                .orElseThrow();
+    }
+
+    /** How long anybody is trusted: of several authorities the one that ends last, for who changes one has both for a while. */
+    public Validity authorities() {
+        return now.anchors.stream()
+                .map(Validity::of)
+                .max(Comparator.comparing(Validity::end))
+                .orElseThrow();
+    }
+
+    /** From when to when a certificate holds. */
+    public record Validity(Instant begin, Instant end) {
+        static Validity of(X509Certificate certificate) {
+            return new Validity(
+                    certificate.getNotBefore().toInstant(),
+                    certificate.getNotAfter().toInstant());
+        }
     }
 
     /** Called behind each change, by the thread that found it. */

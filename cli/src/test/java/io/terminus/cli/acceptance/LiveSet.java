@@ -21,6 +21,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -182,16 +183,25 @@ final class LiveSet implements AutoCloseable {
     String metrics(String name) {
         for (JsonNode process : status().path("processes")) {
             if (process.path("name").asString().equals(name)) {
-                URI metrics = URI.create(
-                        "http://" + process.path("endpoints").path("rest").asString() + "/actuator/prometheus");
-                try (InputStream answer = metrics.toURL().openStream()) {
-                    return new String(answer.readAllBytes(), StandardCharsets.UTF_8);
-                } catch (IOException e) {
-                    throw new AssertionError("cannot read " + metrics, e);
-                }
+                return metrics(process);
             }
         }
         throw new AssertionError("status shows no process " + name);
+    }
+
+    /** What all processes of a status tell Prometheus. */
+    static String metricsOfAll(JsonNode status) {
+        return status.path("processes").valueStream().map(LiveSet::metrics).collect(Collectors.joining());
+    }
+
+    private static String metrics(JsonNode process) {
+        URI metrics = URI.create(
+                "http://" + process.path("endpoints").path("rest").asString() + "/actuator/prometheus");
+        try (InputStream answer = metrics.toURL().openStream()) {
+            return new String(answer.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new AssertionError("cannot read " + metrics, e);
+        }
     }
 
     String uri() {

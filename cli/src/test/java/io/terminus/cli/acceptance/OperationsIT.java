@@ -5,22 +5,40 @@ import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.net.InetSocketAddress;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** What an operator does to a volume that is in use. */
+/** What an operator does to a volume that is in use, and goes by: declared volumes, names of metrics in alert rules and dashboard. */
 @ExtendWith(TellsTime.class)
 class OperationsIT {
 
     @RegisterExtension
     static final SharedSet SET = new SharedSet("64MiB", Map.of());
+
+    private static final int PATIENCE_MILLIS = 60_000;
+
+    /** Metrics of ours and of the JVM, with what a histogram adds to a name. */
+    private static final Pattern METRIC = Pattern.compile("\\b(?:terminus|jvm|process)_[a-z0-9_]+[a-z0-9]");
+
+    /** Only a set with keys has the former (SecureSetIT), only a group of lock managers the latter (ClusterNodeTest). */
+    private static final Set<String> OF_OTHER_SETS = Set.of(
+            "terminus_tls_expires_in_seconds",
+            "terminus_tls_lifetime_seconds",
+            "terminus_group_leads",
+            "terminus_group_lag");
 
     @Test
     @NeedsClients("qemu-io")
@@ -132,6 +150,90 @@ class OperationsIT {
                 .until(() -> !set.volume("extra").path("nbd").isNull());
         set.terminus("volume", "delete", "extra");
         assertThat(files).noneMatch(Files::exists);
+    }
+
+    @Test
+    void declaredVolumesAreMadeThenChangedThenLeftAlone() throws IOException {
+        LiveSet set = SET.get();
+        Path file = set.folder().resolve("volumes.json");
+        Files.writeString(file, """
+                {"volumes": [{"name": "demo", "size": "64MiB", "replicas": ["a", "b"]},
+                             {"name": "books", "size": "8MiB", "replicas": ["b"]}]}
+                """);
+
+        assertThat(set.terminus("volume", "apply", file.toString()))
+                .contains("demo is as declared", "The volume books of 8 MiB exists; agent b writes first.");
+        Files.writeString(file, """
+                {"volumes": [{"name": "books", "size": "12MiB", "replicas": ["b", "a"], "ackLevel": "durable"}]}
+                """);
+        assertThat(set.terminus("volume", "apply", file.toString()))
+                .contains("books has 12 MiB now", "is acknowledged as declared now", "has a replica at agent a now");
+        assertThat(set.terminus("volume", "apply", file.toString()).strip())
+                .isEqualTo("books is as declared; agent b serves it.");
+
+        await().atMost(LiveSet.PATIENCE).until(() -> {
+            JsonNode books = set.volume("books");
+            return books.path("replicas")
+                            .valueStream()
+                            .filter(replica -> replica.path("inSync").asBoolean())
+                            .count()
+                    == 2;
+        });
+        assertThat(set.volume("books").path("sizeBytes").asLong()).isEqualTo(12 << 20);
+        assertThat(set.volume("books").path("ackLevel").asString()).isEqualTo("durable");
+        Files.writeString(file, """
+                {"volumes": [{"name": "books", "size": "4MiB", "replicas": ["b", "c"]}]}
+                """);
+        try (Program unknown = set.command("volume", "apply", file.toString())) {
+            assertThat(unknown.exitCode()).isEqualTo(1);
+            assertThat(unknown.output()).contains("volume books names agent 'c'", "call themselves [a, b]");
+        }
+        Files.writeString(file, "{\"volumes\": [{\"name\": \"books\", \"size\": \"4MiB\", \"replicas\": [\"b\"]}]}");
+        try (Program smaller = set.command("volume", "apply", file.toString())) {
+            assertThat(smaller.exitCode()).isEqualTo(1);
+            assertThat(smaller.output()).contains("more than the 4 MiB that are declared: a volume does not shrink");
+        }
+        set.terminus("volume", "delete", "books");
+    }
+
+    @Test
+    void everyMetricThatAnAlertOrAPanelGoesByIsExported() throws IOException {
+        LiveSet set = SET.get();
+        set.terminus("verify", "demo"); // what is compared is shown from then on
+        JsonNode status = set.status();
+        readPastTheEnd(status); // and errors from the first one on
+        Path chart = LiveSet.module().resolve("../helm/terminus/files").normalize();
+
+        Set<String> exported = names(LiveSet.metricsOfAll(status));
+        exported.addAll(OF_OTHER_SETS);
+
+        for (String file : new String[] {"rules/terminus.yaml", "dashboards/terminus.json"}) {
+            Set<String> used = names(Files.readString(chart.resolve(file)));
+            assertThat(used).as("metrics in %s", file).hasSizeGreaterThan(10);
+            assertThat(exported).as("what services export, for %s", file).containsAll(used);
+        }
+    }
+
+    private static void readPastTheEnd(JsonNode status) throws IOException {
+        JsonNode demo = status.path("volumes")
+                .valueStream()
+                .filter(volume -> volume.path("name").asString().equals("demo"))
+                .findFirst()
+                .orElseThrow();
+        URI uri = URI.create(demo.path("nbd").asString());
+        try (NbdConnection client =
+                NbdConnection.open(new InetSocketAddress(uri.getHost(), uri.getPort()), "demo", PATIENCE_MILLIS)) {
+            client.send(NbdConnection.READ, 0, 1, demo.path("sizeBytes").asLong(), 4096, new byte[0]);
+            assertThat(client.receive(PATIENCE_MILLIS).error()).isNotZero();
+            client.disconnect();
+        }
+    }
+
+    private static Set<String> names(String text) {
+        return METRIC.matcher(text)
+                .results()
+                .map(result -> result.group())
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
     private static void qemuIo(LiveSet set, String... commands) {

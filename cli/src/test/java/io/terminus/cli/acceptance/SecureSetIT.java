@@ -78,6 +78,8 @@ class SecureSetIT {
         assertThat(curl("operator", "-X", "DELETE", rest + "/api/v1/volumes/demo"))
                 .contains("needs the role admin");
         assertThat(curl(null, rest + "/actuator/health/liveness")).contains("UP");
+        assertThat(curl("reader", rest + "/actuator/prometheus"))
+                .contains("terminus_tls_expires_in_seconds{", "terminus_tls_lifetime_seconds{", "setting=\"agent.tls\"");
         assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate has no role");
     }
 

@@ -439,6 +439,18 @@ final class ClusterNode implements LockNode {
     }
 
     @Override
+    public @Nullable String whyNotReady() {
+        return view().map(this::whyNotReady).orElse("the group is not formed yet");
+    }
+
+    private @Nullable String whyNotReady(GroupMember.View view) {
+        if (view.members().stream().noneMatch(one -> one.id().equals(self.id()))) {
+            return "member " + self.id() + " waits to be taken into the group";
+        }
+        return view.leader().isPresent() ? null : "no member is known to lead the group";
+    }
+
+    @Override
     public long nanosSinceTick() {
         Leadership now = leadership;
         return now == null ? 0 : now.manager().nanosSinceTick();

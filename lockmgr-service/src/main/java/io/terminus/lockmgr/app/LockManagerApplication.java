@@ -13,8 +13,10 @@ import io.terminus.security.Audit;
 import io.terminus.security.Exposure;
 import io.terminus.security.Role;
 import io.terminus.security.ServiceTls;
+import io.terminus.security.TlsMetrics;
 import io.terminus.security.rest.RestAccess;
 import io.terminus.security.rest.RestSecurity;
+import io.terminus.tracing.Tracing;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.springframework.aot.AotDetector;
@@ -81,8 +83,35 @@ public class LockManagerApplication {
         return new RestSecurity.Of("lockmgr.tls", properties.tls(), "", List.of(), true, StartRefusedException::new);
     }
 
+    /** Made before the node, which looks whether something is traced when it begins. */
+    @Bean
+    Traces traces(LockManagerProperties properties) {
+        String node = properties.cluster().node();
+        try {
+            return new Traces(Tracing.begin("lockmgr-service", node.isEmpty() ? "lockmgr" : node));
+        } catch (IllegalArgumentException e) {
+            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    /** @param tracing null: nothing is traced */
+    record Traces(@Nullable Tracing tracing) implements AutoCloseable {
+        @Override
+        public void close() {
+            if (tracing != null) {
+                tracing.close();
+            }
+        }
+    }
+
     @Bean(destroyMethod = "") // The gRPC server ends it, before its port closes.
-    LockNode lockNode(LockManagerProperties properties, MeterRegistry registry, ServiceTls tls, Exposure exposure) {
+    LockNode lockNode(
+            LockManagerProperties properties,
+            MeterRegistry registry,
+            ServiceTls tls,
+            Exposure exposure,
+            Traces traces) {
+        TlsMetrics.show(registry, tls.keys());
         Runnable onFailure = () -> new Thread(() -> System.exit(EXIT_FAILED), "exit").start();
         return switch (properties.mode()) {
             case STANDALONE -> SingleNode.start(properties, registry, onFailure);
@@ -98,6 +127,11 @@ public class LockManagerApplication {
     @Bean
     TableHealth tableHealth(LockNode node, LockManagerProperties properties) {
         return new TableHealth(node::nanosSinceTick, properties.minTtl().toNanos());
+    }
+
+    @Bean
+    GroupHealth groupHealth(LockNode node) {
+        return new GroupHealth(node::whyNotReady);
     }
 
     @Bean

@@ -104,6 +104,8 @@ final class LockMetrics {
     private final AtomicLong indexEntries = new AtomicLong();
     private final AtomicLong volumes = new AtomicLong();
 
+    private final GrantTraces traces = new GrantTraces();
+
     private volatile IntSupplier queue = () -> 0;
 
     // This turn
@@ -241,11 +243,13 @@ final class LockMetrics {
         switch (notice) {
             case Notice.Granted g -> {
                 grantsNow++;
-                waitEnds(g.sessionId(), g.requestId(), WaitOutcome.GRANTED, nowNanos);
+                long waited = waitEnds(g.sessionId(), g.requestId(), WaitOutcome.GRANTED, nowNanos);
+                traces.granted(g, turnStartNanos, waited);
             }
             case Notice.GrantedAll g -> {
                 grantsNow += g.locks().size();
-                waitEnds(g.sessionId(), g.requestId(), WaitOutcome.GRANTED, nowNanos);
+                long waited = waitEnds(g.sessionId(), g.requestId(), WaitOutcome.GRANTED, nowNanos);
+                g.locks().forEach(lock -> traces.granted(lock, turnStartNanos, waited));
             }
             case Notice.Recall r -> {
                 recalls.increment();
@@ -346,21 +350,24 @@ final class LockMetrics {
         waitingSince.computeIfAbsent(sessionId, s -> new HashMap<>()).putIfAbsent(requestId, nowNanos);
     }
 
-    private void waitEnds(String sessionId, long requestId, WaitOutcome outcome, long nowNanos) {
+    /** Returns how long it waited; 0: it did not. */
+    private long waitEnds(String sessionId, long requestId, WaitOutcome outcome, long nowNanos) {
         if (waitingSince.isEmpty()) {
-            return;
+            return 0;
         }
         Map<Long, Long> ofSession = waitingSince.get(sessionId);
         if (ofSession == null) {
-            return;
+            return 0;
         }
         Long since = ofSession.remove(requestId);
         if (ofSession.isEmpty()) {
             waitingSince.remove(sessionId);
         }
-        if (since != null) {
-            waited(sessionId, requestId, nowNanos - since, outcome);
+        if (since == null) {
+            return 0;
         }
+        waited(sessionId, requestId, nowNanos - since, outcome);
+        return nowNanos - since;
     }
 
     private void sessionEnds(String sessionId, long nowNanos) {

@@ -26,6 +26,10 @@ interface LockNode extends AutoCloseable {
     /** How long ago the table last heard what time it is; 0 where another process has the table. */
     long nanosSinceTick();
 
+    /** Why clients and the rest of a group cannot count on this process; null: they can. */
+    @Nullable
+    String whyNotReady();
+
     /** Clients are told first; what they ask after that is refused as unavailable. */
     @Override
     void close();

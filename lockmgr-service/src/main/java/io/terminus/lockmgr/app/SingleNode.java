@@ -87,6 +87,11 @@ final class SingleNode implements LockNode {
     }
 
     @Override
+    public @Nullable String whyNotReady() {
+        return null; // its port opens when everything behind it is ready
+    }
+
+    @Override
     public long nanosSinceTick() {
         return manager.nanosSinceTick();
     }

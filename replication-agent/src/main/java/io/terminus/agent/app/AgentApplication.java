@@ -1,5 +1,6 @@
 package io.terminus.agent.app;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.terminus.agent.admin.AgentControlService;
 import io.terminus.agent.admin.AgentController;
@@ -169,9 +170,11 @@ public class AgentApplication {
             Volumes volumes,
             AgentControlService control,
             PrometheusRegistry metrics,
+            MeterRegistry meters,
             Exposure exposure,
             AuditLog audit) {
-        return new AgentServers(p, directory, locks, links, network, volumes, control, metrics, exposure, audit);
+        return new AgentServers(
+                p, directory, locks, links, network, volumes, control, metrics, meters, exposure, audit);
     }
 
     @Bean

@@ -5,6 +5,7 @@ import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
 import io.grpc.protobuf.services.ProtoReflectionServiceV1;
+import io.micrometer.core.instrument.MeterRegistry;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
@@ -25,8 +26,10 @@ import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.security.Audit;
 import io.terminus.security.Exposure;
 import io.terminus.security.TlsKeys;
+import io.terminus.security.TlsMetrics;
 import io.terminus.security.grpc.GrpcTls;
 import io.terminus.security.grpc.ServerLimits;
+import io.terminus.tracing.Tracing;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
@@ -59,6 +62,7 @@ final class AgentServers implements SmartLifecycle {
     private final Volumes volumes;
     private final AgentControlService control;
     private final PrometheusRegistry metrics;
+    private final MeterRegistry meters;
     private final Exposure exposure;
     private final Audit audit;
     private final HealthStatusManager health = new HealthStatusManager();
@@ -67,6 +71,7 @@ final class AgentServers implements SmartLifecycle {
     private @Nullable PeerServer peers;
     private @Nullable NbdServer nbd;
     private @Nullable NbdKeys nbdKeys;
+    private @Nullable Tracing tracing;
 
     AgentServers(
             AgentProperties properties,
@@ -77,6 +82,7 @@ final class AgentServers implements SmartLifecycle {
             Volumes volumes,
             AgentControlService control,
             PrometheusRegistry metrics,
+            MeterRegistry meters,
             Exposure exposure,
             Audit audit) {
         this.properties = properties;
@@ -87,6 +93,7 @@ final class AgentServers implements SmartLifecycle {
         this.volumes = volumes;
         this.control = control;
         this.metrics = metrics;
+        this.meters = meters;
         this.exposure = exposure;
         this.audit = audit;
     }
@@ -98,6 +105,12 @@ final class AgentServers implements SmartLifecycle {
         requireMayOpen("gRPC on port " + properties.grpcPort(), keys != null);
         requireMayOpen("the peer protocol on port " + properties.peerPort(), keys != null);
         requireMayOpen("NBD on port " + properties.nbdPort(), nbdTls == null ? keys != null : nbdTls.required());
+        try {
+            // Before any volume is opened: a term or a stream that began before is not traced.
+            tracing = Tracing.begin("replication-agent", properties.name());
+        } catch (IllegalArgumentException e) {
+            throw new StartRefusedException(String.valueOf(e.getMessage()), e);
+        }
         try {
             peers = PeerServer.start(at(properties.peerPort()), volumes, links);
             nbd = startNbd();
@@ -111,6 +124,7 @@ final class AgentServers implements SmartLifecycle {
             stop();
             throw new StartRefusedException("cannot start: " + e, e);
         }
+        TlsMetrics.show(meters, keys);
         metrics.register(new AgentMetrics(volumes, nbd::connections, nbd::requestsInFlight));
         health.setStatus(AgentControlGrpc.SERVICE_NAME, ServingStatus.SERVING);
         LOG.info(
@@ -136,6 +150,7 @@ final class AgentServers implements SmartLifecycle {
 
     private NbdServer startNbd() throws IOException {
         NbdKeys keys = NbdKeys.load(properties.nbdTls(), links.tls());
+        keys.show(meters);
         nbdKeys = keys;
         Writers writers = new Writers(volumes, locks::volume, network, keys);
         NbdServer server = NbdServer.start(
@@ -229,6 +244,9 @@ final class AgentServers implements SmartLifecycle {
         }
         network.close();
         locks.close();
+        if (tracing != null) {
+            tracing.close();
+        }
         try {
             directory.close();
         } catch (IOException e) {

@@ -1,5 +1,6 @@
 package io.terminus.agent.app;
 
+import io.micrometer.core.instrument.MeterRegistry;
 import io.terminus.agent.app.AgentProperties.NbdTls;
 import io.terminus.agent.nbd.Admission;
 import io.terminus.agent.nbd.Security;
@@ -9,6 +10,7 @@ import io.terminus.security.Role;
 import io.terminus.security.TlsFiles;
 import io.terminus.security.TlsKeys;
 import java.net.InetSocketAddress;
+import io.terminus.security.TlsMetrics;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
@@ -65,6 +67,13 @@ final class NbdKeys implements AutoCloseable {
     /** The keys of all ports: clients need a role. Agents have one, because they relay. */
     static NbdKeys of(TlsKeys keys) {
         return new NbdKeys(new Security(Optional.of(keys::context), PROTOCOLS, true, admission(true)), keys, false);
+    }
+
+    /** How long they hold, if they are of NBD alone: those of all ports are shown once. */
+    void show(MeterRegistry meters) {
+        if (own) {
+            TlsMetrics.show(meters, keys);
+        }
     }
 
     /** Of the port here. */

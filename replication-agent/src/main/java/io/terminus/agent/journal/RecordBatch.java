@@ -96,6 +96,16 @@ public final class RecordBatch {
         return ends[index];
     }
 
+    /** Where on the volume a record begins. */
+    public long offset(int index) {
+        return drafts.get(index).offset();
+    }
+
+    /** How much of the volume it is about. */
+    public long length(int index) {
+        return drafts.get(index).length();
+    }
+
     /** Forgets the records. */
     public void clear() {
         drafts.clear();

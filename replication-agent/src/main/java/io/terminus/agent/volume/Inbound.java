@@ -6,6 +6,7 @@ import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.JournalException;
 import io.terminus.agent.journal.JournalNoSpaceException;
 import io.terminus.agent.journal.RecordKind;
+import io.terminus.agent.trace.TracedLandings;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -33,6 +34,7 @@ public final class Inbound {
     private final long term;
     private final String writer;
     private final BooleanSupplier member;
+    private final TracedLandings traced;
     private volatile @Nullable RefusedException ended; // written under the fence
     /** The journal's end as far as image space is secured for it: only that is acknowledged. */
     private volatile long secured;
@@ -50,6 +52,7 @@ public final class Inbound {
         this.replica = replica;
         this.term = term;
         this.writer = writer;
+        this.traced = new TracedLandings(replica.volume(), writer);
         this.secured = replica.journal().end();
     }
 
@@ -130,6 +133,7 @@ public final class Inbound {
             requireLive();
             Journal journal = replica.journal();
             long before = journal.end();
+            long beganNanos = traced.on() ? System.nanoTime() : 0;
             replica.measures().landed(bytes);
             try {
                 long end = journal.publish(bytes);
@@ -137,6 +141,7 @@ public final class Inbound {
                     secure(replica, before, end);
                     secured = end;
                     replica.published();
+                    trace(before, end, beganNanos);
                 }
             } catch (BadRecordException e) {
                 throw new RefusedException(Why.BAD_MESSAGE, e.getMessage());
@@ -146,6 +151,17 @@ public final class Inbound {
                 replica.fail("the journal cannot be written: " + e.getMessage());
                 throw new RefusedException(Why.FAILED, e.getMessage());
             }
+        }
+    }
+
+    private void trace(long from, long to, long beganNanos) throws IOException {
+        if (traced.on()) {
+            replica.journal().forEach(from, to, r -> {
+                if (r.kind() == RecordKind.WRITE || r.kind() == RecordKind.WRITE_ZEROES) {
+                    traced.landed(r.term(), r.token(), r.endPosition(), r.offset(), r.length(), beganNanos);
+                }
+                return true;
+            });
         }
     }
 

@@ -199,6 +199,7 @@ public final class PeerCursor {
             heard();
         }
         long sentNanos = stamps.received(before, receivedThere, heardAtNanos, measures.ack());
+        writer.traced().acknowledged(address.agent(), receivedThere, heardAtNanos);
         StageEvents.Ack event = StageEvents.acksRecorded() ? new StageEvents.Ack() : null;
         if (event != null) {
             event.begin();

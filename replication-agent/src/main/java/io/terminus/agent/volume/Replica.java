@@ -195,6 +195,11 @@ final class Replica implements AutoCloseable {
         return marks;
     }
 
+    /** The volume's name. */
+    String volume() {
+        return volume;
+    }
+
     VolumeMeasures measures() {
         return measures;
     }

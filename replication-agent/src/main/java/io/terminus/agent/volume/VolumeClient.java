@@ -5,6 +5,7 @@ import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.JournalNoSpaceException;
 import io.terminus.agent.journal.RecordBatch;
 import io.terminus.agent.journal.TermClosedException;
+import io.terminus.agent.trace.TracedWrites;
 import io.terminus.agent.volume.ClientReplies.Failure;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -35,8 +36,11 @@ public final class VolumeClient implements AutoCloseable {
     /** So much is captured together; what comes behind it may be long in coming. */
     private static final long MOST_DRAFTED_BYTES = 1 << 20;
 
-    /** @param beganNanos when the first request of its batch came */
-    private record Open(long position, long cookie, long beganNanos) {}
+    /**
+     * @param beganNanos when the first request of its batch came
+     * @param traced null: this one is not
+     */
+    private record Open(long position, long cookie, long beganNanos, TracedWrites.@Nullable Traced traced) {}
 
     /** @param drafts how many records there are up to its last one */
     private record Request(long cookie, boolean durable, int drafts) {}
@@ -120,7 +124,7 @@ public final class VolumeClient implements AutoCloseable {
         batched();
         batchCaptures++;
         if (writer.admits()) {
-            opened(writer.journal().end(), cookie, true);
+            opened(writer.journal().end(), cookie, true, null);
         } else {
             replies.failed(cookie, Failure.SHUTDOWN);
         }
@@ -286,7 +290,19 @@ public final class VolumeClient implements AutoCloseable {
         } finally {
             for (Request r : requests) {
                 if (r.drafts() <= drafts.captured()) {
-                    opened(drafts.end(r.drafts() - 1), r.cookie(), r.durable());
+                    int last = r.drafts() - 1;
+                    long position = drafts.end(last);
+                    opened(
+                            position,
+                            r.cookie(),
+                            r.durable(),
+                            writer.traced()
+                                    .captured(
+                                            position,
+                                            batchAtNanos,
+                                            drafts.offset(last),
+                                            drafts.length(last),
+                                            r.durable()));
                 } else {
                     replies.failed(r.cookie(), failed == null ? Failure.IO_ERROR : failed);
                 }
@@ -299,9 +315,9 @@ public final class VolumeClient implements AutoCloseable {
     }
 
     /** To be answered when everything before {@code position} is committed, or durable. */
-    private void opened(long position, long cookie, boolean durable) {
+    private void opened(long position, long cookie, boolean durable, TracedWrites.@Nullable Traced traced) {
         synchronized (this) {
-            (durable ? untilDurable : untilCommitted).add(new Open(position, cookie, batchAtNanos));
+            (durable ? untilDurable : untilCommitted).add(new Open(position, cookie, batchAtNanos, traced));
         }
         if (durable) {
             durableWanted = Math.max(durableWanted, position);
@@ -363,6 +379,7 @@ public final class VolumeClient implements AutoCloseable {
         while (ready(open, position)) {
             Open done = open.remove();
             replies.done(done.cookie());
+            writer.traced().answered(done.traced(), now);
             if (together > 0 && done.beganNanos() != beganNanos) {
                 took.record(now - beganNanos, together);
                 together = 0;

@@ -3,6 +3,7 @@ package io.terminus.agent.volume;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.JournalException;
+import io.terminus.agent.trace.TracedWrites;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import io.terminus.agent.volume.VolumeAuthority.Put;
 import java.io.IOException;
@@ -68,6 +69,7 @@ final class Writer {
     private final long floor;
     private final CopyRate copyRate;
     private final long reads;
+    private final TracedWrites traced;
     private final List<PeerCursor> cursors = new CopyOnWriteArrayList<>();
     private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
     private final List<VolumeClient> clients = new CopyOnWriteArrayList<>();
@@ -116,6 +118,7 @@ final class Writer {
         this.peerTimeoutNanos = peerTimeout.toNanos();
         this.term = config.term();
         Journal journal = replica.journal();
+        this.traced = new TracedWrites(config.name(), term, grant.token());
         this.floor = journal.openTerm(term, self, grant.token(), replica.committed());
         this.membership = new Membership(
                 config,
@@ -298,6 +301,10 @@ final class Writer {
 
     TestHooks hooks() {
         return hooks;
+    }
+
+    TracedWrites traced() {
+        return traced;
     }
 
     // ---- progress
