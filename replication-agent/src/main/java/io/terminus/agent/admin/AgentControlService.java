@@ -99,7 +99,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                         throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
                 },
                 r.getCopies(),
-                Math.max(1, r.getMinCopies()),
+                r.getMinCopies() == 0 ? 1 : r.getMinCopies(),
                 switch (r.getFailover()) {
                     case MANUAL, FAILOVER_UNSPECIFIED -> Failover.MANUAL;
                     case AUTOMATIC -> Failover.AUTOMATIC;

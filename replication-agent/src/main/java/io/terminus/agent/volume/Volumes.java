@@ -218,9 +218,14 @@ public final class Volumes implements AutoCloseable {
         return current;
     }
 
+    /** Whether a volume may be called so. */
+    public static boolean isName(String name) {
+        return NAME.matcher(name).matches();
+    }
+
     /** Refuses a name or a size that no volume may have. */
     public static void requireShape(String name, long sizeBytes) throws RefusedException {
-        if (!NAME.matcher(name).matches()) {
+        if (!isName(name)) {
             throw new RefusedException(
                     Why.OTHER_SHAPE,
                     "\"" + name + "\" is no volume name: 1 to 128 characters of [A-Za-z0-9._-], the first one of"
