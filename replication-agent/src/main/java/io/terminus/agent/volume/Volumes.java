@@ -117,6 +117,12 @@ public final class Volumes implements AutoCloseable {
      * believed. Refused while the in-sync set counts on it.
      */
     public synchronized Volume recreate(String name) throws RefusedException, IOException, InterruptedException {
+        if (byName.get(name) == null) {
+            throw new RefusedException(
+                    Why.UNKNOWN_VOLUME,
+                    "agent " + settings.agent() + " has no replica of volume " + name
+                            + " that could be thrown away: one that is added begins empty");
+        }
         Volume there = existing(name);
         VolumeConfig current = current(there);
         if (current.member(settings.agent()).isPresent()) {
