@@ -30,12 +30,12 @@ final class CertsCommand {
     }
 
     @Command(name = "init", description = "Make an authority: DIR/ca.crt and DIR/ca.key.")
-    int init(@Parameters(paramLabel = "DIR") Path directory) {
+    int init(@Parameters(paramLabel = "DIR", description = "The authority's directory.") Path directory) {
         try {
             var unused = CertificateAuthority.create(
                     directory, "terminus authority", Instant.now().plus(AUTHORITY_VALID));
         } catch (IOException e) {
-            throw new Failure(String.valueOf(e.getMessage()), e);
+            throw new Failure("no authority was made in " + directory + ": " + SetDirectory.reason(e), e);
         }
         terminus.screen().line("Made " + directory.resolve("ca.crt") + ". Keep ca.key where nobody reads it.");
         return 0;
@@ -48,8 +48,8 @@ final class CertsCommand {
                 "Files that are there are replaced: processes that use them take the new ones within seconds."
             })
     int issue(
-            @Parameters(paramLabel = "DIR") Path directory,
-            @Parameters(paramLabel = "NAME") String name,
+            @Parameters(paramLabel = "DIR", description = "The authority's directory.") Path directory,
+            @Parameters(paramLabel = "NAME", description = "Of the files, and the common name of the subject.") String name,
             @Option(names = "--role", paramLabel = "ROLE", description = "admin, operator, reader, client or lockmgr.")
                     @Nullable
                     List<Role> roles,
@@ -99,7 +99,7 @@ final class CertsCommand {
                             Instant.now().plus(Duration.ofDays(days)));
             terminus.screen().line("Made " + made.cert() + " and " + made.key() + ": " + String.join(", ", uris));
         } catch (IOException e) {
-            throw new Failure(String.valueOf(e.getMessage()), e);
+            throw new Failure("no certificate " + name + " was made: " + SetDirectory.reason(e), e);
         }
         return 0;
     }

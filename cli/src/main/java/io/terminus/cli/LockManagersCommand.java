@@ -108,7 +108,15 @@ final class LockManagersCommand {
                 @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
             RemoveMemberRequest request =
                     RemoveMemberRequest.newBuilder().setId(id).build();
-            show(new Group(at, dir).change(stub -> stub.removeMember(request)), json);
+            Group group = new Group(at, dir);
+            List<String> members = group.view().getMembersList().stream()
+                    .map(ClusterMember::getId)
+                    .toList();
+            if (!members.contains(id)) {
+                throw new Failure("'" + id + "' is no member of the group; its members are "
+                        + String.join(", ", members));
+            }
+            show(group.change(stub -> stub.removeMember(request)), json);
             return 0;
         }
 

@@ -24,14 +24,15 @@ import picocli.CommandLine.ScopeType;
  */
 @Command(
         name = "terminus",
-        description = "Replicated block volumes on this machine: one lock manager, two agents.",
+        description = "Replicated block volumes on this machine: two agents, and a lock manager or a group of them.",
         versionProvider = Terminus.Version.class,
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:done; status: everything runs and every volume is served",
             "1:failed; status: something is down or not served",
             "2:the command line is wrong"
-        })
+        },
+        footer = "%nNot in this list, for they are programs of their own: bench measures, sim simulates.")
 public final class Terminus {
 
     static final String DIR_HELP = "The directory of the set (default: .terminus beside the launcher).";

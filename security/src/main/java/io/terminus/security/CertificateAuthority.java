@@ -5,6 +5,7 @@ import java.io.StringWriter;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -21,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Date;
 import java.util.List;
+import java.util.regex.Pattern;
 import javax.security.auth.x500.X500Principal;
 import org.bouncycastle.asn1.pkcs.PrivateKeyInfo;
 import org.bouncycastle.asn1.sec.ECPrivateKey;
@@ -50,6 +52,7 @@ import org.bouncycastle.util.io.pem.PemWriter;
 public final class CertificateAuthority {
 
     private static final String CA = "ca";
+    private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}");
     private static final int CURVE_BITS = 256;
     private static final SecureRandom RANDOM = new SecureRandom();
 
@@ -92,6 +95,8 @@ public final class CertificateAuthority {
                     Pem.certificates(Files.readAllBytes(directory.resolve(CA + ".crt")))
                             .getFirst(),
                     Pem.key(Files.readAllBytes(directory.resolve(CA + ".key"))));
+        } catch (NoSuchFileException e) {
+            throw new IOException("there is no authority in " + directory + ": it has no " + e.getMessage(), e);
         } catch (GeneralSecurityException e) {
             throw new IOException("the authority in " + directory + " cannot be used: " + e.getMessage(), e);
         }
@@ -106,6 +111,10 @@ public final class CertificateAuthority {
      */
     public TlsFiles issue(String name, Collection<String> uris, Collection<String> hosts, Instant from, Instant until)
             throws IOException {
+        requireName(name);
+        if (!until.isAfter(from)) {
+            throw new IOException("a certificate that ends at " + until + " has to begin before that, not at " + from);
+        }
         try {
             KeyPair pair = pair();
             JcaX509v3CertificateBuilder builder = new JcaX509v3CertificateBuilder(
@@ -134,6 +143,16 @@ public final class CertificateAuthority {
             return files(name);
         } catch (GeneralSecurityException | OperatorCreationException | IllegalArgumentException e) {
             throw new IOException("cannot make a certificate for " + name + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** It becomes the name of two files, and the authority's own would be replaced and lost by one of the same name. */
+    private static void requireName(String name) throws IOException {
+        if (!NAME.matcher(name).matches()) {
+            throw new IOException("certificate name '" + name + "' breaks the rule " + NAME.pattern());
+        }
+        if (name.equals(CA)) {
+            throw new IOException("'" + CA + "' is the name of the authority itself: its key would be lost");
         }
     }
 

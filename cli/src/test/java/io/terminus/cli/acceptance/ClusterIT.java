@@ -86,6 +86,7 @@ class ClusterIT {
 
                 assertThat(leader(group)).isEqualTo(killed);
                 assertThat(set.terminus("lockmgr", "members", "list")).contains("lockmgr-2", "lockmgr-3");
+                assertThat(whatIsSaidOfAStranger(set)).contains("'lockmgr-9' is no member of the group; its members are");
                 assertThat(lost).isEmpty();
                 assertThat(held).allMatch(Grant::believed);
                 writes.check();
@@ -93,6 +94,13 @@ class ClusterIT {
             } finally {
                 over.set(true);
             }
+        }
+    }
+
+    private static String whatIsSaidOfAStranger(LiveSet set) {
+        try (Program removal = set.command("lockmgr", "members", "remove", "lockmgr-9")) {
+            assertThat(removal.exitCode()).isEqualTo(1);
+            return removal.output();
         }
     }
 

@@ -196,6 +196,7 @@ class SecureSetIT {
     void oneAddressServesTheVolumeBeforeAndAfterAFailover() {
         int front = Integer.parseInt(endpoint(set.replica(), "nbd").split(":")[1]);
         String writer = set.writer();
+        assertThat(set.uri()).isEqualTo("nbds://" + endpoint(writer, "nbd") + "/demo");
         qemuIo(front, "write -P 0x11 0 1M", "flush").succeed();
 
         set.kill(writer);

@@ -86,7 +86,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
 
     VolumeStatus create(CreateVolumeRequest r) throws RefusedException, IOException, InterruptedException {
         List<Address> peers = r.getPeersList().stream()
-                .map(p -> new Address(p.getAgent(), p.getPeer(), p.getControl()))
+                .map(AgentControlService::address)
                 .toList();
         return status(creation.create(new VolumeCreation.Request(
                 r.getName(),
@@ -99,7 +99,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                         throw new IllegalArgumentException("unknown ack level " + r.getAckLevelValue());
                 },
                 r.getCopies(),
-                Math.max(1, r.getMinCopies()),
+                r.getMinCopies() == 0 ? 1 : r.getMinCopies(),
                 switch (r.getFailover()) {
                     case MANUAL, FAILOVER_UNSPECIFIED -> Failover.MANUAL;
                     case AUTOMATIC -> Failover.AUTOMATIC;
@@ -165,8 +165,22 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
         if (replica.getAgent().isEmpty()) {
             throw new IllegalArgumentException("replica.agent is empty: whose replica is to be added?");
         }
-        creation.addReplica(volume, new Address(replica.getAgent(), replica.getPeer(), replica.getControl()));
+        creation.addReplica(volume, address(replica));
         return status(volume);
+    }
+
+    /** Others are told of these addresses, so what cannot be one goes no further. */
+    private static Address address(ReplicaAddress a) {
+        requireHostAndPort(a.getAgent(), "peer", a.getPeer());
+        requireHostAndPort(a.getAgent(), "control", a.getControl());
+        return new Address(a.getAgent(), a.getPeer(), a.getControl());
+    }
+
+    private static void requireHostAndPort(String agent, String which, String address) {
+        if (!address.matches(".+:[0-9]{1,5}")) {
+            throw new IllegalArgumentException(
+                    "the " + which + " address of agent " + agent + " is \"" + address + "\", and has to be host:port");
+        }
     }
 
     @Override
@@ -373,7 +387,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                 .setMinCopies(s.config().minCopies())
                 .setWritesWait(s.writesWait());
         if (volume.serving()) {
-            b.setNbdUri("nbd://" + endpoints.nbd() + "/" + s.config().name());
+            b.setNbdUri(endpoints.nbdUri(s.config().name()));
         }
         if (s.role() == io.terminus.agent.volume.Role.WRITER) {
             b.setRequests(ClientRequestCounts.of(volume.measures()));

@@ -149,6 +149,7 @@ public class AgentApplication {
                 network,
                 new Endpoints(
                         p.advertiseHost() + ":" + p.nbdPort(),
+                        p.nbdNeedsTls(),
                         p.advertiseHost() + ":" + p.peerPort(),
                         p.advertiseHost() + ":" + p.grpcPort(),
                         p.lockManager(),

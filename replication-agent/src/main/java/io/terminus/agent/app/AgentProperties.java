@@ -52,6 +52,11 @@ public record AgentProperties(
         @Nullable Path testHooksDir,
         @Nullable TlsFiles tls) {
 
+    /** A client without TLS gets no volume at the NBD port. */
+    boolean nbdNeedsTls() {
+        return nbdTls == null ? tls != null : nbdTls.required();
+    }
+
     /**
      * PEM files, read anew when they change.
      *

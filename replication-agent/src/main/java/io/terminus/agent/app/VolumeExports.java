@@ -68,12 +68,24 @@ record VolumeExports(Volumes volumes, Writers writers) implements Exports {
             return all.size() == 1 ? new Lookup.Found(all.getFirst()) : new Lookup.Unknown();
         }
         if (volume == null) {
-            return writers.exists(name) ? new Lookup.Elsewhere(name, () -> writers.locate(name)) : new Lookup.Unknown();
+            return withoutReplica(name);
         }
         if (!volume.serving()) {
             return new Lookup.Elsewhere(name, () -> writers.locate(name));
         }
         return new Lookup.Found(new VolumeExport(volume));
+    }
+
+    private Lookup withoutReplica(String name) {
+        if (!Volumes.isName(name)) {
+            return new Lookup.Unknown(); // any client may ask for anything, and nobody else need be asked
+        }
+        try {
+            return writers.exists(name) ? new Lookup.Elsewhere(name, () -> writers.locate(name)) : new Lookup.Unknown();
+        } catch (IOException e) {
+            return new Lookup.Unavailable(
+                    "whether there is a volume " + name + " is not known at this agent now: " + e.getMessage());
+        }
     }
 
     private Lookup replica(String name) {

@@ -46,13 +46,13 @@ final class Writers {
                 : volume.config().writer() + " in term " + volume.config().term();
     }
 
-    /** Whether there is such a volume; waits for the lock manager. */
-    boolean exists(String name) {
-        try {
-            return config(name) != null;
-        } catch (IOException e) {
-            return false;
-        }
+    /**
+     * Whether there is such a volume; waits for the lock manager.
+     *
+     * @throws IOException if it does not say
+     */
+    boolean exists(String name) throws IOException {
+        return config(name) != null;
     }
 
     Upstream locate(String name) throws IOException {

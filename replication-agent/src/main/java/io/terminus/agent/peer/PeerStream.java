@@ -377,7 +377,8 @@ final class PeerStream implements PeerNetwork.Stream {
                     s.close("the term ended");
                 }
                 s.run(acks);
-                if (acks.accepted) {
+                // A full disk takes the greeting each time, and nothing after it.
+                if (acks.accepted && !acks.refusedForSpace) {
                     attempt = 1;
                 }
             } catch (IOException e) {
@@ -413,6 +414,7 @@ final class PeerStream implements PeerNetwork.Stream {
         private boolean accepted;
         private @Nullable RebuildPlan plan;
         private boolean progressed;
+        private boolean refusedForSpace;
         private long said;
         private long quietSinceNanos;
         private long received;
@@ -635,7 +637,11 @@ final class PeerStream implements PeerNetwork.Stream {
                         cursor.lost(words);
                     }
                 }
-                case UNKNOWN_VOLUME, NO_SPACE, NOT_READY, OTHER_CONFIG -> cursor.lost(words);
+                case NO_SPACE -> {
+                    refusedForSpace = true;
+                    cursor.withoutSpace(words);
+                }
+                case UNKNOWN_VOLUME, NOT_READY, OTHER_CONFIG -> cursor.lost(words);
             }
             s.close("refused: " + words);
         }

@@ -161,8 +161,11 @@ final class Following {
         if (!reached && applied < common) {
             // What lies between is the volume's, for the writer has released it: with it less has to be copied.
             replica.applyAllTo(common);
+            String waitsFor = replica.waitingFor();
             throw new RefusedException(
-                    Why.NOT_READY, "the image here has everything before " + applied + " so far, of " + common);
+                    Why.NOT_READY,
+                    "the image here has everything before " + applied + " so far, of " + common
+                            + (waitsFor == null ? "" : "; it waits for " + waitsFor));
         }
         return new Reception.Needs(
                 reached

@@ -45,6 +45,9 @@ public final class PeerCursor {
 
     private volatile @Nullable String trouble = "not connected yet";
     private volatile boolean cannotFollow;
+    /** It refused what comes next, and has taken nothing since: that it takes connections is no progress. */
+    private volatile boolean withoutSpace;
+
     private volatile @Nullable RebuildPlan plan;
     private volatile boolean empty;
     private volatile @Nullable Copier copier;
@@ -187,11 +190,13 @@ public final class PeerCursor {
 
     /**
      * @param full there is more for the peer, and it has no room. As long as it does nothing to get any, it counts as silent:
-     *     else it would hold the volume up for ever
+     *     else it would hold the volume up for ever. So does one whose disk has no space
      */
     public void progressed(long receivedThere, long durableThere, long appliedThere, boolean full) {
         long before = received;
-        boolean stands = full && receivedThere == before && durableThere == durable && appliedThere == applied;
+        boolean takesNothing = receivedThere == before;
+        boolean stands = (full || withoutSpace) && takesNothing && durableThere == durable && appliedThere == applied;
+        withoutSpace &= takesNothing;
         received = receivedThere;
         durable = durableThere;
         applied = appliedThere;
@@ -341,6 +346,12 @@ public final class PeerCursor {
 
     public void heard() {
         heardAtNanos = System.nanoTime();
+    }
+
+    /** The peer has no space for what comes next. */
+    public void withoutSpace(String why) {
+        withoutSpace = true;
+        lost(why);
     }
 
     public void lost(String why) {

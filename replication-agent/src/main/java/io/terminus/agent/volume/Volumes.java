@@ -166,6 +166,12 @@ public final class Volumes implements AutoCloseable {
      * believed. Refused while the in-sync set counts on it.
      */
     public synchronized Volume recreate(String name) throws RefusedException, IOException, InterruptedException {
+        if (byName.get(name) == null) {
+            throw new RefusedException(
+                    Why.UNKNOWN_VOLUME,
+                    "agent " + settings.agent() + " has no replica of volume " + name
+                            + " that could be thrown away: one that is added begins empty");
+        }
         Volume there = existing(name);
         VolumeConfig current = current(there);
         if (current.member(settings.agent()).isPresent()) {
@@ -267,9 +273,14 @@ public final class Volumes implements AutoCloseable {
         return current;
     }
 
+    /** Whether a volume may be called so. */
+    public static boolean isName(String name) {
+        return NAME.matcher(name).matches();
+    }
+
     /** Refuses a name or a size that no volume may have. */
     public static void requireShape(String name, long sizeBytes) throws RefusedException {
-        if (!NAME.matcher(name).matches()) {
+        if (!isName(name)) {
             throw new RefusedException(
                     Why.OTHER_SHAPE,
                     "\"" + name + "\" is no volume name: 1 to 128 characters of [A-Za-z0-9._-], the first one of"

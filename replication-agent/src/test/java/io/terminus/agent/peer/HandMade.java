@@ -177,6 +177,13 @@ public final class HandMade implements AutoCloseable {
                 .putLong(blocks)));
     }
 
+    /** The last words of a replica that does not go on; the writer closes the connection then. */
+    public void refuse(Why why, String words) throws IOException {
+        send(Frame.REFUSED.of(
+                Refusal.newBuilder().setWhy(why.code()).setMessage(words).build().toByteArray()));
+        awaitEnd();
+    }
+
     @Override
     public void close() throws IOException {
         socket.close();

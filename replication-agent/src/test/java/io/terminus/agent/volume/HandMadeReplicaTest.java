@@ -107,6 +107,36 @@ class HandMadeReplicaTest {
     }
 
     @Test
+    void aPeerWithoutSpaceIsSilentThoughItTakesEveryConnection() throws Exception {
+        try (HandMade b = next()) {
+            long end = b.accept(1);
+            b.ack(end, end, end);
+            set().awaitInSync("a", "b");
+            set().client("a").write(0, new byte[4_096]);
+            b.awaitRun();
+            b.refuse(RefusedException.Why.NO_SPACE, "no space for another segment");
+        }
+        long taken = replica().received();
+
+        while (set().members().contains("b")) {
+            try (HandMade b = next()) {
+                b.acceptAt(taken, taken, taken);
+                b.ack(taken, taken, taken);
+                b.awaitRun();
+                b.refuse(RefusedException.Why.NO_SPACE, "no space for another segment");
+            }
+        }
+
+        try (HandMade b = next()) {
+            b.acceptAt(taken, taken, taken);
+            b.awaitRun();
+            long end = set().journal("a").end();
+            b.ack(end, end, end);
+            set().awaitInSync("a", "b");
+        }
+    }
+
+    @Test
     void positionsThatThisJournalCannotHaveSentAreRefused() throws Exception {
         assertRefused((b, end) -> b.ack(end + 128, end, end, 0, 0), "received %d is not within", 128);
         assertRefused((b, end) -> b.ack(end, end + 128, end, 0, 0), "durable %d is not within", 128);
