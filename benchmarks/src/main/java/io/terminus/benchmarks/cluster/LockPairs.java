@@ -9,6 +9,8 @@ import io.etcd.jetcd.Client;
 import io.etcd.jetcd.Lock;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.terminus.lockmgr.client.AcquireRequest;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.client.LockMode;
@@ -80,12 +82,26 @@ sealed interface LockPairs extends AutoCloseable {
                     .usePlaintext()
                     .build();
             stub = LockServiceGrpc.newFutureStub(channel);
-            session = LockServiceGrpc.newBlockingStub(channel)
-                    .openSession(OpenSessionRequest.newBuilder()
-                            .setOwner("bench-unary")
-                            .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
-                            .build())
-                    .getSessionId();
+            session = open(LockServiceGrpc.newBlockingStub(channel));
+        }
+
+        /** Who has just won its election does not serve yet. */
+        private static String open(LockServiceGrpc.LockServiceBlockingStub stub) throws InterruptedException {
+            OpenSessionRequest request = OpenSessionRequest.newBuilder()
+                    .setOwner("bench-unary")
+                    .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
+                    .build();
+            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LEASE_SECONDS);
+            while (true) {
+                try {
+                    return stub.openSession(request).getSessionId();
+                } catch (StatusRuntimeException e) {
+                    if (e.getStatus().getCode() != Status.Code.UNAVAILABLE || System.nanoTime() > deadline) {
+                        throw e;
+                    }
+                    Thread.sleep(50);
+                }
+            }
         }
 
         @Override
