@@ -37,7 +37,7 @@ public final class ClusterBench extends BenchCommand {
     private static final int IN_FLIGHT = 64;
     private static final int MANY_IN_FLIGHT = 4096;
     private static final int END_SECONDS = 60;
-    private static final int WARM_ROUNDS = 2;
+    private static final int WARM_ROUNDS = 3;
 
     /** Part of the report, by the name that asks for it alone. */
     enum Part {
@@ -119,7 +119,7 @@ public final class ClusterBench extends BenchCommand {
     private void pairs(Report report, Group locks, Group etcd) throws Exception {
         List<Contender> contenders = List.of(
                 new Contender("etcd", etcd, IN_FLIGHT, () -> new LockPairs.Etcd(etcd)),
-                new Contender("unary", locks, IN_FLIGHT, () -> new LockPairs.Unary(locks)),
+                new Contender("unary", locks, IN_FLIGHT, () -> LockPairs.Unary.open(locks)),
                 new Contender("library", locks, IN_FLIGHT, () -> new LockPairs.Library(locks)),
                 new Contender("library-many", locks, MANY_IN_FLIGHT, () -> new LockPairs.Library(locks)));
         Measured measured = inTurns(report, contenders);
@@ -136,7 +136,7 @@ public final class ClusterBench extends BenchCommand {
             List<Contender> contenders = new ArrayList<>();
             for (Group group : List.of(one, three, four)) {
                 contenders.add(
-                        new Contender("nodes-" + group.size(), group, IN_FLIGHT, () -> new LockPairs.Unary(group)));
+                        new Contender("nodes-" + group.size(), group, IN_FLIGHT, () -> LockPairs.Unary.open(group)));
             }
             Measured measured = inTurns(report, contenders);
             measured.report(report);

@@ -77,25 +77,33 @@ sealed interface LockPairs extends AutoCloseable {
         private final LockServiceGrpc.LockServiceFutureStub stub;
         private final String session;
 
-        Unary(Group group) throws Exception {
-            channel = ManagedChannelBuilder.forTarget(group.addresses().get(group.leader()))
-                    .usePlaintext()
-                    .build();
-            stub = LockServiceGrpc.newFutureStub(channel);
-            session = open(LockServiceGrpc.newBlockingStub(channel));
+        private Unary(ManagedChannel channel, String session) {
+            this.channel = channel;
+            this.stub = LockServiceGrpc.newFutureStub(channel);
+            this.session = session;
         }
 
-        /** Who has just won its election does not serve yet. */
-        private static String open(LockServiceGrpc.LockServiceBlockingStub stub) throws InterruptedException {
+        /** Who has just won its election does not serve yet, and may lose it again. */
+        static Unary open(Group group) throws Exception {
             OpenSessionRequest request = OpenSessionRequest.newBuilder()
                     .setOwner("bench-unary")
                     .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
                     .build();
             long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LEASE_SECONDS);
             while (true) {
+                ManagedChannel channel = ManagedChannelBuilder.forTarget(
+                                group.addresses().get(group.leader()))
+                        .usePlaintext()
+                        .build();
                 try {
-                    return stub.openSession(request).getSessionId();
+                    return new Unary(
+                            channel,
+                            LockServiceGrpc.newBlockingStub(channel)
+                                    .withDeadlineAfter(LEASE_SECONDS, TimeUnit.SECONDS)
+                                    .openSession(request)
+                                    .getSessionId());
                 } catch (StatusRuntimeException e) {
+                    channel.shutdownNow();
                     if (e.getStatus().getCode() != Status.Code.UNAVAILABLE || System.nanoTime() > deadline) {
                         throw e;
                     }
