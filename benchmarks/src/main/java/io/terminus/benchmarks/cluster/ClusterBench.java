@@ -12,8 +12,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashSet;
-import java.util.LinkedHashMap;
+import java.util.EnumSet;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -37,6 +37,27 @@ public final class ClusterBench extends BenchCommand {
     private static final int IN_FLIGHT = 64;
     private static final int MANY_IN_FLIGHT = 4096;
     private static final int END_SECONDS = 60;
+    private static final int WARM_ROUNDS = 3;
+
+    /** Part of the report, by the name that asks for it alone. */
+    enum Part {
+        PAIRS,
+        NODES,
+        FAILOVER
+    }
+
+    @Option(
+            names = "--only",
+            paramLabel = "PART",
+            split = ",",
+            description = "Of ${COMPLETION-CANDIDATES} only these (default: all).")
+    private Set<Part> only = EnumSet.allOf(Part.class);
+
+    @Option(names = "--rounds", paramLabel = "N", description = "Turns of each (default: 5; with --quick 2).")
+    private int rounds;
+
+    @Option(names = "--seconds", paramLabel = "S", description = "Of each turn (default: 5; with --quick 1.5).")
+    private double seconds;
 
     @Option(names = "--kills", paramLabel = "N", description = "Leaders killed (default: 20; with --quick 3).")
     private int kills;
@@ -57,14 +78,23 @@ public final class ClusterBench extends BenchCommand {
     protected void measure(Report report) throws Exception {
         Files.createDirectories(directory);
         Path scratch = Files.createTempDirectory(directory.toAbsolutePath(), "bench-cluster-");
-        report.note("Three processes of each kind and this client share this machine's cores and its disk; etcd is "
-                + etcdVersion() + " with its defaults, asked by jetcd over its lock service.");
         try (Group locks = Group.ofLockManagers(NODES, home(), scratch)) {
-            try (Group etcd = Group.ofEtcd(NODES, scratch)) {
-                pairs(report, locks, etcd);
+            if (only.contains(Part.PAIRS)) {
+                report.note(
+                        "Three processes of each kind and this client share this machine's cores and its disk; etcd is "
+                                + etcdVersion() + " with its defaults, asked by jetcd over its lock service.");
+                try (Group etcd = Group.ofEtcd(NODES, scratch)) {
+                    pairs(report, locks, etcd);
+                }
             }
-            failover(report, locks);
+            if (only.contains(Part.NODES)) {
+                nodes(report, locks, scratch);
+            }
+            if (only.contains(Part.FAILOVER)) {
+                failover(report, locks);
+            }
         }
+        // Kept if something failed: what the servers said is in there.
         try (Stream<Path> files = Files.walk(scratch)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(file);
@@ -87,45 +117,87 @@ public final class ClusterBench extends BenchCommand {
     private record Contender(String name, Group group, int inFlight, Opening opening) {}
 
     private void pairs(Report report, Group locks, Group etcd) throws Exception {
-        int rounds = quick() ? 2 : 5;
-        double seconds = quick() ? 1.5 : 5;
         List<Contender> contenders = List.of(
                 new Contender("etcd", etcd, IN_FLIGHT, () -> new LockPairs.Etcd(etcd)),
-                new Contender("unary", locks, IN_FLIGHT, () -> new LockPairs.Unary(locks)),
+                new Contender("unary", locks, IN_FLIGHT, () -> LockPairs.Unary.open(locks)),
                 new Contender("library", locks, IN_FLIGHT, () -> new LockPairs.Library(locks)),
                 new Contender("library-many", locks, MANY_IN_FLIGHT, () -> new LockPairs.Library(locks)));
-        Map<String, List<Double>> rates = new LinkedHashMap<>();
-        Map<String, List<Double>> cpus = new LinkedHashMap<>();
-        // The round before the first warms everything up.
-        for (int round = -1; round < rounds; round++) {
+        Measured measured = inTurns(report, contenders);
+        measured.report(report);
+        report.figure("unary.to-etcd", measured.ratio("unary", "etcd"), "x", Goal.atLeast(10));
+        report.figure("library.to-etcd", measured.ratio("library", "etcd"), "x");
+        report.figure("library-many.to-etcd", measured.ratio("library-many", "etcd"), "x", Goal.atLeast(50));
+    }
+
+    /** A group is asked while another of them rests, so each has the machine for itself but for heartbeats. */
+    private void nodes(Report report, Group three, Path scratch) throws Exception {
+        try (Group one = Group.ofLockManagers(1, home(), Files.createDirectories(scratch.resolve("one")));
+                Group four = Group.ofLockManagers(4, home(), Files.createDirectories(scratch.resolve("four")))) {
+            List<Contender> contenders = new ArrayList<>();
+            for (Group group : List.of(one, three, four)) {
+                contenders.add(
+                        new Contender("nodes-" + group.size(), group, IN_FLIGHT, () -> LockPairs.Unary.open(group)));
+            }
+            Measured measured = inTurns(report, contenders);
+            measured.report(report);
+            report.figure("nodes.three-to-one", measured.ratio("nodes-3", "nodes-1"), "x");
+            report.figure("nodes.four-to-three", measured.ratio("nodes-4", "nodes-3"), "x");
+        }
+    }
+
+    /** Round by round, of each contender. */
+    private record Measured(
+            List<Contender> contenders, Map<String, List<Double>> rates, Map<String, List<Double>> cpus) {
+
+        void report(Report report) {
+            for (Contender contender : contenders) {
+                String figure = contender.name + ".in-flight-" + contender.inFlight;
+                report.figure(figure + ".pairs", median(rates.get(contender.name)), "pairs/s");
+                report.figure(figure + ".server-cpu", median(cpus.get(contender.name)), "CPU-s/M pairs, all nodes");
+            }
+        }
+
+        /** The median of the rounds' ratios. */
+        double ratio(String of, String to) {
+            List<Double> upper = rates.getOrDefault(of, List.of());
+            List<Double> lower = rates.getOrDefault(to, List.of());
+            List<Double> ratios = new ArrayList<>();
+            for (int i = 0; i < upper.size(); i++) {
+                ratios.add(upper.get(i) / lower.get(i));
+            }
+            return median(ratios);
+        }
+    }
+
+    private Measured inTurns(Report report, List<Contender> contenders) throws Exception {
+        int turns = rounds > 0 ? rounds : quick() ? 2 : 5;
+        double length = seconds > 0 ? seconds : quick() ? 1.5 : 5;
+        Measured measured = new Measured(contenders, new HashMap<>(), new HashMap<>());
+        // The rounds before the first warm everything up.
+        for (int round = -WARM_ROUNDS; round < turns; round++) {
             for (Contender contender : contenders) {
                 try (LockPairs pairs = contender.opening.open()) {
-                    double before = contender.group.cpuSeconds();
-                    double rate = rate(pairs, contender.inFlight, seconds);
-                    double cpu = (contender.group.cpuSeconds() - before) / (rate * seconds) * 1e6;
-                    report.progress("round %d, %s: %,.0f pairs/s", round, contender.name, rate);
+                    Rate rate = rate(pairs, contender.inFlight, length, contender.group);
+                    report.progress("round %d, %s: %,.0f pairs/s", round, contender.name, rate.pairsPerSecond);
                     if (round >= 0) {
-                        rates.computeIfAbsent(contender.name, missing -> new ArrayList<>())
-                                .add(rate);
-                        cpus.computeIfAbsent(contender.name, missing -> new ArrayList<>())
-                                .add(cpu);
+                        measured.rates
+                                .computeIfAbsent(contender.name, missing -> new ArrayList<>())
+                                .add(rate.pairsPerSecond);
+                        measured.cpus
+                                .computeIfAbsent(contender.name, missing -> new ArrayList<>())
+                                .add(rate.cpuMicrosPerPair);
                     }
                 }
             }
         }
-        for (Contender contender : contenders) {
-            String figure = contender.name + ".in-flight-" + contender.inFlight;
-            report.figure(figure + ".pairs", median(rates.get(contender.name)), "pairs/s");
-            report.figure(figure + ".server-cpu", median(cpus.get(contender.name)), "CPU-s/M pairs, all nodes");
-        }
-        double base = median(rates.get("etcd"));
-        report.figure("unary.to-etcd", median(rates.get("unary")) / base, "x", Goal.atLeast(10));
-        report.figure("library.to-etcd", median(rates.get("library")) / base, "x");
-        report.figure("library-many.to-etcd", median(rates.get("library-many")) / base, "x", Goal.atLeast(50));
+        return measured;
     }
 
+    /** A microsecond a pair is a second a million pairs. */
+    private record Rate(double pairsPerSecond, double cpuMicrosPerPair) {}
+
     /** Pairs a second, in loops that each begin the next pair when the one before is done; the first fifth is not measured. */
-    private static double rate(LockPairs pairs, int inFlight, double seconds) throws Exception {
+    private static Rate rate(LockPairs pairs, int inFlight, double seconds, Group servers) throws Exception {
         LongAdder done = new LongAdder();
         AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
         long endNanos = System.nanoTime() + (long) (seconds * 1.2e9);
@@ -137,16 +209,18 @@ public final class ClusterBench extends BenchCommand {
         }
         TimeUnit.NANOSECONDS.sleep((long) (seconds * 0.2e9));
         long beginNanos = System.nanoTime();
+        double cpuBefore = servers.cpuSeconds();
         long before = done.sum();
         TimeUnit.NANOSECONDS.sleep(Math.max(1, endNanos - System.nanoTime()));
         long measured = done.sum() - before;
         double taken = (System.nanoTime() - beginNanos) / 1e9;
+        double cpu = servers.cpuSeconds() - cpuBefore;
         CompletableFuture.allOf(loops.toArray(CompletableFuture[]::new)).get(END_SECONDS, TimeUnit.SECONDS);
         Throwable why = failure.get();
         if (why != null) {
             throw new IllegalStateException("a pair failed: " + why, why);
         }
-        return measured / taken;
+        return new Rate(measured / taken, cpu / Math.max(1, measured) * 1e6);
     }
 
     private static void next(
@@ -188,17 +262,22 @@ public final class ClusterBench extends BenchCommand {
                 grants.add(one.get(END_SECONDS, TimeUnit.SECONDS));
             }
             report.progress("%,d locks are held", many);
-            Set<Long> tokens = new HashSet<>();
+            long newest = grants.getLast().token();
             for (int kill = 0; kill < number; kill++) {
                 int leader = locks.leader();
                 long killedNanos = System.nanoTime();
                 locks.kill(leader);
-                Grant first =
-                        other.acquire(LockPairs.Library.exclusive("new", kill)).get(END_SECONDS, TimeUnit.SECONDS);
+                Grant first = other.acquire(LockPairs.Library.exclusive("held", (long) many + kill))
+                        .get(END_SECONDS, TimeUnit.SECONDS);
                 millis.add((System.nanoTime() - killedNanos) / 1e6);
                 report.progress("kill %d: a new lock after %.0f ms", kill, millis.getLast());
-                if (!tokens.add(first.token()) || granted(other, many / 2)) {
-                    throw new IllegalStateException("a lock was granted twice");
+                if (first.token() <= newest) {
+                    throw new IllegalStateException("token " + first.token() + " comes behind " + newest);
+                }
+                newest = first.token();
+                int again = (int) ((long) many * kill / number);
+                if (isGranted(other, again)) {
+                    throw new IllegalStateException("lock " + again + " was granted twice");
                 }
                 locks.startAgain(leader);
                 while (!locks.hasCaughtUp(leader)) {
@@ -219,16 +298,9 @@ public final class ClusterBench extends BenchCommand {
     }
 
     /** Is what the other one holds given a second time? */
-    private static boolean granted(LockClient client, long lock) throws InterruptedException {
-        try {
-            client.tryLock("held", new LockRange(lock, lock + 1), LockMode.EXCLUSIVE)
-                    .ifPresent(grant -> {
-                        throw new IllegalStateException("lock " + lock + " was granted twice");
-                    });
-            return false;
-        } catch (IllegalStateException twice) {
-            return true;
-        }
+    private static boolean isGranted(LockClient client, long lock) throws InterruptedException {
+        return client.tryLock("held", new LockRange(lock, lock + 1), LockMode.EXCLUSIVE)
+                .isPresent();
     }
 
     private static double median(@Nullable List<Double> values) {

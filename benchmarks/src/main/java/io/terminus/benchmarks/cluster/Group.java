@@ -3,13 +3,13 @@ package io.terminus.benchmarks.cluster;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
+import io.terminus.benchmarks.Ports;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -45,20 +45,25 @@ final class Group implements AutoCloseable {
         Group group = new Group();
         List<String> members = new ArrayList<>();
         for (int i = 0; i < size; i++) {
-            group.ports.add(freePort());
-            members.add("m" + i + "=127.0.0.1:" + freePort() + "/127.0.0.1:" + group.ports.get(i));
+            group.ports.add(Ports.free());
+            members.add("m" + i + "=127.0.0.1:" + Ports.free() + "/127.0.0.1:" + group.ports.get(i));
         }
         for (int i = 0; i < size; i++) {
             Path own = Files.createDirectories(directory.resolve("m" + i));
             List<String> command = new ArrayList<>(List.of(
                     Path.of(System.getProperty("java.home"), "bin", "java").toString()));
             command.addAll(FLAGS);
+            Path cache = target.resolve("lockmgr-service.aot");
+            if (Files.exists(cache)
+                    && Files.getLastModifiedTime(cache).compareTo(Files.getLastModifiedTime(jar)) >= 0) {
+                command.addAll(List.of("-XX:AOTCache=" + cache, "-Xlog:aot*=off"));
+            }
             command.addAll(List.of(
                     "-jar",
                     jar.toString(),
                     "--lockmgr.data-dir=" + own.resolve("data"),
                     "--lockmgr.grpc-port=" + group.ports.get(i),
-                    "--server.port=" + freePort(),
+                    "--server.port=" + Ports.free(),
                     "--lockmgr.mode=cluster",
                     "--lockmgr.cluster.node=m" + i,
                     "--lockmgr.cluster.members=" + String.join(",", members)));
@@ -74,8 +79,8 @@ final class Group implements AutoCloseable {
         List<String> peers = new ArrayList<>();
         List<Integer> peerPorts = new ArrayList<>();
         for (int i = 0; i < size; i++) {
-            group.ports.add(freePort());
-            peerPorts.add(freePort());
+            group.ports.add(Ports.free());
+            peerPorts.add(Ports.free());
             peers.add("e" + i + "=http://127.0.0.1:" + peerPorts.get(i));
         }
         for (int i = 0; i < size; i++) {
@@ -85,6 +90,7 @@ final class Group implements AutoCloseable {
             group.add(
                     List.of(
                             "etcd",
+                            "--log-level=warn",
                             "--name=e" + i,
                             "--data-dir=" + own.resolve("data"),
                             "--listen-client-urls=" + client,
@@ -128,12 +134,19 @@ final class Group implements AutoCloseable {
                 socket.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), ports.get(member)), 1000);
                 return;
             } catch (IOException e) {
-                if (!processes.get(member).isAlive() || System.nanoTime() > deadline) {
-                    throw new IOException(
-                            commands.get(member).getFirst() + " did not start; see " + directories.get(member), e);
+                if (System.nanoTime() > deadline) {
+                    throw new IOException("it does not listen; see " + directories.get(member), e);
                 }
+                requireAlive(member);
                 Thread.sleep(20);
             }
+        }
+    }
+
+    private void requireAlive(int member) throws IOException {
+        if (!processes.get(member).isAlive()) {
+            throw new IOException(commands.get(member).getFirst() + " has ended; see "
+                    + directories.get(member).resolve("log"));
         }
     }
 
@@ -160,11 +173,16 @@ final class Group implements AutoCloseable {
         awaitListening(member);
     }
 
+    int size() {
+        return ports.size();
+    }
+
     /** Of lock managers: the one that says so of itself. */
     int leader() throws InterruptedException, IOException {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(START_SECONDS);
         while (System.nanoTime() < deadline) {
             for (int i = 0; i < ports.size(); i++) {
+                requireAlive(i);
                 Optional<ClusterView> view = view(i);
                 if (view.isPresent() && view.get().getLeader().equals("m" + i)) {
                     return i;
@@ -201,11 +219,5 @@ final class Group implements AutoCloseable {
     public void close() {
         processes.forEach(Process::destroyForcibly);
         processes.forEach(process -> process.onExit().join());
-    }
-
-    private static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return socket.getLocalPort();
-        }
     }
 }

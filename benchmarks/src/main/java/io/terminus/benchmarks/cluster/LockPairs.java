@@ -9,6 +9,8 @@ import io.etcd.jetcd.Client;
 import io.etcd.jetcd.Lock;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.terminus.lockmgr.client.AcquireRequest;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.client.LockMode;
@@ -75,17 +77,39 @@ sealed interface LockPairs extends AutoCloseable {
         private final LockServiceGrpc.LockServiceFutureStub stub;
         private final String session;
 
-        Unary(Group group) throws Exception {
-            channel = ManagedChannelBuilder.forTarget(group.addresses().get(group.leader()))
-                    .usePlaintext()
+        private Unary(ManagedChannel channel, String session) {
+            this.channel = channel;
+            this.stub = LockServiceGrpc.newFutureStub(channel);
+            this.session = session;
+        }
+
+        /** Who has just won its election does not serve yet, and may lose it again. */
+        static Unary open(Group group) throws Exception {
+            OpenSessionRequest request = OpenSessionRequest.newBuilder()
+                    .setOwner("bench-unary")
+                    .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
                     .build();
-            stub = LockServiceGrpc.newFutureStub(channel);
-            session = LockServiceGrpc.newBlockingStub(channel)
-                    .openSession(OpenSessionRequest.newBuilder()
-                            .setOwner("bench-unary")
-                            .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
-                            .build())
-                    .getSessionId();
+            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LEASE_SECONDS);
+            while (true) {
+                ManagedChannel channel = ManagedChannelBuilder.forTarget(
+                                group.addresses().get(group.leader()))
+                        .usePlaintext()
+                        .build();
+                try {
+                    return new Unary(
+                            channel,
+                            LockServiceGrpc.newBlockingStub(channel)
+                                    .withDeadlineAfter(LEASE_SECONDS, TimeUnit.SECONDS)
+                                    .openSession(request)
+                                    .getSessionId());
+                } catch (StatusRuntimeException e) {
+                    channel.shutdownNow();
+                    if (e.getStatus().getCode() != Status.Code.UNAVAILABLE || System.nanoTime() > deadline) {
+                        throw e;
+                    }
+                    Thread.sleep(50);
+                }
+            }
         }
 
         @Override

@@ -1,5 +1,6 @@
 package io.terminus.benchmarks.data;
 
+import io.terminus.benchmarks.Ports;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Path;
@@ -19,7 +20,7 @@ final class Peers {
     /** One image, one server: {@code --persistent}, and shared by as many clients as come. */
     static Contender qemuNbd(Workshop workshop, Front front, String export, long sizeBytes)
             throws IOException, InterruptedException {
-        int port = Workshop.freePort();
+        int port = Ports.free();
         Path socket = workshop.directory().resolve("qemu-nbd.sock");
         Daemon server = start(workshop, "qemu-nbd", front, port, socket, export, sizeBytes);
         Contender contender = new Contender("qemu-nbd", front.uri(port, socket, export), List.of(server));
@@ -33,12 +34,12 @@ final class Peers {
      */
     static Contender quorum(Workshop workshop, Front front, Front link, String export, long sizeBytes)
             throws IOException, InterruptedException {
-        int linkPort = Workshop.freePort();
+        int linkPort = Ports.free();
         String secondExport = export + "-second";
         Path linkSocket = workshop.directory().resolve("link.sock");
         Daemon second = start(workshop, "qemu-nbd-second", link, linkPort, linkSocket, secondExport, sizeBytes);
         awaitServing(workshop, new Contender("second", link.uri(linkPort, linkSocket, secondExport), List.of(second)));
-        int port = Workshop.freePort();
+        int port = Ports.free();
         Path socket = workshop.directory().resolve("quorum.sock");
         List<String> command = List.of(
                 "qemu-storage-daemon",

@@ -1,6 +1,7 @@
 package io.terminus.benchmarks.data;
 
 import io.terminus.benchmarks.Goal;
+import io.terminus.benchmarks.Ports;
 import io.terminus.benchmarks.Report;
 import java.io.IOException;
 import java.net.ConnectException;
@@ -54,7 +55,7 @@ final class Sender {
                 home.resolve(SOURCE).toString());
         workshop.note(compile);
         var unused = workshop.run(compile);
-        int port = Workshop.freePort();
+        int port = Ports.free();
         Daemon sink = workshop.start("sink", List.of(program.toString(), "sink", String.valueOf(port)));
         awaitListening(sink, port);
         List<String> java = new ArrayList<>(List.of(

@@ -3,6 +3,7 @@ package io.terminus.benchmarks.data;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
+import io.terminus.benchmarks.Ports;
 import io.terminus.proto.agent.v1.AckLevel;
 import io.terminus.proto.agent.v1.AgentControlGrpc;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
@@ -81,11 +82,11 @@ final class Terminus {
     private Terminus(Workshop workshop, Path home) throws IOException, InterruptedException {
         this.workshop = workshop;
         this.home = home;
-        this.lockManagerPort = Workshop.freePort();
+        this.lockManagerPort = Ports.free();
         List<String> command = program("lockmgr-service", FLAGS);
         command.add("--lockmgr.data-dir=" + workshop.directory().resolve("lockmgr"));
         command.add("--lockmgr.grpc-port=" + lockManagerPort);
-        command.add("--server.port=" + Workshop.freePort());
+        command.add("--server.port=" + Ports.free());
         this.lockManager = workshop.start("lockmgr", command);
         this.lockManagerChannel = channel(lockManagerPort);
         await(lockManager, "an answer of the lock manager", () -> {
@@ -112,9 +113,9 @@ final class Terminus {
     Agent agent(String name, String... settings) throws IOException {
         Path data = workshop.directory().resolve(name);
         Path socket = workshop.directory().resolve(name + ".sock");
-        int grpc = Workshop.freePort();
-        int peer = Workshop.freePort();
-        int nbd = Workshop.freePort();
+        int grpc = Ports.free();
+        int peer = Ports.free();
+        int nbd = Ports.free();
         List<String> flags = new ArrayList<>(FLAGS);
         flags.add(1, AGENT_DIRECT_MEMORY);
         List<String> command = program("replication-agent", flags);
@@ -126,7 +127,7 @@ final class Terminus {
         command.add("--agent.nbd-port=" + nbd);
         command.add("--agent.nbd-socket=" + socket);
         command.add("--agent.lock-manager=127.0.0.1:" + lockManagerPort);
-        command.add("--server.port=" + Workshop.freePort());
+        command.add("--server.port=" + Ports.free());
         command.addAll(List.of(settings));
         workshop.note(command);
         return new Agent(workshop.start(name, command), name, data, grpc, peer, nbd, socket, channel(grpc));

@@ -2,10 +2,10 @@ package io.terminus.benchmarks.locks;
 
 import io.grpc.ManagedChannel;
 import io.grpc.netty.NettyChannelBuilder;
+import io.terminus.benchmarks.Ports;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -55,7 +55,7 @@ final class Subprocess implements AutoCloseable {
         if (!Files.isRegularFile(jar)) {
             throw new IOException(jar + " is not built: run this through ./terminus bench");
         }
-        int port = freePort();
+        int port = Ports.free();
         List<String> command = new ArrayList<>(List.of(JAVA, "-Xmx" + heap));
         command.addAll(FLAGS);
         Path cache = target.resolve("lockmgr-service.aot");
@@ -67,7 +67,7 @@ final class Subprocess implements AutoCloseable {
                 jar.toString(),
                 "--lockmgr.data-dir=" + directory.resolve("data"),
                 "--lockmgr.grpc-port=" + port,
-                "--server.port=" + freePort(),
+                "--server.port=" + Ports.free(),
                 // Sessions of a benchmark that makes a hundred thousand of them, each opened only once, must outlive
                 // the making.
                 "--lockmgr.max-ttl=" + Sessions.MAX_TTL_SECONDS + "s",
@@ -79,7 +79,7 @@ final class Subprocess implements AutoCloseable {
 
     /** {@link EchoServer}. */
     static Subprocess echo(Path directory, String heap) throws IOException, InterruptedException {
-        int port = freePort();
+        int port = Ports.free();
         List<String> command = new ArrayList<>(List.of(JAVA, "-Xmx" + heap));
         command.addAll(FLAGS);
         command.addAll(List.of(
@@ -162,13 +162,6 @@ final class Subprocess implements AutoCloseable {
                 }
                 Thread.sleep(20);
             }
-        }
-    }
-
-    /** Another process could take it before ours does; then ours says so and ends. */
-    private static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return socket.getLocalPort();
         }
     }
 }

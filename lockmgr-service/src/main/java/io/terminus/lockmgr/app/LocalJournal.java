@@ -45,6 +45,11 @@ final class LocalJournal implements Journal {
     }
 
     @Override
+    public long commitNanos() {
+        return 0;
+    }
+
+    @Override
     public void recoveryOver() {
         store.recoveryOver();
     }

@@ -503,7 +503,7 @@ public final class PeerCursor {
     }
 
     /** A copy is under way. */
-    boolean copying() {
+    public boolean copying() {
         Copier c = copier;
         return plan != null || (c != null && !c.done());
     }

@@ -73,6 +73,105 @@ class DuplexSocketTest {
     }
 
     @Test
+    void whateverComesIsHandledOnceAndInOrderWhoeverReadsIt() throws Exception {
+        try (Pair pair = Pair.tcp()) {
+            InOrder handler = new InOrder();
+            DuplexSocket socket = new DuplexSocket(pair.near, "lent", QUEUE_LIMIT);
+            socket.start(handler);
+            int questions = 2_000;
+            Thread echo = Thread.ofPlatform().start(() -> {
+                try {
+                    for (int i = 0; i < questions; i++) {
+                        pair.far.write(ByteBuffer.wrap(readFully(pair.far, 4)));
+                    }
+                } catch (IOException e) {
+                    throw new AssertionError(e);
+                }
+            });
+
+            for (int i = 0; i < questions; i++) {
+                int answers = i + 1;
+                socket.send(ByteBuffer.allocate(4).putInt(i).flip());
+                socket.readHere(() -> handler.next >= answers);
+                while (handler.next < answers) {
+                    Thread.onSpinWait();
+                }
+            }
+            echo.join();
+            pair.far.write(ByteBuffer.allocate(4).putInt(questions).flip());
+
+            await().untilAsserted(() -> assertThat(handler.next).isEqualTo(questions + 1));
+            assertThat(handler.wrong).isNull();
+            socket.close();
+            await().untilAsserted(() -> assertThat(handler.closed).isTrue());
+        }
+    }
+
+    @Test
+    void theEndOfALentConnectionIsTheOwners() throws Exception {
+        try (Pair pair = Pair.tcp()) {
+            InOrder handler = new InOrder();
+            DuplexSocket socket = new DuplexSocket(pair.near, "lent", QUEUE_LIMIT);
+            socket.start(handler);
+            for (int i = 0; i < 100; i++) {
+                int answers = i + 1;
+                pair.far.write(ByteBuffer.allocate(4).putInt(i).flip());
+                socket.readHere(() -> handler.next >= answers);
+                while (handler.next < answers) {
+                    Thread.onSpinWait();
+                }
+            }
+
+            pair.far.close();
+            socket.readHere(() -> false);
+
+            await().untilAsserted(() -> assertThat(handler.closed).isTrue());
+            assertThat(handler.wrong).isNull();
+        }
+    }
+
+    /** Takes numbers that count up. Whatever happens twice at once, or out of order, is wrong. */
+    private static final class InOrder implements DuplexSocket.Handler {
+        private final ByteBuffer staging = ByteBuffer.allocateDirect(64);
+        private final AtomicBoolean busy = new AtomicBoolean();
+        volatile int next;
+        volatile @Nullable String wrong;
+        volatile boolean closed;
+
+        @Override
+        public ByteBuffer readInto() {
+            return staging;
+        }
+
+        @Override
+        public void received() {
+            if (!busy.compareAndSet(false, true)) {
+                wrong = "two at once";
+            }
+            staging.flip();
+            while (staging.remaining() >= 4) {
+                int number = staging.getInt();
+                if (number != next) {
+                    wrong = number + " instead of " + next;
+                }
+                next = number + 1;
+            }
+            staging.compact();
+            busy.set(false);
+        }
+
+        @Override
+        public void ended() throws IOException {
+            throw new EOFException("the other side is gone");
+        }
+
+        @Override
+        public void closed(String why, @Nullable Throwable failure) {
+            closed = true;
+        }
+    }
+
+    @Test
     void senderIsRefusedBeyondTheBoundAndLosesNothingBelowIt() throws Exception {
         try (Pair pair = Pair.tcp()) {
             Recorder recorder = new Recorder(16);
