@@ -20,7 +20,8 @@ public final class TestNames extends InetAddressResolverProvider {
         try {
             ADDRESSES.put(
                     host,
-                    InetAddress.getByAddress(host, InetAddress.getByName(address).getAddress()));
+                    InetAddress.getByAddress(
+                            host, InetAddress.getByName(address).getAddress()));
         } catch (UnknownHostException e) {
             throw new IllegalArgumentException(address, e);
         }

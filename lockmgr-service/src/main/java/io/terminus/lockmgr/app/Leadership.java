@@ -67,7 +67,8 @@ record Leadership(long epoch, LockManager manager, GroupJournal journal, Serving
                 new GroupClock(new BootClock(), inheritance.timeNanos()),
                 records.metrics(),
                 () -> onEnd.accept(journal.over()));
-        String inherited = table.sessionCount() + " sessions and " + table.volumes().size() + " volumes";
+        String inherited =
+                table.sessionCount() + " sessions and " + table.volumes().size() + " volumes";
         manager.start(); // The table is its own from here on.
         return new Leadership(
                 inheritance.epoch(),

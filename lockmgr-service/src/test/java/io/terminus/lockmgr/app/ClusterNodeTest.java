@@ -74,7 +74,8 @@ class ClusterNodeTest {
             CompletableFuture<Grant> waits = other.acquire(exclusive("v", 50, 60));
             await().atMost(WAIT)
                     .until(() -> holder.status().state() == LockClient.State.ATTACHED
-                            && holder.status().epoch() == group.view(group.leader()).getEpoch()
+                            && holder.status().epoch()
+                                    == group.view(group.leader()).getEpoch()
                             && held.believed());
 
             assertThat(put).isInstanceOf(PutOutcome.Written.class);

@@ -108,6 +108,11 @@ class LostTurnTest {
         }
 
         @Override
+        public long commitNanos() {
+            return 0;
+        }
+
+        @Override
         public void recoveryOver() {}
 
         @Override

@@ -47,7 +47,8 @@ final class RunningGroup implements AutoCloseable {
                             "--lockmgr.cluster.keep-entries=50",
                             "--lockmgr.cluster.members=" + String.join(",", named))));
         }
-        views = new LockGroupViews(members.stream().map(RunningLockManager::target).toList());
+        views = new LockGroupViews(
+                members.stream().map(RunningLockManager::target).toList());
     }
 
     String targets() {

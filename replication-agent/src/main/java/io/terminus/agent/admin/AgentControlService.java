@@ -85,9 +85,8 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
     }
 
     VolumeStatus create(CreateVolumeRequest r) throws RefusedException, IOException, InterruptedException {
-        List<Address> peers = r.getPeersList().stream()
-                .map(AgentControlService::address)
-                .toList();
+        List<Address> peers =
+                r.getPeersList().stream().map(AgentControlService::address).toList();
         return status(creation.create(new VolumeCreation.Request(
                 r.getName(),
                 r.getSizeBytes(),

@@ -39,7 +39,7 @@ class VolumeExportsTest {
                 new Volume.Settings("c", "boot", 16L << 20, second, second, second, TestHooks.NONE),
                 this::authority,
                 network);
-        exports = new VolumeExports(volumes, new Writers(volumes, this::authority, network, null));
+        exports = new VolumeExports(volumes, new Writers(volumes, this::authority, network, NbdKeys.load(null, null)));
     }
 
     @AfterEach

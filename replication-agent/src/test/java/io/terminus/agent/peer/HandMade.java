@@ -179,8 +179,11 @@ public final class HandMade implements AutoCloseable {
 
     /** The last words of a replica that does not go on; the writer closes the connection then. */
     public void refuse(Why why, String words) throws IOException {
-        send(Frame.REFUSED.of(
-                Refusal.newBuilder().setWhy(why.code()).setMessage(words).build().toByteArray()));
+        send(Frame.REFUSED.of(Refusal.newBuilder()
+                .setWhy(why.code())
+                .setMessage(words)
+                .build()
+                .toByteArray()));
         awaitEnd();
     }
 

@@ -45,7 +45,7 @@ class TracesTest {
             assertThat(write.getParentSpanContext().isValid()).isFalse();
             assertThat(write.getAttributes().get(VOLUME)).isEqualTo("v");
             List<SpanData> parts = exporter.getFinishedSpanItems().stream()
-                    .filter(span -> span.getTraceId().equals(write.getTraceId()) && span != write)
+                    .filter(span -> span.getTraceId().equals(write.getTraceId()) && !span.equals(write))
                     .toList();
             assertThat(parts).extracting(SpanData::getName).containsExactlyInAnyOrder("capture", "replicate", "land");
             assertThat(parts).allSatisfy(part -> {
