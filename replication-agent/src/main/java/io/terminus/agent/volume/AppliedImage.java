@@ -43,7 +43,12 @@ final class AppliedImage {
 
     /** @param applied the image has everything before it, and beyond it what {@code reach} says */
     AppliedImage(
-            Image image, Journal journal, CommittedReads reads, VolumeMeasures measures, ImageReach reach, long applied) {
+            Image image,
+            Journal journal,
+            CommittedReads reads,
+            VolumeMeasures measures,
+            ImageReach reach,
+            long applied) {
         this.image = image;
         this.journal = journal;
         this.reads = reads;

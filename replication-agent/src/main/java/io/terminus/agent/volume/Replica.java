@@ -134,8 +134,7 @@ final class Replica implements AutoCloseable {
         this.applied = new AppliedImage(image, journal, reads, measures, files.reach(), checkpoint);
         this.rescued = new RescuedTails(dir.resolve(ReplicaFiles.RESCUED_DIR), journal);
         this.space = new ImageSpace(image::secure, this::giveBackSpace, System::nanoTime);
-        this.marks = new DirtyMarks(
-                dir.resolve(ReplicaFiles.MARKS_DIR), config.name(), config.sizeBytes(), journal);
+        this.marks = new DirtyMarks(dir.resolve(ReplicaFiles.MARKS_DIR), config.name(), config.sizeBytes(), journal);
         this.copies = new IncomingCopies(image, superblock, new CopiesBase());
         this.syncs = new JournalSyncs(volume, journal, measures, new SyncEvents());
         this.pace = new CheckpointPace(budgetBytes, () -> dir.toFile().getUsableSpace());
@@ -366,8 +365,8 @@ final class Replica implements AutoCloseable {
         applied.lock().lock(); // a record that is being applied may lie behind the position
         try {
             if (position < applied.applied()) {
-                throw new IllegalStateException("journal to be cut at " + position + ", but the image has everything before "
-                        + applied.applied());
+                throw new IllegalStateException("journal to be cut at " + position
+                        + ", but the image has everything before " + applied.applied());
             }
             boolean published = position < journal.end();
             RescuedTails.Cut cut = rescued.cut(position);

@@ -69,10 +69,7 @@ final class ReplicaFiles {
         Superblock.Checkpoint from = superblock.checkpoint();
         boolean journalGoes = superblock.rebuild().journalGoes();
         MissingBytes missing = MissingBytes.find(
-                dir.resolve(JOURNAL_DIR),
-                config.segmentBytes(),
-                from.position(),
-                journalGoes ? 0 : superblock.reach());
+                dir.resolve(JOURNAL_DIR), config.segmentBytes(), from.position(), journalGoes ? 0 : superblock.reach());
         if (!missing.nothing()) {
             // Behind the mending nothing shows it any more, and this start may end there.
             SuperblockFile.write(superblock.opened(bootId, true), dir);
@@ -89,7 +86,8 @@ final class ReplicaFiles {
         if (journalGoes) {
             journal.reset(from.position(), from.lineage());
             Superblock.Rebuild rebuild = superblock.rebuild();
-            superblock = superblock.with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false))
+            superblock = superblock
+                    .with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false))
                     .reaching(0);
         } else {
             damaged = lostBytes(config, journal, missing) | isCorrupt(config, journal);

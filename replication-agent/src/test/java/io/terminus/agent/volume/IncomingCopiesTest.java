@@ -111,7 +111,9 @@ class IncomingCopiesTest {
 
     @Test
     void whereACopyIsUnderWayOnlyWholeBlocksThatItBroughtAreHeld() throws IOException {
-        assertThat(copies.has(0, VOLUME_BYTES)).as("an image that is no mixture").isTrue();
+        assertThat(copies.has(0, VOLUME_BYTES))
+                .as("an image that is no mixture")
+                .isTrue();
         aCopyBegins();
         assertThat(copies.has(0, 1)).isFalse();
 
@@ -125,7 +127,9 @@ class IncomingCopiesTest {
         assertThat(copies.has(BLOCK + 100, 10)).isTrue();
         assertThat(copies.has(BLOCK, BLOCK + 1)).isFalse();
         assertThat(copies.has(4L * BLOCK, BLOCK)).isTrue();
-        assertThat(copies.has(64L * BLOCK, 512)).as("the volume's last block is shorter").isTrue();
+        assertThat(copies.has(64L * BLOCK, 512))
+                .as("the volume's last block is shorter")
+                .isTrue();
     }
 
     @Test
