@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
@@ -137,7 +138,8 @@ class ReplicaReadsTest {
         b.wire.cut();
         b.volumes().create(agents.volume("a").config());
         agents.volume("a").addReplica(b.address(), Agents.LONG);
-        Agents.awaitTrue(() -> agents.volume("b").config().address("b").isPresent());
+        VolumeAuthority.Block block = agents.lockManager.block();
+        agents.volume("b").told(requireNonNull(block.config()).encode(), block.version());
 
         byte[] shown = read("b", 0, BLOCK);
         agents.agent("a").cutOff();
