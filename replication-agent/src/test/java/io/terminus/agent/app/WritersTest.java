@@ -141,8 +141,7 @@ class WritersTest {
 
         assertThat(client.read(0, 1)).containsExactly(9);
         assertTold(
-                () -> NbdTestClient.open(impatient(wrong), "v"),
-                "not agent b answers there: CN=c has agent (agent c)");
+                () -> NbdTestClient.open(impatient(wrong), "v"), "not agent b answers there: CN=c has agent (agent c)");
     }
 
     @Test
@@ -161,7 +160,8 @@ class WritersTest {
         TlsKeys client = keys("db", List.of("terminus:role/client", "terminus:volume/mine"));
         TlsKeys reader = keys("eve", List.of("terminus:role/reader"));
 
-        NbdTestClient mine = opened(NbdTestClient.open(front(as(client, served), Limits.defaults().relay()), "mine"));
+        NbdTestClient mine = opened(
+                NbdTestClient.open(front(as(client, served), Limits.defaults().relay()), "mine"));
         mine.write(0, new byte[] {5});
 
         assertThat(mine.read(0, 1)).containsExactly(5);
