@@ -102,7 +102,7 @@ final class FaultyGroup implements AutoCloseable {
         FaultySet.fill(data(member).resolve("filler"));
     }
 
-    /** The network is whole, nobody is stopped, disks have room, and who has ended runs again. */
+    /** The network is whole, nobody is stopped, disks have room, who has ended runs again, and all of them answer. */
     void makeWhole() {
         network.heal();
         for (String member : MEMBERS) {
@@ -114,6 +114,10 @@ final class FaultyGroup implements AutoCloseable {
             }
         }
         startMissing();
+        await("all members answer: " + this)
+                .atMost(PATIENCE)
+                .pollInterval(POLL)
+                .until(() -> views.all().size() == MEMBERS.size());
     }
 
     private void startMissing() {

@@ -1,8 +1,13 @@
 package io.terminus.cli.acceptance;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.awaitility.Awaitility.await;
 
+import io.terminus.lockmgr.client.AcquireRequest;
+import io.terminus.lockmgr.client.Grant;
+import io.terminus.lockmgr.client.LockClient;
+import io.terminus.lockmgr.client.LockMode;
+import io.terminus.lockmgr.client.LockRange;
+import io.terminus.lockmgr.client.PutOutcome;
 import io.terminus.lockmgr.history.LockHistory;
 import io.terminus.lockmgr.history.LockWorkload;
 import java.nio.file.Files;
@@ -28,6 +33,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class GroupFaultsIT {
 
     private static final int HOLDS = 150;
+    private static final int LONGEST_VALUE = 4096;
     private static final Duration PATIENCE = Duration.ofSeconds(60);
 
     /** What becomes of one member. More than half of them always can go on. */
@@ -87,7 +93,7 @@ class GroupFaultsIT {
     }
 
     /** Returns when another one leads, if the one that led is what it happened to. */
-    private static void happen(Fault fault, FaultyGroup group, Network network) {
+    private static void happen(Fault fault, FaultyGroup group, Network network) throws Exception {
         String leader = group.awaitLeader("");
         long beganNanos = System.nanoTime();
         switch (fault) {
@@ -99,7 +105,7 @@ class GroupFaultsIT {
             case LEADER_KILLED -> group.kill(leader);
             case LEADER_DISK_FULL -> {
                 group.fillDisk(leader);
-                await("the member whose disk is full has ended").atMost(PATIENCE).until(() -> !group.isRunning(leader));
+                writeUntilItEnds(leader, group);
             }
         }
         if (fault != Fault.FOLLOWER_ALONE) {
@@ -107,6 +113,24 @@ class GroupFaultsIT {
             System.out.printf(
                     "%s of %s: %s leads after %d ms%n",
                     fault, leader, next, TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - beganNanos));
+        }
+    }
+
+    /** What the log was laid out for ahead has to be used up first: a megabyte. */
+    private static void writeUntilItEnds(String member, FaultyGroup group) throws Exception {
+        long deadlineNanos = System.nanoTime() + PATIENCE.toNanos();
+        try (LockClient writer = LockClient.connect(LockClient.Config.of(group.targets(), "writer"))) {
+            Grant grant =
+                    writer.lock(AcquireRequest.of("bulk", LockRange.WHOLE_VOLUME, LockMode.EXCLUSIVE, PATIENCE));
+            long version = writer.value("bulk").get(PATIENCE.toSeconds(), TimeUnit.SECONDS).version();
+            while (group.isRunning(member)) {
+                assertThat(System.nanoTime())
+                        .as("%s, whose disk is full, goes on", member)
+                        .isLessThan(deadlineNanos);
+                PutOutcome put = writer.putValue(grant, version, new byte[LONGEST_VALUE])
+                        .get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+                version = put instanceof PutOutcome.Written written ? written.version() : version;
+            }
         }
     }
 

@@ -16,7 +16,7 @@ import org.springframework.util.unit.DataSize;
  *
  * @param dataDir belongs to this process alone
  * @param grpcPort 0 takes any free port
- * @param bindAddress for gRPC, and for HTTP unless server.address says otherwise
+ * @param bindAddress for gRPC and for the other members of a group, and for HTTP unless server.address says otherwise
  * @param minTtl shortest lease given; who asks for less gets this
  * @param maxTtl longest lease given. After a loss of memory nothing is granted for the longest that was ever configured
  * @param defaultTtl lease of a client that asks for none in particular
@@ -31,7 +31,7 @@ import org.springframework.util.unit.DataSize;
  * @param mode alone, or one of a group that is one lock manager together
  * @param groups 1: volumes are not spread over several groups yet
  * @param cluster of a group
- * @param tls for gRPC and HTTP: callers have to show certificates; null: neither is authenticated
+ * @param tls for gRPC, HTTP and the other members of a group: callers have to show certificates; null: nobody is authenticated
  */
 @ConfigurationProperties("lockmgr")
 public record LockManagerProperties(
