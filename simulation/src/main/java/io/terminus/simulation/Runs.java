@@ -61,7 +61,11 @@ public final class Runs {
     private Runs() {}
 
     public static Result run(String world, long seed, boolean tells, SortedSet<Integer> without) {
-        Scenario scenario = scenario(world);
+        return run(world, seed, tells, without, SimLoader.get());
+    }
+
+    static Result run(String world, long seed, boolean tells, SortedSet<Integer> without, SimLoader product) {
+        Scenario scenario = scenario(world, product);
         World w = new World(seed, tells);
         List<Fault> faults = scenario.faults(w);
         scenario.begin(w);
@@ -103,14 +107,13 @@ public final class Runs {
         return best;
     }
 
-    private static Scenario scenario(String world) {
+    private static Scenario scenario(String world, SimLoader product) {
         String name = SCENARIOS.get(world);
         if (name == null) {
             throw new IllegalArgumentException("no world \"" + world + "\": " + new ArrayList<>(WORLDS));
         }
         try {
-            return (Scenario)
-                    SimLoader.get().loadClass(name).getDeclaredConstructor().newInstance();
+            return (Scenario) product.loadClass(name).getDeclaredConstructor().newInstance();
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(e);
         }

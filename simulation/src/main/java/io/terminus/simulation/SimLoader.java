@@ -27,10 +27,15 @@ public final class SimLoader extends ClassLoader {
         this.rewriting = new Rewriting(parent);
     }
 
+    /** One that has loaded nothing yet. */
+    static SimLoader fresh() {
+        return new SimLoader(SimLoader.class.getClassLoader());
+    }
+
     public static synchronized SimLoader get() {
         SimLoader there = only;
         if (there == null) {
-            there = new SimLoader(SimLoader.class.getClassLoader());
+            there = fresh();
             only = there;
         }
         return there;

@@ -33,6 +33,20 @@ class SimTest {
     }
 
     @Test
+    void aSeedDoesTheSameWhateverRanBeforeInTheProcess() {
+        for (String world : Runs.WORLDS) {
+            // given
+            Runs.Result late = run(world, 1);
+
+            // when
+            Runs.Result first = Runs.run(world, 1, false, new TreeSet<>(), SimLoader.fresh());
+
+            // then
+            assertThat(first.digest()).as(world).isEqualTo(late.digest());
+        }
+    }
+
+    @Test
     void twoSeedsDoNotDoTheSame() {
         // given
         Runs.Result one = run("locks", 3);

@@ -160,6 +160,7 @@ class DiskTest {
 
         // then
         assertThat(how).isNotEmpty();
-        assertThat(Arrays.mismatch(file.bytes(), before)).isBetween(5 * Disk.PAGE_BYTES + 512, 5 * Disk.PAGE_BYTES + 1024);
+        assertThat(Arrays.mismatch(file.bytes(), before))
+                .isBetween(5 * Disk.PAGE_BYTES + 512, 5 * Disk.PAGE_BYTES + 1024);
     }
 }
