@@ -440,10 +440,10 @@ final class ClusterNode implements LockNode {
 
     @Override
     public @Nullable String whyNotReady() {
-        return view().map(this::whyNotReady).orElse("the group is not formed yet");
-    }
-
-    private @Nullable String whyNotReady(GroupMember.View view) {
+        GroupMember.View view = view().orElse(null);
+        if (view == null) {
+            return "the group is not formed yet";
+        }
         if (view.members().stream().noneMatch(one -> one.id().equals(self.id()))) {
             return "member " + self.id() + " waits to be taken into the group";
         }

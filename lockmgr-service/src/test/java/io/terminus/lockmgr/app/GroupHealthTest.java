@@ -8,7 +8,6 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.springframework.boot.health.contributor.Health;
-import org.springframework.boot.health.contributor.Status;
 
 class GroupHealthTest {
 
@@ -21,22 +20,21 @@ class GroupHealthTest {
             List<String> followers = group.followers();
             String last = followers.getFirst();
             for (String member : List.of("a", "b", "c")) {
-                await().atMost(TestGroup.PATIENCE).until(() -> isReady(group, member));
+                await().atMost(TestGroup.PATIENCE)
+                        .untilAsserted(
+                                () -> assertThat(health(group, member)).isEqualTo(Health.up().build()));
             }
 
             assertThat(group.gauge(last, "terminus.group.lag")).isNotNegative();
             group.stop(followers.getLast());
             group.stop(group.leader());
 
-            await().atMost(TestGroup.PATIENCE).until(() -> !isReady(group, last));
-            Health alone = health(group, last);
-            assertThat(alone.getStatus()).isEqualTo(Status.OUT_OF_SERVICE);
-            assertThat(alone.getDetails()).containsEntry("why", "no member is known to lead the group");
+            await().atMost(TestGroup.PATIENCE)
+                    .untilAsserted(() -> assertThat(health(group, last))
+                            .isEqualTo(Health.outOfService()
+                                    .withDetail("why", "no member is known to lead the group")
+                                    .build()));
         }
-    }
-
-    private static boolean isReady(TestGroup group, String member) {
-        return health(group, member).getStatus().equals(Status.UP);
     }
 
     private static Health health(TestGroup group, String member) {

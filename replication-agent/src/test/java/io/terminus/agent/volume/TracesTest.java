@@ -31,7 +31,7 @@ class TracesTest {
     @TempDir
     private Path temp;
 
-    private final InMemorySpanExporter exporter = InMemorySpanExporter.create();
+    private List<SpanData> spans = List.of();
 
     @Test
     void eachWriteIsOneTraceOfWhatItsWriterAndItsReplicaDid() throws Exception {
@@ -44,7 +44,7 @@ class TracesTest {
         assertThat(writes).allSatisfy(write -> {
             assertThat(write.getParentSpanContext().isValid()).isFalse();
             assertThat(write.getAttributes().get(VOLUME)).isEqualTo("v");
-            List<SpanData> parts = exporter.getFinishedSpanItems().stream()
+            List<SpanData> parts = spans.stream()
                     .filter(span -> span.getTraceId().equals(write.getTraceId()) && !span.equals(write))
                     .toList();
             assertThat(parts).extracting(SpanData::getName).containsExactlyInAnyOrder("capture", "replicate", "land");
@@ -65,6 +65,7 @@ class TracesTest {
     void eachWriteIsLinkedToTheGrantItWasWrittenUnder() throws Exception {
         twoWrites(1);
 
+        assertThat(only("write")).hasSize(2);
         for (SpanData write : only("write")) {
             Long token = write.getAttributes().get(TOKEN);
             assertThat(token).isNotNull();
@@ -80,10 +81,11 @@ class TracesTest {
     void whatIsNotChosenHasNoSpanOnEitherSide() throws Exception {
         twoWrites(0);
 
-        assertThat(exporter.getFinishedSpanItems()).isEmpty();
+        assertThat(spans).isEmpty();
     }
 
     private void twoWrites(double share) throws Exception {
+        InMemorySpanExporter exporter = InMemorySpanExporter.create();
         try (Tracing tracing = Tracing.begin(
                         SdkTracerProvider.builder().addSpanProcessor(SimpleSpanProcessor.create(exporter)), share);
                 Agents agents = new Agents(temp, 4 << 20, 16L << 20)) {
@@ -96,13 +98,17 @@ class TracesTest {
             agents.awaitAllApplied("a", "b");
             if (share == 1) {
                 // A client is answered before the span of its answer is made.
-                await().until(() -> only("write").size() == 2);
+                await().until(() -> exporter.getFinishedSpanItems().stream()
+                                .filter(span -> span.getName().equals("write"))
+                                .count()
+                        == 2);
             }
+            spans = List.copyOf(exporter.getFinishedSpanItems()); // which the exporter forgets when it ends
         }
     }
 
     private List<SpanData> only(String name) {
-        return exporter.getFinishedSpanItems().stream()
+        return spans.stream()
                 .filter(span -> span.getName().equals(name))
                 .sorted(Comparator.comparing(
                         span -> String.valueOf(span.getAttributes().get(OFFSET))))
