@@ -138,6 +138,8 @@ public final class Volume implements AutoCloseable, Writer.Owner {
     private StageEvents.@Nullable Election electionRecorded;
     private volatile @Nullable Promotion promotion;
     private volatile boolean closing;
+    private final Object marksLock = new Object();
+    private volatile boolean marksLacking;
 
     /** What this agent is for the volume, and why: one value, so that nobody sees the one without the other. */
     private record State(Role role, String why) {}
@@ -675,16 +677,27 @@ public final class Volume implements AutoCloseable, Writer.Owner {
         }
     }
 
-    /** For every replica that is not in sync: whoever is, can bring it back one day. */
+    /** For every replica that is not in sync: whoever is, can bring it back one day. Without space it is tried again. */
     private void keepMarks() {
-        Set<String> absent = config.replicas().stream()
-                .map(VolumeConfig.Address::agent)
-                .filter(a -> !a.equals(settings.agent()) && config.member(a).isEmpty())
-                .collect(Collectors.toSet());
-        try {
-            replica.marks().keepFor(absent);
-        } catch (IOException e) {
-            LOG.warn("volume {}: no marks are kept for {}: {}", name(), absent, e.getMessage());
+        synchronized (marksLock) { // who comes last goes by the newest block
+            VolumeConfig now = config;
+            Set<String> absent = now.replicas().stream()
+                    .map(VolumeConfig.Address::agent)
+                    .filter(a -> !a.equals(settings.agent()) && now.member(a).isEmpty())
+                    .collect(Collectors.toSet());
+            try {
+                replica.marks().keepFor(absent);
+                marksLacking = false;
+            } catch (IOException e) {
+                if (!marksLacking) {
+                    LOG.warn(
+                            "volume {}: no marks are kept for {} until they can be: {}",
+                            name(),
+                            absent,
+                            e.getMessage());
+                }
+                marksLacking = true;
+            }
         }
     }
 
@@ -695,6 +708,9 @@ public final class Volume implements AutoCloseable, Writer.Owner {
             Writer w = writer;
             if (w != null) {
                 w.steward();
+            }
+            if (marksLacking) {
+                keepMarks();
             }
             replica.rest(System.nanoTime());
         } catch (RuntimeException e) {
