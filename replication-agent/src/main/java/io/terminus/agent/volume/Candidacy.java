@@ -190,6 +190,7 @@ final class Candidacy implements Writer.Owner {
     private void tick() {
         try {
             seat.steward();
+            known.keepMarksThatLack();
             around.replica().rest(System.nanoTime());
         } catch (RuntimeException e) {
             LOG.error("volume {}: our own bug; the writer stops", known.name(), e);

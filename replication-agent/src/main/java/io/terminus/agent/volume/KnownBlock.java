@@ -23,6 +23,9 @@ final class KnownBlock {
     private volatile VolumeConfig config;
     private volatile long version;
 
+    private final Object marksLock = new Object();
+    private volatile boolean marksLacking;
+
     KnownBlock(String agent, VolumeConfig config, Replica replica, RoleState roles) {
         this.agent = agent;
         this.config = config;
@@ -93,16 +96,34 @@ final class KnownBlock {
         keepMarks();
     }
 
-    /** For every replica that is not in sync: whoever is, can bring it back one day. */
+    /** For every replica that is not in sync: whoever is, can bring it back one day. Without space it is tried again. */
     void keepMarks() {
-        Set<String> absent = config.replicas().stream()
-                .map(VolumeConfig.Address::agent)
-                .filter(a -> !a.equals(agent) && config.member(a).isEmpty())
-                .collect(Collectors.toSet());
-        try {
-            replica.marks().keepFor(absent);
-        } catch (IOException e) {
-            LOG.warn("volume {}: no marks are kept for {}: {}", name(), absent, e.getMessage());
+        synchronized (marksLock) { // who comes last goes by the newest block
+            VolumeConfig now = config;
+            Set<String> absent = now.replicas().stream()
+                    .map(VolumeConfig.Address::agent)
+                    .filter(a -> !a.equals(agent) && now.member(a).isEmpty())
+                    .collect(Collectors.toSet());
+            try {
+                replica.marks().keepFor(absent);
+                marksLacking = false;
+            } catch (IOException e) {
+                if (!marksLacking) {
+                    LOG.warn(
+                            "volume {}: no marks are kept for {} until they can be: {}",
+                            name(),
+                            absent,
+                            e.getMessage());
+                }
+                marksLacking = true;
+            }
+        }
+    }
+
+    /** Once more, if they could not be kept. To be called from time to time. */
+    void keepMarksThatLack() {
+        if (marksLacking) {
+            keepMarks();
         }
     }
 

@@ -611,8 +611,12 @@ final class Writer {
             return null;
         }
         PeerMarks marks = replica.marks().of(agent);
-        if (!serving() || marks == null) {
+        if (!serving()) {
             cursor.lost(needs.why() + "; it is copied to when the volume is served");
+            return null;
+        }
+        if (marks == null) {
+            cursor.lost(needs.why() + "; it is copied to when what it misses can be noted here, which takes space");
             return null;
         }
         boolean goesOn = needs.follows() && needs.common() >= replica.journal().oldest();

@@ -8,6 +8,7 @@ import io.terminus.agent.volume.Agents.Client;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
@@ -61,6 +62,25 @@ class ResyncTest {
         assertThat(agents.journal("a").oldest()).isGreaterThan(4 << 20);
 
         agents.agent("b").startAgain();
+
+        agents.awaitInSync("a", "b");
+        assertImagesEqual("a", "b");
+    }
+
+    @Test
+    void marksThatCannotBeKeptAreKeptAsSoonAsTheyCan() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        Path marks = agents.agent("a").directory().resolve("marks");
+        Files.deleteIfExists(marks);
+        Files.createFile(marks); // no directory can be made there, as on a full disk
+        agents.agent("b").stop();
+        write(client, 12 << 20, 0, VOLUME_BYTES / 2); // three times the budget
+        agents.agent("b").startAgain();
+        Agents.awaitTrue(() -> agents.volume("a").status().replicas().stream()
+                .anyMatch(r -> r.detail().contains("when what it misses can be noted here")));
+
+        Files.delete(marks);
 
         agents.awaitInSync("a", "b");
         assertImagesEqual("a", "b");
