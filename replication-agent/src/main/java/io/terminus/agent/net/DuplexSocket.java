@@ -128,7 +128,7 @@ public final class DuplexSocket implements AutoCloseable {
     private volatile boolean lent;
 
     // With the right to read
-    private final Patience borrowersPatience = new Patience();
+    private final Patience borrowersPatience = new Patience(ANSWER_NANOS);
     private long borrowed;
     private int borrowedInRow;
     private long borrowedBefore;
@@ -140,6 +140,9 @@ public final class DuplexSocket implements AutoCloseable {
     private static final long LENT_LOOK_MILLIS = 5;
 
     private static final long TURN_WAIT_NANOS = 20_000;
+
+    /** An answer that is under way, from a process that may have to be woken for it. */
+    private static final long ANSWER_NANOS = 150_000;
 
     /** Takes over a connected channel. {@code name} is what errors and the thread are named after. */
     public DuplexSocket(SocketChannel channel, String name, long queueLimitBytes) throws IOException {
