@@ -15,18 +15,8 @@ public final class Patience {
 
     private static final boolean ALONE = Runtime.getRuntime().availableProcessors() < 2;
 
-    private final long mostNanos;
     private int inVain;
     private int toSkip;
-
-    public Patience() {
-        this(MOST_NANOS);
-    }
-
-    /** @param mostNanos how long to look, at most */
-    Patience(long mostNanos) {
-        this.mostNanos = mostNanos;
-    }
 
     /** How long to look now; 0: not at all. Followed by {@link #came} or {@link #didNotCome} unless it is 0. */
     public long nanos() {
@@ -37,7 +27,7 @@ public final class Patience {
             toSkip--;
             return 0;
         }
-        return mostNanos;
+        return MOST_NANOS;
     }
 
     public void came() {
