@@ -24,8 +24,6 @@ final class GroupJournal implements Journal {
 
     static final long STALE_MILLIS = 400;
 
-    private static final int SMOOTHED = 8;
-
     /** A leader that hears nothing of the others steps down long before. */
     private static final long PATIENCE_SECONDS = 10;
 
@@ -36,9 +34,6 @@ final class GroupJournal implements Journal {
     private final LongAdder decisions;
     private long number;
     private long committedNanos;
-    /** On the average, newer ones counting more. */
-    private volatile long commitNanos;
-
     private volatile boolean over;
     private volatile CompletableFuture<Boolean> waiting = new CompletableFuture<>();
 
@@ -103,7 +98,6 @@ final class GroupJournal implements Journal {
         if (over) {
             throw lost();
         }
-        long beganNanos = System.nanoTime();
         long digest = member.digest();
         List<byte[]> parts = batch.take();
         for (int i = 0; i < parts.size(); i++) {
@@ -125,8 +119,6 @@ final class GroupJournal implements Journal {
         }
         committedNanos = nowNanos;
         commits.increment();
-        long before = commitNanos;
-        commitNanos = before + (System.nanoTime() - beganNanos - before) / SMOOTHED;
     }
 
     private static void await(CompletableFuture<Boolean> decided) {
@@ -151,11 +143,6 @@ final class GroupJournal implements Journal {
                 Thread.currentThread().interrupt();
             }
         }
-    }
-
-    @Override
-    public long commitNanos() {
-        return commitNanos;
     }
 
     /** A group does not lose its memory as long as more than half of it lives. */

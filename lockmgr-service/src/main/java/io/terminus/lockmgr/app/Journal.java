@@ -30,9 +30,6 @@ interface Journal extends LockMetrics.Written, AutoCloseable {
      */
     void commit(boolean heard, long nowNanos);
 
-    /** How long a commit takes of late, where a turn that several wait for is worth a wait for more of them; else 0. Any thread. */
-    long commitNanos();
-
     /** Every lease of before a loss of memory has ended. */
     void recoveryOver();
 

@@ -45,11 +45,6 @@ final class LocalJournal implements Journal {
     }
 
     @Override
-    public long commitNanos() {
-        return 0;
-    }
-
-    @Override
     public void recoveryOver() {
         store.recoveryOver();
     }

@@ -71,14 +71,6 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
     /** Where renewals are gathered they come to the table together, so often at most. */
     private static final long RENEWALS_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
-    /**
-     * Where a commit takes long, who asks right behind the end of a turn waits for so much of the next one for the others who ask then:
-     * else the first of them would have a turn for itself, and all others wait for two.
-     */
-    private static final int GATHERED_PART = 8;
-
-    private static final long MOST_GATHERED_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
-
     private static final String FAILED = "the lock manager failed and stops";
     private static final String LEAD_LOST = "this lock manager does not lead its group any more";
 
@@ -105,9 +97,6 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     /** The table has more to end than it did in its last tick. */
     private volatile boolean behind;
-
-    /** Somebody has heard of the last turn, and was not alone. */
-    private volatile boolean crowded;
 
     private volatile boolean stopping;
     /** Nothing that is queued will run any more. */
@@ -230,10 +219,6 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
 
     @Override
     public void turn() {
-        if (gatherNanos() > 0) {
-            wake();
-            return;
-        }
         if (threadsTurn || !owner.compareAndSet(Owner.NOBODY, Owner.SOMEBODY)) {
             return; // Who is at it looks again when it is done.
         }
@@ -353,10 +338,6 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
                 finishTurn();
             }
             boolean last = stopping;
-            long gatherNanos = last || queue.isEmpty() ? 0 : gatherNanos();
-            if (gatherNanos > 0) {
-                LockSupport.parkNanos(this, gatherNanos);
-            }
             if (owner.compareAndSet(Owner.NOBODY, Owner.SOMEBODY)) {
                 threadsTurn = false;
                 if (last) {
@@ -367,11 +348,6 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             }
             awaitTurn();
         }
-    }
-
-    /** So long the thread waits for company before it begins a turn; 0: not at all, and any thread may begin one. */
-    private long gatherNanos() {
-        return crowded ? Math.min(journal.commitNanos() / GATHERED_PART, MOST_GATHERED_NANOS) : 0;
     }
 
     /** Sleeps until there is something to do. An interrupt must not reach the disk, which would take it for a failure. */
@@ -497,7 +473,6 @@ final class LockManager implements LockLoop, AdminDesk, AutoCloseable {
             journal.recoveryOver();
             LOG.info("recovery is over: locks are granted again");
         }
-        crowded = sayings.size() > 1;
         for (; said < sayings.size(); said++) {
             if (sayings.get(said) instanceof Notice notice) {
                 desk.deliver(notice, table, nowNanos);

@@ -108,11 +108,6 @@ class LostTurnTest {
         }
 
         @Override
-        public long commitNanos() {
-            return 0;
-        }
-
-        @Override
         public void recoveryOver() {}
 
         @Override

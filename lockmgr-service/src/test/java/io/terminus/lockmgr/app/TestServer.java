@@ -17,7 +17,6 @@ import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
-import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.springframework.util.unit.DataSize;
 
@@ -106,10 +105,6 @@ final class TestServer implements AutoCloseable {
 
     /** The turns alone, not started. Time is what the clock says, and begins at 0. */
     static LockManager loop(Path directory, LongSupplier clock, Runnable onFailure) {
-        return loop(directory, clock, onFailure, journal -> journal);
-    }
-
-    static LockManager loop(Path directory, LongSupplier clock, Runnable onFailure, UnaryOperator<Journal> instead) {
         LockManagerProperties properties = new LockManagerProperties(
                 directory,
                 0,
@@ -131,7 +126,7 @@ final class TestServer implements AutoCloseable {
         DecisionStore store =
                 DecisionStore.open(new StoreSettings(directory, "boot-1", 1 << 20, 1000, TTL.toNanos(), 0));
         WatchDesk watches = new WatchDesk(10);
-        Journal journal = instead.apply(new LocalJournal(store));
+        Journal journal = new LocalJournal(store);
         return new LockManager(
                 SingleNode.table(properties, store, 0),
                 journal,

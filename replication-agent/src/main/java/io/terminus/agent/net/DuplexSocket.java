@@ -17,9 +17,7 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.BooleanSupplier;
 import javax.net.ssl.SSLEngine;
 import javax.net.ssl.SSLSession;
 import org.jspecify.annotations.Nullable;
@@ -119,28 +117,6 @@ public final class DuplexSocket implements AutoCloseable {
     /** Somebody wants the owner's attention; it may be looking for bytes, and not sleep. */
     private volatile boolean noticed;
 
-    /** Whoever has it may read and call the handler: the owner, but while it sleeps. */
-    private final AtomicBoolean reading = new AtomicBoolean();
-
-    private volatile @Nullable Handler handler;
-
-    /** What comes is read by who waits for it, time after time: the owner looks only now and then, and is not woken for it. */
-    private volatile boolean lent;
-
-    // With the right to read
-    private final Patience borrowersPatience = new Patience();
-    private long borrowed;
-    private int borrowedInRow;
-    private long borrowedBefore;
-
-    /** Reading is lent once it has gone well so often in a row. */
-    private static final int LENT_AFTER = 16;
-
-    /** How often the owner looks at what it has lent. */
-    private static final long LENT_LOOK_MILLIS = 5;
-
-    private static final long TURN_WAIT_NANOS = 20_000;
-
     /** Takes over a connected channel. {@code name} is what errors and the thread are named after. */
     public DuplexSocket(SocketChannel channel, String name, long queueLimitBytes) throws IOException {
         this.channel = channel;
@@ -222,8 +198,6 @@ public final class DuplexSocket implements AutoCloseable {
             return;
         }
         owner = Thread.currentThread();
-        reading.set(true);
-        this.handler = handler;
         try {
             serve(handler);
         } catch (IOException | RuntimeException | Error e) {
@@ -393,66 +367,6 @@ public final class DuplexSocket implements AutoCloseable {
         return secure == null ? null : secure.session();
     }
 
-    // ---- reading for a while: any thread
-
-    /**
-     * Reads here what comes, and hands it to the handler, until {@code done}: who has sent a question and has nothing else to do before its
-     * answer need not wait until the owner is woken for it. For a short while only, and not always: whatever the outcome, the owner
-     * reads what comes later. The handler must not mind on which thread it is called, one at a time.
-     */
-    public void readHere(BooleanSupplier done) {
-        Handler to = handler;
-        boolean is = false;
-        if (to != null && tls == null && reading.compareAndSet(false, true)) {
-            try {
-                is = borrow(to, done);
-            } catch (IOException | RuntimeException | Error e) {
-                fail(e);
-            } finally {
-                reading.set(false);
-            }
-        }
-        if (!is) {
-            reclaim();
-        } else if (borrowedInRow == LENT_AFTER) {
-            lent = true;
-            selector.wakeup();
-        }
-    }
-
-    /** What comes from now on is for the owner, at once. */
-    public void reclaim() {
-        if (lent) {
-            lent = false;
-            selector.wakeup();
-        }
-    }
-
-    private boolean borrow(Handler to, BooleanSupplier done) throws IOException {
-        long nanos = borrowersPatience.nanos();
-        if (nanos == 0) {
-            return false;
-        }
-        borrowed++;
-        long began = System.nanoTime();
-        while (!done.getAsBoolean()) {
-            ByteBuffer into = backlog || closing.get() != null ? null : to.readInto();
-            int got = into == null ? -1 : channel.read(into);
-            if (got > 0) {
-                to.received();
-            } else if (got < 0 || System.nanoTime() - began > nanos) {
-                borrowersPatience.didNotCome();
-                borrowedInRow = 0;
-                return false; // also of the end the owner is told by its own read
-            } else {
-                Thread.onSpinWait();
-            }
-        }
-        borrowersPatience.came();
-        borrowedInRow++;
-        return true;
-    }
-
     // ---- life: any thread
 
     /** Makes the owner call {@link Handler#awake} and {@link Handler#readInto} again. */
@@ -545,14 +459,12 @@ public final class DuplexSocket implements AutoCloseable {
                 got = lookFor(into);
             }
             if (got == 0 && (!moreIsWaiting || into == null)) {
-                int ready = sleep(into != null);
+                int ready = select((into == null ? 0 : SelectionKey.OP_READ) | (backlog ? SelectionKey.OP_WRITE : 0));
                 if (closing.get() != null) {
                     return;
                 }
-                if (into != null) {
-                    into = (ready & SelectionKey.OP_READ) == 0
-                            ? null
-                            : handler.readInto(); // a borrower may have filled it
+                if ((ready & SelectionKey.OP_READ) == 0) {
+                    into = null;
                 }
             }
             if (backlog) {
@@ -581,30 +493,6 @@ public final class DuplexSocket implements AutoCloseable {
         }
     }
 
-    /** Meanwhile others may read. */
-    private int sleep(boolean reads) throws IOException {
-        boolean away = reads && lent;
-        int ready;
-        reading.set(false);
-        try {
-            ready = select(
-                    (reads && !away ? SelectionKey.OP_READ : 0) | (backlog ? SelectionKey.OP_WRITE : 0),
-                    away ? LENT_LOOK_MILLIS : Long.MAX_VALUE);
-        } finally {
-            while (!reading.compareAndSet(false, true)) {
-                LockSupport.parkNanos(this, TURN_WAIT_NANOS); // a borrower is soon done
-            }
-        }
-        if (!away) {
-            return ready;
-        }
-        if (borrowed == borrowedBefore) {
-            lent = false;
-        }
-        borrowedBefore = borrowed;
-        return ready | SelectionKey.OP_READ; // there may be something that nobody waits for
-    }
-
     /** Reads without sleeping, for a while; returns 0 if nothing came, or something else is to be done. */
     private int lookFor(ByteBuffer into) throws IOException {
         long nanos = patience.nanos();
@@ -629,10 +517,6 @@ public final class DuplexSocket implements AutoCloseable {
 
     /** Waits for one of the operations, a wake-up, the deadline or the end. */
     private int select(int operations) throws IOException {
-        return select(operations, Long.MAX_VALUE);
-    }
-
-    private int select(int operations, long atMostMillis) throws IOException {
         if (closing.get() != null) {
             return 0;
         }
@@ -640,19 +524,15 @@ public final class DuplexSocket implements AutoCloseable {
             key.interestOps(operations);
         }
         Deadline until = deadline;
-        long millis = atMostMillis;
-        if (until != null) {
+        if (until == null) {
+            selector.select();
+        } else {
             long leftNanos = until.atNanos - System.nanoTime();
             if (leftNanos <= 0) {
                 fail(new SocketTimeoutException(until.what));
                 return 0;
             }
-            millis = Math.min(millis, leftNanos / 1_000_000 + 1);
-        }
-        if (millis == Long.MAX_VALUE) {
-            selector.select();
-        } else {
-            selector.select(millis);
+            selector.select(leftNanos / 1_000_000 + 1);
         }
         int ready = closing.get() != null || !key.isValid() ? 0 : key.readyOps();
         selector.selectedKeys().clear();

@@ -144,34 +144,6 @@ final class PeerStream implements PeerNetwork.Stream {
     }
 
     @Override
-    public void hear(long position) {
-        DuplexSocket s = socket;
-        if (s == null) {
-            return;
-        }
-        if (ready && isOneSmallOnTheWay() && !cursor.copying()) {
-            s.readHere(() -> cursor.received() >= position);
-            if (cursor.sentTo() <= cursor.received()) {
-                return;
-            }
-        }
-        s.reclaim(); // somebody else may wait
-    }
-
-    @Override
-    public void leave() {
-        DuplexSocket s = socket;
-        if (s != null) {
-            s.reclaim();
-        }
-    }
-
-    private boolean isOneSmallOnTheWay() {
-        long unacknowledged = cursor.sentTo() - cursor.received();
-        return unacknowledged > 0 && unacknowledged <= SMALL_BYTES;
-    }
-
-    @Override
     public void close() {
         closed = true;
         ready = false;
@@ -471,7 +443,8 @@ final class PeerStream implements PeerNetwork.Stream {
         /** A client that waits for a small write waits for this acknowledgement; with many in flight others are due first. */
         @Override
         public boolean expectsBytesSoon() {
-            return ready && isOneSmallOnTheWay();
+            long unacknowledged = cursor.sentTo() - cursor.received();
+            return ready && unacknowledged > 0 && unacknowledged <= SMALL_BYTES;
         }
 
         @Override

@@ -503,7 +503,7 @@ public final class PeerCursor {
     }
 
     /** A copy is under way. */
-    public boolean copying() {
+    boolean copying() {
         Copier c = copier;
         return plan != null || (c != null && !c.done());
     }

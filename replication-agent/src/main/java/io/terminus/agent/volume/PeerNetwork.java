@@ -15,15 +15,6 @@ public interface PeerNetwork {
         /** There may be something new to send: send what the socket takes without blocking. */
         void pump();
 
-        /**
-         * The caller has pumped, and has nothing to do until the peer has received everything before {@code position}: it may hear that
-         * itself, for a short while.
-         */
-        default void hear(long position) {}
-
-        /** The caller has pumped, and others hear what the peer says. */
-        default void leave() {}
-
         @Override
         void close();
     }

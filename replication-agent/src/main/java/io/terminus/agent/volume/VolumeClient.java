@@ -57,14 +57,6 @@ public final class VolumeClient implements AutoCloseable {
     private final List<Request> requests = new ArrayList<>();
     private long draftedBytes;
 
-    /** Who sends nothing until it is answered does not send again so soon. */
-    private static final long QUICK_NANOS = 5_000;
-
-    private static final int BUSY_BATCHES = 64;
-
-    private volatile long answeredAtNanos;
-    private int busyBatches;
-
     // What the batch at hand holds; the client's thread.
     private boolean inBatch;
     private long batchAtNanos;
@@ -180,28 +172,16 @@ public final class VolumeClient implements AutoCloseable {
         captured();
         long sync = durableWanted;
         durableWanted = 0;
-        long now = writer.forward(sync, waitsForOne());
+        long now = writer.forward(sync, sync > 0 && waitsForOne());
         if (inBatch) {
             measured(now);
         }
         complete(now);
     }
 
-    /** The client has one request open, and is likely to send nothing until that is answered. */
-    private boolean waitsForOne() {
-        boolean one;
-        boolean durable;
-        synchronized (this) {
-            durable = !untilDurable.isEmpty();
-            one = untilCommitted.size() + untilDurable.size() == 1;
-        }
-        if (!one || durable) {
-            return one;
-        }
-        if (batchAtNanos - answeredAtNanos < QUICK_NANOS) {
-            busyBatches = BUSY_BATCHES; // it came before the answer to the one before: there are more than one at once
-        }
-        return --busyBatches < 0;
+    /** The client has one request open, which is to become durable: it is likely to send nothing until that is answered. */
+    private synchronized boolean waitsForOne() {
+        return untilCommitted.isEmpty() && untilDurable.size() == 1;
     }
 
     /** Before the disk is waited for: what came before need not. */
@@ -373,7 +353,6 @@ public final class VolumeClient implements AutoCloseable {
         if (any) {
             writer.hooks().beforeReply();
             replies.flush();
-            answeredAtNanos = System.nanoTime();
         }
     }
 

@@ -250,7 +250,7 @@ final class Writer {
      * What one read of a client's socket brought is in the journal: off it goes. Returns when that began.
      *
      * @param syncUpTo is to be durable; 0: nothing is
-     * @param waits the caller has nothing to do until that is so, or until the peers have it
+     * @param waits the caller has nothing to do until that is so
      */
     long forward(long syncUpTo, boolean waits) {
         long now = System.nanoTime();
@@ -274,14 +274,6 @@ final class Writer {
         }
         if (syncUpTo > 0 && waits) {
             replica.syncHere(syncUpTo);
-        }
-        boolean hears = syncUpTo == 0 && waits && streams.size() == 1;
-        for (PeerNetwork.Stream s : streams) {
-            if (hears) {
-                s.hear(end);
-            } else {
-                s.leave();
-            }
         }
         return now;
     }
