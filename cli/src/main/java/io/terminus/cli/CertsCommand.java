@@ -49,7 +49,8 @@ final class CertsCommand {
             })
     int issue(
             @Parameters(paramLabel = "DIR", description = "The authority's directory.") Path directory,
-            @Parameters(paramLabel = "NAME", description = "Of the files, and the common name of the subject.") String name,
+            @Parameters(paramLabel = "NAME", description = "Of the files, and the common name of the subject.")
+                    String name,
             @Option(names = "--role", paramLabel = "ROLE", description = "admin, operator, reader, client or lockmgr.")
                     @Nullable
                     List<Role> roles,

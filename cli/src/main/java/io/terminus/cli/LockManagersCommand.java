@@ -113,8 +113,8 @@ final class LockManagersCommand {
                     .map(ClusterMember::getId)
                     .toList();
             if (!members.contains(id)) {
-                throw new Failure("'" + id + "' is no member of the group; its members are "
-                        + String.join(", ", members));
+                throw new Failure(
+                        "'" + id + "' is no member of the group; its members are " + String.join(", ", members));
             }
             show(group.change(stub -> stub.removeMember(request)), json);
             return 0;

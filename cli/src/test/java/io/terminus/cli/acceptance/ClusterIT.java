@@ -86,7 +86,8 @@ class ClusterIT {
 
                 assertThat(leader(group)).isEqualTo(killed);
                 assertThat(set.terminus("lockmgr", "members", "list")).contains("lockmgr-2", "lockmgr-3");
-                assertThat(whatIsSaidOfAStranger(set)).contains("'lockmgr-9' is no member of the group; its members are");
+                assertThat(whatIsSaidOfAStranger(set))
+                        .contains("'lockmgr-9' is no member of the group; its members are");
                 assertThat(lost).isEmpty();
                 assertThat(held).allMatch(Grant::believed);
                 writes.check();
@@ -120,10 +121,8 @@ class ClusterIT {
     private static void awaitMembers(LockGroupViews group, int count) {
         await().atMost(LiveSet.PATIENCE).until(() -> {
             List<ClusterView> views = group.all();
-            long newest = views.stream()
-                    .mapToLong(ClusterView::getAppliedIndex)
-                    .max()
-                    .orElse(0);
+            long newest =
+                    views.stream().mapToLong(ClusterView::getAppliedIndex).max().orElse(0);
             return views.size() == count
                     && views.stream()
                             .allMatch(view -> view.getMembersCount() == count && view.getAppliedIndex() > newest - 100);

@@ -38,7 +38,8 @@ final class FaultyGroup implements AutoCloseable {
     private FaultyGroup(Path folder, Network network) {
         this.folder = folder;
         this.network = network;
-        this.views = new LockGroupViews(MEMBERS.stream().map(this::clientAddress).toList());
+        this.views =
+                new LockGroupViews(MEMBERS.stream().map(this::clientAddress).toList());
         Runtime.getRuntime().addShutdownHook(atExit);
     }
 

@@ -120,9 +120,10 @@ class GroupFaultsIT {
     private static void writeUntilItEnds(String member, FaultyGroup group) throws Exception {
         long deadlineNanos = System.nanoTime() + PATIENCE.toNanos();
         try (LockClient writer = LockClient.connect(LockClient.Config.of(group.targets(), "writer"))) {
-            Grant grant =
-                    writer.lock(AcquireRequest.of("bulk", LockRange.WHOLE_VOLUME, LockMode.EXCLUSIVE, PATIENCE));
-            long version = writer.value("bulk").get(PATIENCE.toSeconds(), TimeUnit.SECONDS).version();
+            Grant grant = writer.lock(AcquireRequest.of("bulk", LockRange.WHOLE_VOLUME, LockMode.EXCLUSIVE, PATIENCE));
+            long version = writer.value("bulk")
+                    .get(PATIENCE.toSeconds(), TimeUnit.SECONDS)
+                    .version();
             while (group.isRunning(member)) {
                 assertThat(System.nanoTime())
                         .as("%s, whose disk is full, goes on", member)

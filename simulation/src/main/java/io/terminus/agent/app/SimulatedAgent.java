@@ -56,6 +56,7 @@ public final class SimulatedAgent {
                 network,
                 new Endpoints(
                         name + ":10808",
+                        false,
                         name + ":" + PEER_PORT,
                         name + ":" + GRPC_PORT,
                         lockManager,
