@@ -192,8 +192,8 @@ final class LiveSet implements AutoCloseable {
     }
 
     private static String metrics(JsonNode process) {
-        URI metrics = URI.create(
-                "http://" + process.path("endpoints").path("rest").asString() + "/actuator/prometheus");
+        URI metrics =
+                URI.create("http://" + process.path("endpoints").path("rest").asString() + "/actuator/prometheus");
         try (InputStream answer = metrics.toURL().openStream()) {
             return new String(answer.readAllBytes(), StandardCharsets.UTF_8);
         } catch (IOException e) {

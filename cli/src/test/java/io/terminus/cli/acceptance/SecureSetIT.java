@@ -64,7 +64,8 @@ class SecureSetIT {
                 .contains("needs the role admin");
         assertThat(curl(null, rest + "/actuator/health/liveness")).contains("UP");
         assertThat(curl("reader", rest + "/actuator/prometheus"))
-                .contains("terminus_tls_expires_in_seconds{", "terminus_tls_lifetime_seconds{", "setting=\"agent.tls\"");
+                .contains(
+                        "terminus_tls_expires_in_seconds{", "terminus_tls_lifetime_seconds{", "setting=\"agent.tls\"");
         assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate has no role");
     }
 

@@ -21,8 +21,8 @@ class GroupHealthTest {
             String last = followers.getFirst();
             for (String member : List.of("a", "b", "c")) {
                 await().atMost(TestGroup.PATIENCE)
-                        .untilAsserted(
-                                () -> assertThat(health(group, member)).isEqualTo(Health.up().build()));
+                        .untilAsserted(() -> assertThat(health(group, member))
+                                .isEqualTo(Health.up().build()));
             }
 
             assertThat(group.gauge(last, "terminus.group.lag")).isNotNegative();
