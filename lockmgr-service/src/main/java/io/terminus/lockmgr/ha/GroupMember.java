@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -219,24 +220,21 @@ public final class GroupMember implements AutoCloseable {
 
     /** @throws IOException also if its log cannot be read */
     public void start() throws IOException, TimeoutException, InterruptedException {
-        server.start();
-        if (joining != null) {
-            await(server.groupManagementAsync(
-                    GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), joining, true)));
-        } else {
-            requireLog();
-        }
-    }
-
-    /** Ratis starts without, and takes part in nothing. */
-    private void requireLog() throws IOException {
         try {
-            var unused = server.getDivision(groupId).getRaftLog().getNextIndex();
-        } catch (IOException | RuntimeException e) {
+            server.start();
+            if (joining == null) {
+                // Ratis may start without a log, and takes part in nothing then.
+                var unused = server.getDivision(groupId).getRaftLog().getNextIndex();
+            }
+        } catch (CompletionException | IllegalStateException e) {
             throw new IOException(
                     "the group's log in " + settings.directory + " cannot be read: " + e.getMessage()
                             + ". Empty this member's data directory and start it again, and it takes what the leader has",
                     e);
+        }
+        if (joining != null) {
+            await(server.groupManagementAsync(
+                    GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), joining, true)));
         }
     }
 

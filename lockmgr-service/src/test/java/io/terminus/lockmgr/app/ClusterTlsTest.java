@@ -77,7 +77,7 @@ class ClusterTlsTest {
     void aGroupUnderTlsLeadsAndItsPortIsForLockManagersAlone() throws Exception {
         CertificateAuthority strangers =
                 CertificateAuthority.create(Files.createDirectory(directory.resolve("strangers")), "theirs", UNTIL);
-        TlsKeys client = issued(authority, "client", "terminus:role/client");
+        TlsKeys client = issued(authority, "mere-client", "terminus:role/client");
         TlsKeys agent = issued(authority, "agent", "terminus:agent/x");
         TlsKeys stranger = issued(strangers, "stranger", MEMBER);
         try (TestGroup group = TestGroup.secure(directory, 3, this::keysOf);

@@ -32,7 +32,7 @@ import org.junit.jupiter.api.io.TempDir;
 class TornLogTest {
 
     private static final int ENTRIES = 4;
-    private static final int PLACES_IN_EVERY_BUILD = 8;
+    private static final int PLACES_IN_EVERY_BUILD = 4;
 
     @TempDir
     Path directory;
@@ -194,10 +194,13 @@ class TornLogTest {
         }
     }
 
+    /** As it would be without the orderly stop: the snapshot that Ratis takes then holds what the log is to lose. */
     private static void copy(Path from, Path to) throws IOException {
         try (Stream<Path> files = Files.walk(from)) {
             for (Path file : files.toList()) {
-                Files.copy(file, to.resolve(from.relativize(file).toString()));
+                if (Files.isDirectory(file) || !file.resolveSibling("").endsWith("sm")) {
+                    Files.copy(file, to.resolve(from.relativize(file).toString()));
+                }
             }
         }
     }
