@@ -4,6 +4,7 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.net.spi.InetAddressResolver;
 import java.net.spi.InetAddressResolverProvider;
+import java.security.Security;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
@@ -14,6 +15,11 @@ public final class TestNames extends InetAddressResolverProvider {
     public static final String DOMAIN = "group.test";
 
     private static final Map<String, InetAddress> ADDRESSES = new ConcurrentHashMap<>();
+
+    static {
+        // Else this process would go by what it was told for half a minute.
+        Security.setProperty("networkaddress.cache.ttl", "0");
+    }
 
     /** @param address in digits */
     public static void point(String host, String address) {

@@ -3,6 +3,7 @@ package io.terminus.lockmgr.app;
 import static org.awaitility.Awaitility.await;
 
 import io.grpc.ManagedChannel;
+import io.grpc.StatusRuntimeException;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.terminus.lockmgr.TestNames;
 import io.terminus.lockmgr.TestPorts;
@@ -147,6 +148,10 @@ final class TestGroup implements AutoCloseable {
     void stop(String id) {
         Running stopping = of(id);
         running.remove(id);
+        ManagedChannel channel = channels.remove(id); // it may come back at another address
+        if (channel != null) {
+            channel.shutdownNow();
+        }
         stopping.server.stop();
     }
 
@@ -228,16 +233,18 @@ final class TestGroup implements AutoCloseable {
 
     /** Every member that runs has applied as much as the leader, and it adds up to the same. */
     void awaitAgreement() {
-        await().atMost(PATIENCE).until(() -> {
-            List<ClusterView> views = new ArrayList<>();
-            running.keySet().forEach(id -> views.add(view(id)));
-            return views.stream().map(ClusterView::getDigest).distinct().count() == 1
-                    && views.stream()
-                                    .map(ClusterView::getAppliedIndex)
-                                    .distinct()
-                                    .count()
-                            == 1;
-        });
+        await().atMost(PATIENCE)
+                .ignoreExceptionsInstanceOf(StatusRuntimeException.class)
+                .until(() -> {
+                    List<ClusterView> views = new ArrayList<>();
+                    running.keySet().forEach(id -> views.add(view(id)));
+                    return views.stream().map(ClusterView::getDigest).distinct().count() == 1
+                            && views.stream()
+                                            .map(ClusterView::getAppliedIndex)
+                                            .distinct()
+                                            .count()
+                                    == 1;
+                });
     }
 
     @Override
