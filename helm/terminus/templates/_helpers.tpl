@@ -236,3 +236,12 @@ securityContext: {{- toYaml .Values.securityContext | nindent 2 }}
     secretName: {{ include "terminus.keys" (dict "root" . "who" "tools") }}
     defaultMode: 0440
 {{- end -}}
+
+{{- /* Who reaches REST for its metrics: with keys anybody may come, for certificates decide; without, only who is named. */ -}}
+{{- define "terminus.monitoring" -}}
+{{- if or .Values.networkPolicy.monitoring (not .Values.tls.enabled) -}}
+{{- toYaml .Values.networkPolicy.monitoring -}}
+{{- else -}}
+- namespaceSelector: {}
+{{- end -}}
+{{- end -}}

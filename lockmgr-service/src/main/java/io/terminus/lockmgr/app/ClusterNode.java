@@ -229,7 +229,7 @@ final class ClusterNode implements LockNode {
                 }
                 case Formation.Begin begin -> begin(begin.members());
             }
-        } catch (Exception e) {
+        } catch (Exception | Error e) {
             LOG.error("this member of the group cannot start", e);
             fail();
         }
@@ -285,16 +285,30 @@ final class ClusterNode implements LockNode {
             formation.lookAfter(now.view());
         } catch (RuntimeException e) {
             LOG.warn("looking after the group failed: {}", e.toString());
+        } catch (Error e) {
+            broken(e); // or nobody would ever look again
         }
     }
 
     /** What comes behind the end of this member concerns nobody. */
     private void inOrder(Runnable task) {
         try {
-            thread.execute(task);
+            thread.execute(() -> {
+                try {
+                    task.run();
+                } catch (RuntimeException | Error e) {
+                    broken(e);
+                }
+            });
         } catch (RejectedExecutionException e) {
             LOG.debug("said to a member that is closed");
         }
+    }
+
+    /** A member that has won and serves nobody would keep the others from leading. */
+    private void broken(Throwable e) {
+        LOG.error("our own bug, or no memory: this process ends, so that another member can lead", e);
+        fail();
     }
 
     private final class Events implements GroupMember.Listener {

@@ -229,7 +229,8 @@ public final class GroupMember implements AutoCloseable {
         } catch (CompletionException | IllegalStateException e) {
             throw new IOException(
                     "the group's log in " + settings.directory + " cannot be read: " + e.getMessage()
-                            + ". Empty this member's data directory and start it again, and it takes what the leader has",
+                            + ". If more than half of the members run and one leads, empty this member's data directory and start it"
+                            + " again: it takes what the leader has. If others say this too, empty none of them",
                     e);
         }
         if (joining != null) {

@@ -33,6 +33,15 @@ final class TornTail {
     private static final int HEADER_BYTES = 8;
     private static final int CHECKSUM_BYTES = 4;
     private static final int VARINT_BYTES = 5;
+    private static final int LONG_VARINT_BYTES = 10;
+
+    /** Tags of the fields of Ratis's LogEntryProto. */
+    private static final int TERM = 0x08;
+
+    private static final int INDEX = 0x10;
+    private static final int MESSAGE_3 = 0x1a;
+    private static final int MESSAGE_4 = 0x22;
+    private static final int MESSAGE_5 = 0x2a;
 
     private TornTail() {}
 
@@ -81,11 +90,48 @@ final class TornTail {
             }
             if (right < CHECKSUM_BYTES) {
                 // As far as it was written it is right, and nothing was written behind.
-                return isZero(log, checksumAt + right) ? at : -1;
+                return isZero(log, checksumAt + right) && isAsLong(log, body, checksumAt) ? at : -1;
             }
             at = (int) end;
         }
         return -1;
+    }
+
+    /**
+     * Whether the entry's own fields say its length as well, as far as they are there. A damaged length may lead to the zeros behind whole
+     * entries, and those count.
+     *
+     * <pre>
+     *   LogEntryProto: term (field 1), index (2), each a varint, absent if zero; then one message (3, 4 or 5) to the end
+     * </pre>
+     */
+    private static boolean isAsLong(byte[] log, int body, int end) {
+        int written = log.length;
+        while (written > 0 && log[written - 1] == 0) {
+            written--;
+        }
+        int at = body;
+        while (at < end) {
+            if (at >= written) {
+                return true;
+            }
+            int tag = log[at++];
+            long value = 0;
+            int from = at;
+            do {
+                if (at >= end || at - from >= LONG_VARINT_BYTES) {
+                    return at >= written;
+                }
+                value |= (long) (log[at] & 0x7f) << (7 * (at - from));
+            } while (log[at++] < 0);
+            if (tag == MESSAGE_3 || tag == MESSAGE_4 || tag == MESSAGE_5) {
+                return at >= written || at + value == end;
+            }
+            if (tag != TERM && tag != INDEX) {
+                return false;
+            }
+        }
+        return false;
     }
 
     private static byte[] checksum(byte[] log, int from, int to) {

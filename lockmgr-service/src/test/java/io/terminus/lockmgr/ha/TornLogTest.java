@@ -104,7 +104,7 @@ class TornLogTest {
             assertThatThrownBy(member::start)
                     .isInstanceOf(IOException.class)
                     .hasMessageContaining("cannot be read")
-                    .hasMessageContaining("Empty this member's data directory");
+                    .hasMessageContaining("empty this member's data directory");
         }
         assertThat(Files.readAllBytes(log(data))).isEqualTo(before);
     }

@@ -54,6 +54,18 @@ class TornTailTest {
         assertThat(TornTail.find(last)).isEqualTo(-1);
     }
 
+    @Test
+    void aDamagedLengthDoesNotMakeWholeEntriesABeginning() {
+        for (int bit = 0; bit < 16; bit++) {
+            byte[] damaged = log.array().clone();
+
+            damaged[SECOND_AT + bit / 8] ^= (byte) (1 << bit % 8);
+
+            assertThat(TornTail.find(damaged)).as("bit %d of the length", bit).isEqualTo(-1);
+        }
+    }
+
+    /** An entry as Ratis writes it: term, index, and a message that goes to its end. */
     private void put(int length) {
         int from = log.position();
         if (length < 128) {
@@ -61,7 +73,14 @@ class TornTailTest {
         } else {
             log.put((byte) (length & 0x7f | 0x80)).put((byte) (length >> 7));
         }
-        for (int i = 0; i < length; i++) {
+        int message = length < 128 ? length - 6 : length - 7;
+        log.put((byte) 0x08).put((byte) 1).put((byte) 0x10).put((byte) 6).put((byte) 0x1a);
+        if (message < 128) {
+            log.put((byte) message);
+        } else {
+            log.put((byte) (message & 0x7f | 0x80)).put((byte) (message >> 7));
+        }
+        for (int i = 0; i < message; i++) {
             log.put((byte) (1 + i % 100));
         }
         CRC32C sum = new CRC32C();

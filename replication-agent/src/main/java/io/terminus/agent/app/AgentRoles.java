@@ -1,6 +1,7 @@
 package io.terminus.agent.app;
 
 import static io.terminus.security.Role.AGENT;
+import static io.terminus.security.Role.LOCKMGR;
 import static io.terminus.security.Role.OPERATOR;
 import static io.terminus.security.Role.READER;
 
@@ -25,12 +26,14 @@ final class AgentRoles {
 
     static Access access(Audit audit) {
         return Access.builder()
-                .reads(CONTROL + "GetAgent, ListVolumes, WatchVolumes, GetVolume", READER, AGENT)
+                .reads(CONTROL + "GetAgent, ListVolumes, WatchVolumes, GetVolume", READER, AGENT, LOCKMGR)
                 .changes(
                         CONTROL
-                                + "CreateVolume, Promote, Demote, AddReplica, RemoveReplica, SetCopyLimit, RecreateReplica,"
-                                + " ResizeVolume, SetVolume, Verify",
+                                + "CreateVolume, AddReplica, RemoveReplica, SetCopyLimit, RecreateReplica,"
+                                + " ResizeVolume, SetVolume",
                         OPERATOR)
+                // The console's, which the lock manager passes on when it has seen that an operator asks.
+                .changes(CONTROL + "Promote, Demote, Verify", OPERATOR, LOCKMGR)
                 .changes(CONTROL + "DeleteReplica, DeleteVolume", Role.ADMIN)
                 .changes("terminus.agent.v1.PeerControl/CreateReplica, Seal, BuryReplica", AGENT)
                 .reads("terminus.agent.v1.PeerControl/CanHold, ReadBlocks", AGENT)

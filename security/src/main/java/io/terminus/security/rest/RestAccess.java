@@ -210,12 +210,17 @@ public final class RestAccess implements Filter {
 
     private Role needed(HttpServletRequest request, boolean looks) {
         for (Rule rule : rules) {
-            if (rule.method().equals(request.getMethod())
-                    && request.getRequestURI().startsWith(rule.path())) {
+            if (rule.method().equals(request.getMethod()) && path(request).startsWith(rule.path())) {
                 return rule.role();
             }
         }
         return looks ? Role.READER : Role.OPERATOR;
+    }
+
+    /** As controllers are found by it: decoded, and without parameters. What was sent may be spelled in many ways. */
+    private static String path(HttpServletRequest request) {
+        String rest = request.getPathInfo();
+        return rest == null ? request.getServletPath() : request.getServletPath() + rest;
     }
 
     private void record(HttpServletRequest request, String what, String outcome) {
