@@ -26,17 +26,21 @@ final class StopFiles implements TestHooks {
 
     private final Path beforeSend;
     private final Path beforeReply;
-    /** Linked beforehand, which takes milliseconds too. */
-    private final MethodHandle kill;
+
+    /**
+     * Linked beforehand, which takes milliseconds too. The signal goes to the calling thread, which so comes no further: sent to the process
+     * it stops that thread only when another one has been given a CPU.
+     */
+    private final MethodHandle raise;
 
     @SuppressWarnings("restricted") // Java has no call for it
     StopFiles(Path dir) {
         this.beforeSend = dir.resolve("before-send");
         this.beforeReply = dir.resolve("before-reply");
         Linker linker = Linker.nativeLinker();
-        this.kill = linker.downcallHandle(
-                linker.defaultLookup().findOrThrow("kill"),
-                FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
+        this.raise = linker.downcallHandle(
+                linker.defaultLookup().findOrThrow("raise"),
+                FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
     }
 
     @Override
@@ -63,14 +67,14 @@ final class StopFiles implements TestHooks {
     private void stop() {
         int result;
         try {
-            result = (int) kill.invokeExact((int) ProcessHandle.current().pid(), SIGSTOP);
+            result = (int) raise.invokeExact(SIGSTOP);
         } catch (RuntimeException | Error e) {
             throw e;
         } catch (Throwable e) {
-            throw new LinkageError("kill", e);
+            throw new LinkageError("raise", e);
         }
         if (result != 0) {
-            throw new IllegalStateException("kill with SIGSTOP answered " + result);
+            throw new IllegalStateException("raise of SIGSTOP answered " + result);
         }
     }
 }
