@@ -239,9 +239,7 @@ public class AgentController {
     private Volume find(String name) throws RefusedException {
         Volume v = volumes.byName(name);
         if (v == null) {
-            throw new RefusedException(
-                    RefusedException.Why.UNKNOWN_VOLUME,
-                    "agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+            throw volumes.absent(name);
         }
         return v;
     }
@@ -249,7 +247,7 @@ public class AgentController {
     private ResponseEntity<ProblemDetail> unknown(String name) {
         ProblemDetail problem = ProblemDetail.forStatus(404);
         problem.setTitle("No such volume");
-        problem.setDetail("agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+        problem.setDetail(volumes.absent(name).getMessage());
         return ResponseEntity.of(problem).build();
     }
 }

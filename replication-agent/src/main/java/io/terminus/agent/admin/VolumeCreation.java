@@ -153,7 +153,8 @@ final class VolumeCreation {
         if (here == null) {
             throw new RefusedException(
                     Why.UNKNOWN_VOLUME,
-                    "volume " + r.name() + " exists, but agent " + volumes.agent() + " has no replica of it");
+                    "volume " + r.name() + " exists, but "
+                            + volumes.absent(r.name()).getMessage());
         }
         return here;
     }
