@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import io.terminus.agent.image.Image;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -274,7 +275,24 @@ public final class Volumes implements AutoCloseable {
         try (FileChannel directory = FileChannel.open(dir, StandardOpenOption.READ)) {
             directory.force(true);
         }
+        emptySegments(gone.resolve(ReplicaFiles.JOURNAL_DIR));
         deleteTree(gone);
+    }
+
+    /** They are mapped until the next garbage collection, and deleted alone they would take their space on the disk until then. */
+    private static void emptySegments(Path journal) throws IOException {
+        if (!Files.isDirectory(journal)) {
+            return;
+        }
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(journal, Files::isRegularFile)) {
+            for (Path file : files) {
+                try {
+                    Image.empty(file, Files.size(file));
+                } catch (IOException e) {
+                    LOG.debug("{} keeps its space until nobody maps it: {}", file, e.getMessage());
+                }
+            }
+        }
     }
 
     /** Why the replica that is here could not be opened; null: there is none such. */

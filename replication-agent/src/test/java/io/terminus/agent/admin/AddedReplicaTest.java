@@ -9,7 +9,9 @@ import io.grpc.netty.NettyServerBuilder;
 import io.grpc.stub.StreamObserver;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.peer.PeerControlService;
+import io.terminus.agent.volume.AckLevel;
 import io.terminus.agent.volume.Agents;
+import io.terminus.agent.volume.Failover;
 import io.terminus.agent.volume.Volume;
 import io.terminus.proto.agent.v1.CreateReplicaRequest;
 import io.terminus.proto.agent.v1.CreateReplicaResponse;
@@ -19,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,6 +57,7 @@ class AddedReplicaTest {
         byte[] ones = new byte[4_096];
         Arrays.fill(ones, (byte) 1);
         agents.client("a").writeAndAwait(0, ones);
+        agents.awaitAllApplied("a", "b");
         network = new GrpcPeerNetwork("a", agents.links);
         creation = new VolumeCreation(agents.volumes("a"), network, agents.address("a"));
     }
@@ -107,6 +111,13 @@ class AddedReplicaTest {
         creation.addReplica(agents.volume("a"), agents.address("b"));
 
         agents.awaitInSync("a", "b");
+    }
+
+    @Test
+    void aVolumeThatExistsWithAnotherFailoverIsNotTheOneAskedFor() {
+        assertThatThrownBy(() -> creation.create(new VolumeCreation.Request(
+                        "v", 4 << 20, AckLevel.RECEIVED, 0, 1, Failover.AUTOMATIC, List.of(), 1 << 20)))
+                .hasMessageContaining("failover MANUAL, not 4194304, RECEIVED and AUTOMATIC");
     }
 
     private String detailOfB() {
