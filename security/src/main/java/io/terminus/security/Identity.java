@@ -33,6 +33,7 @@ public record Identity(String subject, Set<Role> roles, String agent, Set<String
     /** Whoever comes over a connection that asks for no certificate. */
     public static final Identity UNKNOWN = new Identity("unauthenticated", EnumSet.of(Role.ADMIN), "", Set.of());
 
+    private static final String NO_CERTIFICATE = "no certificate";
     private static final String SCHEME = "terminus:";
     private static final int URI_NAME = 6;
 
@@ -85,7 +86,7 @@ public record Identity(String subject, Set<Role> roles, String agent, Set<String
 
     /** Somebody without a certificate where one is needed. */
     public static Identity nobody() {
-        return new Identity("no certificate", Set.of(), "", Set.of());
+        return new Identity(NO_CERTIFICATE, Set.of(), "", Set.of());
     }
 
     /** Whether there is one among the roles that may what one of these may. */
@@ -108,6 +109,9 @@ public record Identity(String subject, Set<Role> roles, String agent, Set<String
         String had = roles.isEmpty()
                 ? "no role"
                 : roles.stream().sorted().map(Role::title).collect(Collectors.joining("+"));
+        if (subject.equals(NO_CERTIFICATE)) {
+            return "no certificate was shown";
+        }
         return subject + " has " + had + (agent.isEmpty() ? "" : " (agent " + agent + ")");
     }
 

@@ -47,6 +47,8 @@ class IdentityTest {
     void refusalsNameTheRoleNeededAndTheRolesHad() throws Exception {
         assertThat(identity("terminus:role/reader").refusal("to resize", Set.of(Role.OPERATOR)))
                 .isEqualTo("to resize needs the role operator; CN=somebody has reader");
+        assertThat(Identity.nobody().refusal("to resize", Set.of(Role.OPERATOR)))
+                .isEqualTo("to resize needs the role operator; no certificate was shown");
     }
 
     @Test

@@ -82,7 +82,7 @@ class SecureSetIT {
         assertThat(curl("reader", rest + "/actuator/prometheus"))
                 .contains(
                         "terminus_tls_expires_in_seconds{", "terminus_tls_lifetime_seconds{", "setting=\"agent.tls\"");
-        assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate has no role");
+        assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate was shown");
     }
 
     @Test

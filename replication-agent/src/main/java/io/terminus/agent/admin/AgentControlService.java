@@ -353,9 +353,7 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
     private Volume find(String name) throws RefusedException {
         Volume v = volumes.byName(name);
         if (v == null) {
-            throw new RefusedException(
-                    RefusedException.Why.UNKNOWN_VOLUME,
-                    "agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+            throw volumes.absent(name);
         }
         return v;
     }

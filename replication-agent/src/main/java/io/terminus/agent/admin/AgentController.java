@@ -12,6 +12,7 @@ import io.terminus.proto.agent.v1.ListVolumesResponse;
 import io.terminus.proto.agent.v1.ReplicaAddress;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
@@ -40,6 +41,9 @@ public class AgentController {
 
     private static final Duration CHANGE_TIMEOUT = Duration.ofSeconds(20);
     private static final Duration PROMOTE_TIMEOUT = Duration.ofSeconds(60);
+
+    /** How the parser of JSON begins what another one told it. */
+    private static final Pattern EXCEPTION = Pattern.compile("^[\\w.$]+(Exception|Error): ");
 
     private final Volumes volumes;
     private final AgentControlService control;
@@ -217,6 +221,8 @@ public class AgentController {
                                 : m.getRequiredType().getSimpleName());
             case HttpMessageNotReadableException m ->
                 "the body cannot be read: " + m.getMostSpecificCause().getMessage();
+            case InvalidProtocolBufferException m ->
+                "the body cannot be read: " + EXCEPTION.matcher(m.getMessage()).replaceFirst("");
             default -> String.valueOf(e.getMessage());
         };
         ProblemDetail problem = ProblemDetail.forStatus(HttpStatus.BAD_REQUEST);
@@ -239,9 +245,7 @@ public class AgentController {
     private Volume find(String name) throws RefusedException {
         Volume v = volumes.byName(name);
         if (v == null) {
-            throw new RefusedException(
-                    RefusedException.Why.UNKNOWN_VOLUME,
-                    "agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+            throw volumes.absent(name);
         }
         return v;
     }
@@ -249,7 +253,7 @@ public class AgentController {
     private ResponseEntity<ProblemDetail> unknown(String name) {
         ProblemDetail problem = ProblemDetail.forStatus(404);
         problem.setTitle("No such volume");
-        problem.setDetail("agent " + volumes.agent() + " has no replica of a volume \"" + name + "\"");
+        problem.setDetail(volumes.absent(name).getMessage());
         return ResponseEntity.of(problem).build();
     }
 }

@@ -143,17 +143,21 @@ final class VolumeCreation {
     }
 
     private Volume existing(Request r, VolumeConfig there) throws RefusedException {
-        if (there.sizeBytes() != r.sizeBytes() || there.ackLevel() != r.ackLevel()) {
+        if (there.sizeBytes() != r.sizeBytes()
+                || there.ackLevel() != r.ackLevel()
+                || there.failover() != r.failover()) {
             throw new RefusedException(
                     Why.OTHER_SHAPE,
-                    "volume " + r.name() + " exists with " + there.sizeBytes() + " bytes and ack level "
-                            + there.ackLevel() + ", not " + r.sizeBytes() + " and " + r.ackLevel());
+                    "volume " + r.name() + " exists with " + there.sizeBytes() + " bytes, ack level "
+                            + there.ackLevel() + " and failover " + there.failover() + ", not " + r.sizeBytes() + ", "
+                            + r.ackLevel() + " and " + r.failover());
         }
         Volume here = volumes.byName(r.name());
         if (here == null) {
             throw new RefusedException(
                     Why.UNKNOWN_VOLUME,
-                    "volume " + r.name() + " exists, but agent " + volumes.agent() + " has no replica of it");
+                    "volume " + r.name() + " exists, but "
+                            + volumes.absent(r.name()).getMessage());
         }
         return here;
     }

@@ -82,6 +82,11 @@ public record AgentProperties(
         }
     }
 
+    /** What a session at the lock manager may ask for. */
+    private static final Duration SHORTEST_LEASE = Duration.ofMillis(300);
+
+    private static final Duration LONGEST_LEASE = Duration.ofMinutes(10);
+
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,63}");
 
     public AgentProperties {
@@ -92,6 +97,9 @@ public record AgentProperties(
         port("agent.peer-port", peerPort);
         port("agent.nbd-port", nbdPort);
         require(journalBudgetMib >= 4, "agent.journal-budget-mib of " + journalBudgetMib + " is less than 4");
+        require(
+                leaseTtl.compareTo(SHORTEST_LEASE) >= 0 && leaseTtl.compareTo(LONGEST_LEASE) <= 0,
+                "agent.lease-ttl of " + leaseTtl + " breaks the rule 300 ms to 10 min");
         Compression.of("agent.peer-compression", peerCompression);
         require(lockManager.indexOf(':') > 0, "agent.lock-manager of \"" + lockManager + "\" is not host:port");
     }

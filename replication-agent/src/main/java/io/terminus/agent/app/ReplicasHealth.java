@@ -12,7 +12,7 @@ import org.springframework.boot.health.contributor.HealthIndicator;
 
 /**
  * Whether this agent can do its work for all its volumes, and if not, why, volume by volume: the lock manager is not known
- * to be there, or a replica has failed. Being a replica, out of sync, or in an election is work.
+ * to be there, or a replica has failed or cannot be opened. Being a replica, out of sync, or in an election is work.
  */
 final class ReplicasHealth implements HealthIndicator {
 
@@ -45,6 +45,13 @@ final class ReplicasHealth implements HealthIndicator {
                 one.put("why", "the lock manager is unknown: no session with " + lockManager);
             }
             shown.put(volume.name(), one);
+        }
+        for (String name : volumes.notOpened()) {
+            String why = volumes.whyNotOpened(name);
+            if (why != null) {
+                ready = false;
+                shown.put(name, Map.of("ready", false, "why", "the replica cannot be opened: " + why));
+            }
         }
         return (ready ? Health.up() : Health.outOfService())
                 .withDetail("lockManager", known ? "attached" : "no session with " + lockManager)

@@ -7,7 +7,8 @@ import java.time.Duration;
  *
  * <p>In all, buffers take at most {@code connections} times 5 MiB, and 28 MiB more for each of {@code largeRequests}.
  *
- * @param connections at a time, over all exports, by address; more are closed at once
+ * @param connections at a time, over all exports, by address that is listened on; more are told so, and closed
+ * @param connectionsOfOneAddress of those, how many may come from one address; an agent that relays comes with all its clients from one
  * @param requestsInFlight of one connection; its reader stops there until one is answered
  * @param bytesInFlight payload of unanswered writes of one connection; a single larger write is still let in
  * @param largeRequests connections that may have received a part of a request of more than 4 MiB at a time; others wait
@@ -20,6 +21,7 @@ import java.time.Duration;
  */
 public record Limits(
         int connections,
+        int connectionsOfOneAddress,
         int requestsInFlight,
         long bytesInFlight,
         int largeRequests,
@@ -31,6 +33,7 @@ public record Limits(
 
     public Limits {
         requirePositive("connections", connections);
+        requirePositive("connectionsOfOneAddress", connectionsOfOneAddress);
         requirePositive("requestsInFlight", requestsInFlight);
         requirePositive("bytesInFlight", bytesInFlight);
         requirePositive("largeRequests", largeRequests);
@@ -50,6 +53,7 @@ public record Limits(
             Duration shutdown) {
         this(
                 connections,
+                connections,
                 requestsInFlight,
                 bytesInFlight,
                 largeRequests,
@@ -63,6 +67,7 @@ public record Limits(
     public static Limits defaults() {
         return new Limits(
                 256,
+                128,
                 1024,
                 64 << 20,
                 16,

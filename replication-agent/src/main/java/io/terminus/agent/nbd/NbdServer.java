@@ -55,12 +55,22 @@ public final class NbdServer implements AutoCloseable {
      * @throws CannotListenException if the address is taken; the others are still served
      */
     public SocketAddress listen(SocketAddress at, Security security) throws IOException {
-        Listener listener = Listener.bind(at, "NBD server", limits.connections());
+        Listener listener = Listener.bind(at, "NBD server", limits.connections(), limits.connectionsOfOneAddress());
         listeners.add(listener);
         if (listeners.size() == 1) {
             Thread.ofVirtual().name("NBD relays").start(this::watchWriters);
         }
-        listener.start((channel, place) -> accepted(channel, place, security));
+        listener.start(new Listener.Acceptor() {
+            @Override
+            public void accepted(SocketChannel channel, Listener.Place place) throws IOException {
+                serve(channel, place, security, exports);
+            }
+
+            @Override
+            public void refused(SocketChannel channel, Listener.Place place, String why) throws IOException {
+                serve(channel, place, security, new NoExports(why));
+            }
+        });
         return listener.address();
     }
 
@@ -130,7 +140,8 @@ public final class NbdServer implements AutoCloseable {
         }
     }
 
-    private void accepted(SocketChannel channel, Listener.Place place, Security security) throws IOException {
+    private void serve(SocketChannel channel, Listener.Place place, Security security, Exports exports)
+            throws IOException {
         DuplexSocket socket =
                 new DuplexSocket(channel, "NBD client " + channel.getRemoteAddress(), Connection.QUEUE_LIMIT_BYTES);
         Connection connection = new Connection(this, socket, exports, security, limits, largeRequests);

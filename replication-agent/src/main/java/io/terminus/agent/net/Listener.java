@@ -3,6 +3,8 @@ package io.terminus.agent.net;
 import java.io.IOException;
 import java.net.BindException;
 import java.net.ConnectException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.SocketAddress;
 import java.net.SocketException;
 import java.net.StandardProtocolFamily;
@@ -17,31 +19,50 @@ import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Accepts connections on one address, at most a given number at a time. Beyond it a connection is closed as soon as it
- * is made: a client that is told at once can go elsewhere, one that waits in a backlog cannot.
+ * Accepts connections on one address, at most a given number at a time, and of one client's address. Beyond that a connection ends as
+ * soon as it is made: a client that is told at once can go elsewhere, one that waits in a backlog cannot. A few at a time are told why, if
+ * their protocol has words for it.
  */
 public final class Listener implements AutoCloseable {
 
     /** Called by the listener's thread; must not block. An exception closes that connection only. */
     public interface Acceptor {
         void accepted(SocketChannel channel, Place place) throws IOException;
+
+        /**
+         * There is no place for it: to be told so, and closed. The place is one of {@link #TOLD_AT_A_TIME}.
+         *
+         * @throws IOException it cannot be told, and is closed
+         */
+        default void refused(SocketChannel channel, Place place, String why) throws IOException {
+            throw new IOException(why);
+        }
     }
 
+    /** Connections that are being told that there is no place for them; more are closed without a word. */
+    static final int TOLD_AT_A_TIME = 16;
+
     /** One connection's place among those allowed. To be closed when the connection has ended; idempotent. */
-    public final class Place implements AutoCloseable {
+    public static final class Place implements AutoCloseable {
+        private final Places of;
+        private final @Nullable InetAddress from;
         private final AtomicBoolean given = new AtomicBoolean();
+
+        private Place(Places of, @Nullable InetAddress from) {
+            this.of = of;
+            this.from = from;
+        }
 
         @Override
         public void close() {
             if (given.compareAndSet(false, true)) {
-                places.release();
+                of.release(from);
             }
         }
     }
@@ -58,17 +79,17 @@ public final class Listener implements AutoCloseable {
     private final @Nullable Object fileKey;
 
     private final String name;
-    private final Semaphore places;
+    private final Places places;
+    private final Places told = new Places(TOLD_AT_A_TIME, TOLD_AT_A_TIME);
     private final AtomicLong turnedAway = new AtomicLong();
     private final CountDownLatch closed = new CountDownLatch(1);
 
-    private Listener(ServerSocketChannel server, String name, int mostConnections, SocketAddress asked)
-            throws IOException {
+    private Listener(ServerSocketChannel server, String name, Places places, SocketAddress asked) throws IOException {
         this.server = server;
         this.address = asked instanceof UnixDomainSocketAddress ? asked : server.getLocalAddress();
         this.fileKey = asked instanceof UnixDomainSocketAddress unix ? fileKey(unix.getPath()) : null;
         this.name = name;
-        this.places = new Semaphore(mostConnections);
+        this.places = places;
     }
 
     /**
@@ -79,6 +100,16 @@ public final class Listener implements AutoCloseable {
      * @throws CannotListenException if the address is taken, or not ours
      */
     public static Listener bind(SocketAddress at, String name, int mostConnections) throws IOException {
+        return bind(at, name, mostConnections, mostConnections);
+    }
+
+    /**
+     * The same.
+     *
+     * @param mostOfOneAddress of the connections, how many may come from one address
+     */
+    public static Listener bind(SocketAddress at, String name, int mostConnections, int mostOfOneAddress)
+            throws IOException {
         ServerSocketChannel server = at instanceof UnixDomainSocketAddress
                 ? ServerSocketChannel.open(StandardProtocolFamily.UNIX)
                 : ServerSocketChannel.open();
@@ -91,7 +122,7 @@ public final class Listener implements AutoCloseable {
             } else {
                 server.bind(at, BACKLOG);
             }
-            return new Listener(server, name, mostConnections, at);
+            return new Listener(server, name, new Places(mostConnections, mostOfOneAddress), at);
         } catch (BindException | FileAlreadyExistsException e) {
             server.close();
             throw new CannotListenException(name, at, e);
@@ -114,7 +145,7 @@ public final class Listener implements AutoCloseable {
         return address;
     }
 
-    /** Connections closed because the bound was reached, or because the acceptor failed. */
+    /** Connections ended because a bound was reached, or because the acceptor failed. */
     public long turnedAway() {
         return turnedAway.get();
     }
@@ -156,13 +187,25 @@ public final class Listener implements AutoCloseable {
     }
 
     private void admit(SocketChannel channel, Acceptor acceptor) {
-        if (!places.tryAcquire()) {
+        InetAddress from = null;
+        try {
+            from = channel.getRemoteAddress() instanceof InetSocketAddress at ? at.getAddress() : null;
+        } catch (IOException e) {
+            // It is gone, which whoever takes it sees.
+        }
+        String why = places.take(from);
+        if (why != null && told.take(from) != null) {
             turnAway(channel);
             return;
         }
-        Place place = new Place();
+        Place place = new Place(why == null ? places : told, from);
         try {
-            acceptor.accepted(channel, place);
+            if (why == null) {
+                acceptor.accepted(channel, place);
+            } else {
+                acceptor.refused(channel, place, why);
+                turnedAway.incrementAndGet();
+            }
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             // Also when no thread can be had for it: the listener must outlive that.
             place.close();

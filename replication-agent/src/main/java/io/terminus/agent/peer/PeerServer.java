@@ -13,6 +13,7 @@ import io.terminus.agent.volume.Reception;
 import io.terminus.agent.volume.RefusedException;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.Volume;
+import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.Volumes;
 import io.terminus.proto.agent.v1.Accepted;
 import io.terminus.proto.agent.v1.Fetch;
@@ -220,7 +221,10 @@ public final class PeerServer implements AutoCloseable {
                     volumes.agent(),
                     "writer " + said.getWriter());
             Greeting hello = Messages.greeting(said);
-            Volume v = find(hello.volume());
+            Volume v = volumes.byUuid(hello.volume());
+            if (v == null) {
+                throw absent(hello);
+            }
             PeerIdentity.require(identity(), v.config(), hello.writer());
             switch (v.accept(hello)) {
                 case Reception.Follows follows -> streamBegins(v, hello, follows.inbound());
@@ -433,6 +437,16 @@ public final class PeerServer implements AutoCloseable {
                         Why.UNKNOWN_VOLUME, "agent " + volumes.agent() + " has no replica of volume " + uuid);
             }
             return v;
+        }
+
+        /** By name, too: of a replica that cannot be opened nothing else may be known. */
+        private RefusedException absent(Greeting hello) {
+            try {
+                return volumes.absent(VolumeConfig.decode(hello.config()).name());
+            } catch (VolumeConfig.UnreadableConfigException e) {
+                return new RefusedException(
+                        Why.UNKNOWN_VOLUME, "agent " + volumes.agent() + " has no replica of volume " + hello.volume());
+            }
         }
 
         private Inbound stream() throws RefusedException {

@@ -111,6 +111,11 @@ record Superblock(Seen seen, Fence fence, Checkpoint checkpoint, Life life, Rebu
         this(seen, fence, checkpoint, life, rebuild, Doubt.NONE, 0);
     }
 
+    /** Whether there is one, readable or not. It is the last file that the creation of a replica makes. */
+    static boolean isIn(Path dir) {
+        return Files.exists(dir.resolve(FILE));
+    }
+
     static Superblock read(Path dir) throws IOException {
         byte[] all = Files.readAllBytes(dir.resolve(FILE));
         ByteBuffer b = ByteBuffer.wrap(all);

@@ -266,11 +266,16 @@ public final class VolumeClient implements AutoCloseable {
                 replies.failed(cookie, Failure.SHUTDOWN);
             }
         } catch (NoSpaceException e) {
+            refusedForSpace(e);
             replies.failed(cookie, Failure.NO_SPACE);
         } catch (IOException e) {
             writer.captureFailed(e);
             replies.failed(cookie, Failure.IO_ERROR);
         }
+    }
+
+    private void refusedForSpace(IOException why) {
+        writer.hindrances().refusedForSpace(String.valueOf(why.getMessage()), System.nanoTime());
     }
 
     /** Captures what was drafted, and answers what cannot be. */
@@ -279,8 +284,10 @@ public final class VolumeClient implements AutoCloseable {
         try {
             if (!requests.isEmpty()) {
                 writer.journal().capture(drafts, writer.term(), writer.token(), writer.committed());
+                writer.hindrances().captured(System.nanoTime());
             }
         } catch (JournalNoSpaceException e) {
+            refusedForSpace(e);
             failed = Failure.NO_SPACE;
         } catch (TermClosedException e) {
             failed = Failure.SHUTDOWN;

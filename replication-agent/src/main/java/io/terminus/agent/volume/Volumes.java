@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import io.terminus.agent.image.Image;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -11,6 +12,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.Map;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -44,6 +46,10 @@ public final class Volumes implements AutoCloseable {
     private final Function<String, VolumeAuthority> authorities;
     private final PeerNetwork network;
     private final Map<String, Volume> byName = new ConcurrentHashMap<>();
+
+    /** Of which volumes there is a replica here that could not be opened, and why. */
+    private final Map<String, String> unopened = new ConcurrentHashMap<>();
+
     private volatile boolean closed;
 
     public Volumes(
@@ -83,12 +89,20 @@ public final class Volumes implements AutoCloseable {
 
     /** @return false if there was no space to open it */
     private boolean opened(Path d) {
+        String name = d.getFileName().toString();
+        if (!Superblock.isIn(d)) {
+            LOG.warn("what is in {} has no superblock: the creation of a replica did not get to its end", d);
+            return true;
+        }
         try {
             start(d, VolumeConfig.decode(Superblock.read(d).seen().config()));
+            unopened.remove(name);
         } catch (DiskFullException e) {
+            unopened.put(name, "the disk is full: " + e.getMessage());
             LOG.warn("the replica in {} is not opened as long as the disk is full: {}", d, e.getMessage());
             return false;
         } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
+            unopened.put(name, String.valueOf(e.getMessage()));
             LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);
         }
         return true;
@@ -126,7 +140,8 @@ public final class Volumes implements AutoCloseable {
 
     /**
      * Makes an empty replica for a volume that is being created. Doing it again is no error. That an earlier volume of the name is
-     * deleted is believed of the value block only: who asks may be anybody that calls itself a replica of the new one.
+     * deleted is believed of the value block only: who asks may be anybody that calls itself a replica of the new one. What is here and
+     * cannot be opened may hold what nobody else has, and is thrown away only by who asks for that, {@link #recreate}.
      */
     public synchronized Volume create(VolumeConfig config) throws RefusedException, IOException, InterruptedException {
         requireShape(config.name(), config.sizeBytes());
@@ -144,13 +159,22 @@ public final class Volumes implements AutoCloseable {
                                 + there.config().uuid());
             }
             if (byName.containsKey(config.name())) {
-                drop(there);
+                drop(there.name(), there);
             }
         }
         if (closed) {
             throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
         }
         Path d = dir.resolve(config.name());
+        String closedFor = whyNotOpened(config.name());
+        if (closedFor != null) {
+            throw new RefusedException(
+                    Why.FAILED,
+                    "agent " + settings.agent() + " has a replica in " + d
+                            + " that it cannot open, and does not replace"
+                            + " unasked: " + closedFor + ". `resync " + config.name() + " --agent "
+                            + settings.agent() + " --anew` throws it away");
+        }
         deleteTree(d); // what is left of a creation that did not get as far as the value block
         if (config.term() == 0) {
             Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
@@ -166,21 +190,21 @@ public final class Volumes implements AutoCloseable {
      * believed. Refused while the in-sync set counts on it.
      */
     public synchronized Volume recreate(String name) throws RefusedException, IOException, InterruptedException {
-        if (byName.get(name) == null) {
+        Volume there = byName.get(name);
+        if (there == null && whyNotOpened(name) == null) {
             throw new RefusedException(
                     Why.UNKNOWN_VOLUME,
                     "agent " + settings.agent() + " has no replica of volume " + name
                             + " that could be thrown away: one that is added begins empty");
         }
-        Volume there = existing(name);
-        VolumeConfig current = current(there);
+        VolumeConfig current = current(name, there);
         if (current.member(settings.agent()).isPresent()) {
             throw new RefusedException(
                     Why.NOT_READY,
                     "the in-sync set of " + name + " counts on the replica at " + settings.agent()
                             + ": it can be made anew when it has left");
         }
-        drop(there);
+        drop(name, there);
         Path d = dir.resolve(name);
         Replica.createAnew(d, current, settings.segments(current), settings.agent(), settings.bootId());
         LOG.info("volume {}: the replica here was thrown away, and is empty", name);
@@ -189,14 +213,17 @@ public final class Volumes implements AutoCloseable {
 
     /** Deletes this agent's replica with all its files. Refused while the value block names it. */
     public synchronized void delete(String name) throws RefusedException, IOException, InterruptedException {
-        Volume there = existing(name);
-        if (current(there).address(settings.agent()).isPresent()) {
+        Volume there = byName.get(name);
+        if (there == null && whyNotOpened(name) == null) {
+            throw absent(name);
+        }
+        if (current(name, there).address(settings.agent()).isPresent()) {
             throw new RefusedException(
                     Why.NOT_READY,
                     "the replica of " + name + " at " + settings.agent() + " is one of the volume's: it can be deleted"
                             + " when it has been removed");
         }
-        drop(there);
+        drop(name, there);
         LOG.info("volume {}: the replica here is deleted", name);
     }
 
@@ -215,7 +242,7 @@ public final class Volumes implements AutoCloseable {
                     Why.OTHER_CONFIG,
                     "the value block of " + there.name() + " does not say that volume " + uuid + " is deleted");
         }
-        drop(there);
+        drop(there.name(), there);
         LOG.info("volume {}, {}: deleted, and so is the replica here", there.name(), uuid);
     }
 
@@ -232,25 +259,62 @@ public final class Volumes implements AutoCloseable {
         });
     }
 
-    /** Under another name first, and durably: a deletion that stops half-way leaves nothing that looks like a replica. */
-    private void drop(Volume there) throws IOException {
-        byName.remove(there.name());
-        there.close();
-        Path gone = dir.resolve(DELETED_PREFIX + there.name() + "-" + UUID.randomUUID());
-        Files.move(dir.resolve(there.name()), gone, StandardCopyOption.ATOMIC_MOVE);
+    /**
+     * Under another name first, and durably: a deletion that stops half-way leaves nothing that looks like a replica.
+     *
+     * @param there null: it could not be opened
+     */
+    private void drop(String name, @Nullable Volume there) throws IOException {
+        if (there != null) {
+            byName.remove(name);
+            there.close();
+        }
+        Path gone = dir.resolve(DELETED_PREFIX + name + "-" + UUID.randomUUID());
+        Files.move(dir.resolve(name), gone, StandardCopyOption.ATOMIC_MOVE);
+        unopened.remove(name);
         try (FileChannel directory = FileChannel.open(dir, StandardOpenOption.READ)) {
             directory.force(true);
         }
+        emptySegments(gone.resolve(ReplicaFiles.JOURNAL_DIR));
         deleteTree(gone);
     }
 
-    private Volume existing(String name) throws RefusedException {
-        Volume there = byName.get(name);
-        if (there == null) {
-            throw new RefusedException(
-                    Why.UNKNOWN_VOLUME, "agent " + settings.agent() + " has no replica of volume " + name);
+    /** They are mapped until the next garbage collection, and deleted alone they would take their space on the disk until then. */
+    private static void emptySegments(Path journal) throws IOException {
+        if (!Files.isDirectory(journal)) {
+            return;
         }
-        return there;
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(journal, Files::isRegularFile)) {
+            for (Path file : files) {
+                try {
+                    Image.empty(file, Files.size(file));
+                } catch (IOException e) {
+                    LOG.debug("{} keeps its space until nobody maps it: {}", file, e.getMessage());
+                }
+            }
+        }
+    }
+
+    /** Why the replica that is here could not be opened; null: there is none such. */
+    public @Nullable String whyNotOpened(String name) {
+        String why = unopened.get(name);
+        return why != null && Files.exists(dir.resolve(name)) ? why : null; // an operator may have taken it away
+    }
+
+    /** The names of the volumes of {@link #whyNotOpened}. */
+    public Set<String> notOpened() {
+        return unopened.keySet();
+    }
+
+    /** What to answer who asks for a volume that {@link #byName} does not know. */
+    public RefusedException absent(String name) {
+        String why = whyNotOpened(name);
+        return new RefusedException(
+                Why.UNKNOWN_VOLUME,
+                "agent " + settings.agent()
+                        + (why == null
+                                ? " has no replica of volume " + name
+                                : " has a replica of volume " + name + " that it cannot open: " + why));
     }
 
     /** What the lock manager says now. */
@@ -265,10 +329,14 @@ public final class Volumes implements AutoCloseable {
         }
     }
 
-    private VolumeConfig current(Volume there) throws RefusedException, InterruptedException {
-        VolumeConfig current = read(there.name());
-        if (current == null || !current.uuid().equals(there.config().uuid())) {
-            throw new RefusedException(Why.OTHER_CONFIG, "the lock manager does not know this volume " + there.name());
+    /** @param there null: it could not be opened, so only the name says which volume it is of */
+    private VolumeConfig current(String name, @Nullable Volume there) throws RefusedException, InterruptedException {
+        VolumeConfig current = read(name);
+        if (current == null
+                || (there == null
+                        ? current.standing() == Standing.DELETED
+                        : !current.uuid().equals(there.config().uuid()))) {
+            throw new RefusedException(Why.OTHER_CONFIG, "the lock manager does not know this volume " + name);
         }
         return current;
     }

@@ -74,6 +74,7 @@ final class Writer {
     private final List<PeerNetwork.Stream> streams = new CopyOnWriteArrayList<>();
     private final List<VolumeClient> clients = new CopyOnWriteArrayList<>();
     private final AtomicBoolean stopped = new AtomicBoolean();
+    private final Hindrances hindrances = new Hindrances(UNAPPLIED_LIMIT_BYTES);
 
     @GuardedBy("this")
     private final Membership membership;
@@ -187,12 +188,22 @@ final class Writer {
             replica.requestSync(replica.journal().end());
             LockSupport.parkNanos(this, 200_000);
         }
+        hindrances.admitted();
         return open && !draining && !stopped.get() && grant.believed();
     }
 
     /** Too much is captured and not applied yet. */
     boolean overfull() {
-        return replica.journal().end() - replica.applied() > UNAPPLIED_LIMIT_BYTES;
+        return hindrances.overfull(unappliedBytes());
+    }
+
+    private long unappliedBytes() {
+        long applied = replica.applied(); // first: it is never behind the end
+        return replica.journal().end() - applied;
+    }
+
+    Hindrances hindrances() {
+        return hindrances;
     }
 
     boolean believes() {
@@ -369,6 +380,7 @@ final class Writer {
             return;
         }
         advance();
+        hindrances.look(unappliedBytes(), System.nanoTime());
         Optional<VolumeConfig> change = Optional.empty();
         if (!putInFlight) {
             synchronized (this) {
@@ -566,7 +578,7 @@ final class Writer {
         return clients.size();
     }
 
-    /** What acknowledgements have been waiting for, in words; null: they come. */
+    /** What acknowledgements have been waiting for, or why there are none, in words; null: they come. */
     @Nullable
     String whyWritesWait(long nowNanos) {
         if (!serving()) {
@@ -575,6 +587,10 @@ final class Writer {
         VolumeConfig now = config;
         if (!enoughMembers) {
             return "writes wait: " + agents(now) + " are in sync, and minCopies asks for " + now.minCopies();
+        }
+        String here = hindrances.why(unappliedBytes(), nowNanos);
+        if (here != null) {
+            return here;
         }
         long began = probeAtNanos;
         if (began == 0 || nowNanos - began < WAITS_NANOS || replica.committed() >= probePosition) {

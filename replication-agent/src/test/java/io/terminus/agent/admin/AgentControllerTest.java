@@ -1,9 +1,12 @@
 package io.terminus.agent.admin;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.util.JsonFormat;
 import io.terminus.agent.volume.RefusedException.Why;
+import io.terminus.proto.agent.v1.CreateVolumeRequest;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.reflect.Method;
@@ -64,6 +67,17 @@ class AgentControllerTest {
         assertThat(detail(mistyped)).isEqualTo("parameter repair is \"perhaps\", and not a Boolean");
         assertThat(malformed.getStatusCode().value()).isEqualTo(400);
         assertThat(detail(malformed)).contains("sizebytes");
+    }
+
+    @Test
+    void whatIsNoJsonIsRefusedInWords() {
+        assertThatThrownBy(() -> JsonFormat.parser().merge("{\"name\": ", CreateVolumeRequest.newBuilder()))
+                .isInstanceOfSatisfying(
+                        InvalidProtocolBufferException.class,
+                        e -> assertThat(detail(AgentController.badRequest(e)))
+                                .startsWith("the body cannot be read: ")
+                                .contains("End of input")
+                                .doesNotContain("Exception"));
     }
 
     private static String detail(ResponseEntity<ProblemDetail> answer) {

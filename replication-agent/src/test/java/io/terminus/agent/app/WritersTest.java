@@ -213,6 +213,7 @@ class WritersTest {
         Limits l = Limits.defaults();
         Limits limits = new Limits(
                 l.connections(),
+                l.connectionsOfOneAddress(),
                 l.requestsInFlight(),
                 l.bytesInFlight(),
                 l.largeRequests(),

@@ -614,12 +614,17 @@ class NbdServerTest {
     }
 
     @Test
-    void connectionBeyondTheBoundIsClosedAtOnce() throws Exception {
+    void connectionBeyondTheBoundIsToldSoAndAFreedPlaceIsUsed() throws Exception {
         Limits limits = limits(1, 4, 1000, Duration.ofSeconds(10), Duration.ofSeconds(10));
         SocketAddress at = serve(limits, disk);
         NbdTestClient first = NbdTestClient.open(at, "disk");
 
-        assertThatThrownBy(() -> NbdTestClient.connect(at)).isInstanceOf(IOException.class);
+        NbdTestClient second = tracked(NbdTestClient.connect(at));
+        assertThat(second.list()).isEmpty();
+        NbdTestClient.OptionReply refusal =
+                second.option(Wire.OPT_GO, NbdTestClient.goData("disk")).getLast();
+        assertThat(refusal.type()).isEqualTo(Wire.REP_ERR_POLICY);
+        assertThat(refusal.text()).isEqualTo("all 1 connections that this port takes are in use");
         first.disconnect();
         first.close();
 
@@ -628,6 +633,35 @@ class NbdServerTest {
                 return next.read(0, 1).length == 1;
             }
         });
+    }
+
+    @Test
+    void whoLeavesItsConnectionsOpenLocksOutNobodyElse() throws Exception {
+        Limits l = Limits.defaults();
+        Limits limits = new Limits(
+                4,
+                2,
+                l.requestsInFlight(),
+                l.bytesInFlight(),
+                l.largeRequests(),
+                l.stall(),
+                l.handshake(),
+                l.shutdown(),
+                l.relay(),
+                l.relayStep());
+        SocketAddress at = serve(limits, disk);
+        tracked(NbdTestClient.open(at, "disk"));
+        tracked(NbdTestClient.open(at, "disk"));
+
+        NbdTestClient third = tracked(NbdTestClient.connect(at));
+
+        assertThat(third.option(Wire.OPT_GO, NbdTestClient.goData("disk"))
+                        .getLast()
+                        .text())
+                .isEqualTo("2 connections come from 127.0.0.1 already, and 2 is the most from one address");
+        try (NbdTestClient other = NbdTestClient.openFrom(new InetSocketAddress("127.0.0.2", 0), at, "disk")) {
+            assertThat(other.read(0, 1)).hasSize(1);
+        }
     }
 
     @Test

@@ -88,7 +88,10 @@ public final class NbdTestClient implements AutoCloseable {
 
     /** Connects, checks the greeting, and asks for the fixed newstyle without padding. */
     public static NbdTestClient connect(SocketAddress at) throws IOException {
-        NbdTestClient client = connectRaw(at);
+        return greeted(connectRaw(at));
+    }
+
+    private static NbdTestClient greeted(NbdTestClient client) throws IOException {
         ByteBuffer greeting = client.receive(18);
         check(greeting.getLong() == Wire.GREETING_MAGIC, "greeting magic");
         check(greeting.getLong() == Wire.OPTION_MAGIC, "option magic");
@@ -107,7 +110,17 @@ public final class NbdTestClient implements AutoCloseable {
 
     /** Connects to an export with structured replies, ready for requests. */
     public static NbdTestClient open(SocketAddress at, String export) throws IOException {
-        NbdTestClient client = connect(at);
+        return chosen(connect(at), export);
+    }
+
+    /** The same, from an address of this host's. */
+    static NbdTestClient openFrom(SocketAddress from, SocketAddress at, String export) throws IOException {
+        SocketChannel channel = SocketChannel.open().bind(from);
+        channel.connect(at);
+        return chosen(greeted(new NbdTestClient(channel)), export);
+    }
+
+    private static NbdTestClient chosen(NbdTestClient client, String export) throws IOException {
         client.structuredReplies();
         client.go(export);
         return client;

@@ -312,6 +312,7 @@ class RelayTest {
         Limits l = Limits.defaults();
         return new Limits(
                 l.connections(),
+                l.connectionsOfOneAddress(),
                 l.requestsInFlight(),
                 l.bytesInFlight(),
                 l.largeRequests(),

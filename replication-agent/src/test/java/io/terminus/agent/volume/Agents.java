@@ -54,6 +54,9 @@ public final class Agents implements AutoCloseable {
     private final Map<String, Agent> agents = new HashMap<>();
     private final Map<String, FakeLockManager> otherLockManagers = new ConcurrentHashMap<>();
 
+    /** Where agents answer over gRPC, if a test has them do so. */
+    public final Map<String, String> controls = new ConcurrentHashMap<>();
+
     /** Of agents that are made from now on. */
     public LinkSettings links = new LinkSettings(Compression.NONE, Duration.ofSeconds(2), TestHooks.NONE);
 
@@ -118,6 +121,14 @@ public final class Agents implements AutoCloseable {
         }
     }
 
+    public Path replicaFiles(String agent) {
+        return agent(agent).directory();
+    }
+
+    public Address address(String agent) {
+        return agent(agent).address();
+    }
+
     Agent add(String name) throws IOException {
         Agent agent = new Agent(name);
         agents.put(name, agent);
@@ -171,11 +182,22 @@ public final class Agents implements AutoCloseable {
                 : config.inSync().stream().map(Member::agent).sorted().toList();
     }
 
+    /** Stops it in good order, does something to the files of its replica, and starts it again. */
+    public void restart(String agent, Change change) throws Exception {
+        agent(agent).stop();
+        change.of(agent(agent).directory());
+        agent(agent).startAgain();
+    }
+
+    public interface Change {
+        void of(Path replica) throws Exception;
+    }
+
     void awaitServing(String agent) {
         awaitTrue(() -> volume(agent).serving());
     }
 
-    void awaitInSync(String... names) {
+    public void awaitInSync(String... names) {
         awaitTrue(() -> members().equals(List.of(names)));
     }
 
@@ -188,7 +210,7 @@ public final class Agents implements AutoCloseable {
         });
     }
 
-    static void awaitTrue(Callable<Boolean> condition) {
+    public static void awaitTrue(Callable<Boolean> condition) {
         await().atMost(LONG).until(condition);
     }
 
@@ -250,7 +272,7 @@ public final class Agents implements AutoCloseable {
         }
 
         Address address() {
-            return new Address(name, wire.address(), "unused:1");
+            return new Address(name, wire.address(), controls.getOrDefault(name, "unused:1"));
         }
 
         Volumes volumes() {

@@ -9,6 +9,8 @@ import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.volume.Agents.Client;
 import io.terminus.agent.volume.VolumeConfig.Member;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -112,6 +114,23 @@ class OutOfUseTest {
         awaitGone("b");
         agents.volumes("a").bury(VOLUME);
         awaitGone("a");
+    }
+
+    @Test
+    void theJournalOfADeletedVolumeTakesNoSpaceThoughItIsMapped() throws Exception {
+        agents.start("a", "b");
+        agents.client("a").writeAndAwait(0, filled(1));
+        Path segment = agents.agent("a").directory().resolve("journal/0000000000000000.seg");
+        ByteBuffer mapped;
+        try (FileChannel file = FileChannel.open(segment)) {
+            mapped = file.map(FileChannel.MapMode.READ_ONLY, 0, Agents.SEGMENT_BYTES);
+        }
+        assertThat(mapped.mismatch(ByteBuffer.allocate(Agents.SEGMENT_BYTES))).isNotNegative();
+
+        agents.volume("a").delete(true, Agents.LONG);
+
+        awaitGone("a");
+        awaitTrue(() -> mapped.mismatch(ByteBuffer.allocate(Agents.SEGMENT_BYTES)) < 0); // its blocks are given back
     }
 
     @Test
