@@ -753,7 +753,10 @@ final class Replica implements AutoCloseable {
                 journal.sync();
                 applier.applyAll();
                 checkpointNow(UnaryOperator.identity());
-                update(Superblock::closedCleanly);
+                // Else what the image is ahead of is to be found by the next start, as after a kill.
+                if (imageReach() == applied()) {
+                    update(Superblock::closedCleanly);
+                }
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

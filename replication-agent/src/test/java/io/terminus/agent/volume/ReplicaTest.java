@@ -575,6 +575,37 @@ class ReplicaTest {
     }
 
     @Test
+    void afterAStopInGoodOrderAnImageThatAKillLeftAheadIsStillAhead() throws IOException {
+        Replica before = created("r");
+        before.start(NOBODY);
+        before.journal().openTerm(1, "a", 10, 0);
+        long first = write(before, 0, 1, 0);
+        long second = write(before, 4_096, 2, first); // the last one that says what is committed
+        before.commit(second);
+        before.requestSync(second);
+        awaitApplied(before, second);
+        Path copy = killed(before, "r", "copy");
+
+        Replica killed = opened(copy, "boot");
+        killed.start(NOBODY);
+        awaitApplied(killed, first);
+        killed.close();
+        assertThat(Superblock.read(copy).life().clean()).isFalse();
+        Replica closed = opened(copy, "boot");
+
+        assertThat(closed.applied()).isEqualTo(first);
+        assertThat(image(closed)[4_096]).isEqualTo((byte) 2);
+        assertThat(closed.imageReach()).isEqualTo(second);
+        assertThat(closed.readIfHeld(0, ByteBuffer.allocate(8_192), 0)).isFalse();
+        closed.start(NOBODY);
+        closed.commit(second);
+        closed.requestSync(second);
+        awaitApplied(closed, second);
+        closed.close();
+        assertThat(Superblock.read(copy).life().clean()).isTrue();
+    }
+
+    @Test
     void behindAJournalThatIsGoneTheImageMayHoldWhatAnyOfItsSegmentsHeld() throws IOException {
         Replica before = created("r");
         before.journal().openTerm(1, "a", 10, 0);
