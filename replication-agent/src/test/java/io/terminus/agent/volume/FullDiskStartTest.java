@@ -55,6 +55,22 @@ class FullDiskStartTest {
     }
 
     @Test
+    void aStartGivesUpTheSpaceThatIsHeldBackBeforeItDoesWithoutAReplica() throws Exception {
+        // given
+        agents.agent("b").stop();
+        Path reserve = agents.agent("b").directory().resolve("reserve");
+        assertThat(reserve).isNotEmptyFile();
+        fillDisk();
+
+        // when
+        agents.agent("b").startAgain();
+
+        // then
+        assertThat(agents.volumes("b").byName("v")).isNull();
+        assertThat(reserve).doesNotExist();
+    }
+
+    @Test
     void whatAJournalLacksIsKnownAlsoIfItsFirstStartHadNoSpace() throws Exception {
         agents.agent("b").kill();
         Path segment = firstSegment();

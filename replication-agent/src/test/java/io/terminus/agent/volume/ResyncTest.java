@@ -392,6 +392,28 @@ class ResyncTest {
         assertImagesEqual("a", "b");
     }
 
+    @Test
+    void aReplicaVouchesForNothingUntilItsCopyHasEnded() throws Exception {
+        // given
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        agents.agent("b").stop();
+        write(client, 12 << 20, 0, VOLUME_BYTES);
+        agents.volume("a").copyLimit(1 << 20);
+        agents.agent("b").startAgain();
+        awaitTrue(() -> copying("a", "b"));
+
+        // when
+        Election.Answer half = answer("b");
+        agents.volume("a").copyLimit(0);
+        agents.awaitInSync("a", "b");
+        Election.Answer whole = answer("b");
+
+        // then
+        assertThat(half.damaged()).isTrue();
+        assertThat(whole.damaged()).isFalse();
+    }
+
     @ParameterizedTest(name = "{0} is killed, with {1} bytes a second")
     @CsvSource({"b,40960", "b,3000000", "b,20000000", "a,40960", "a,3000000", "a,20000000"})
     void aCopyGoesOnAfterAKillOfEitherSide(String killed, long rate) throws Exception {
@@ -475,6 +497,12 @@ class ResyncTest {
     }
 
     // ---- givens
+
+    /** What it would say to a candidate of the term that it answers to anyway. */
+    private Election.Answer answer(String agent) throws RefusedException {
+        Superblock.Fence now = agents.replica(agent).superblock().fence();
+        return agents.volume(agent).seal(now.term(), now.token(), Long.MAX_VALUE, "a");
+    }
 
     /** Copies have begun to land: the replica's image is a mixture. */
     private boolean copying(String writer, String replica) {

@@ -29,6 +29,7 @@ import java.util.UUID;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -306,10 +307,31 @@ class TwoVolumesTest {
         assertThat(client.disconnected).contains("fenced");
         assertThat(client.done).doesNotContain(late);
         assertThat(journal("b").end()).isEqualTo(answer.received());
-        assertThatThrownBy(() ->
-                        volume("b").seal(sealedTerm - 1, 1, lockManager.block().version(), "a"))
+        assertThatThrownBy(() -> volume("b")
+                        .seal(sealedTerm - 1, 1_001, lockManager.block().version(), "a"))
                 .isInstanceOfSatisfying(
-                        RefusedException.class, e -> assertThat(e.why()).isEqualTo(RefusedException.Why.FENCED));
+                        RefusedException.class, e -> assertThat(e.why()).isEqualTo(RefusedException.Why.FENCED))
+                .hasMessageContaining("term " + sealedTerm);
+    }
+
+    @Test
+    void aCandidateThatActsOnAnOlderValueBlockRaisesNoFence() throws Exception {
+        // given
+        Client client = new Client(volume("a"));
+        client.writeAndAwait(0, filled(4_096, 1));
+        long known = volume("b").status().configVersion();
+
+        // when
+        ThrowingCallable older = () -> volume("b").seal(term("a") + 1, 1_000, known - 1, "c");
+
+        // then
+        assertThatThrownBy(older)
+                .isInstanceOfSatisfying(
+                        RefusedException.class, e -> assertThat(e.why()).isEqualTo(RefusedException.Why.OTHER_CONFIG))
+                .hasMessageContaining("has seen version " + known)
+                .hasMessageContaining("acts on version " + (known - 1));
+        client.writeAndAwait(0, filled(4_096, 2));
+        assertThat(volume("b").seal(term("a"), 1_000, known, "a").agent()).isEqualTo("b");
     }
 
     @Test
@@ -321,9 +343,10 @@ class TwoVolumesTest {
         agent("b").stop();
         agent("b").startAgain();
 
-        assertThatThrownBy(() ->
-                        volume("b").seal(sealedTerm - 1, 1, lockManager.block().version(), "a"))
-                .isInstanceOf(RefusedException.class);
+        assertThatThrownBy(() -> volume("b")
+                        .seal(sealedTerm - 1, 1_001, lockManager.block().version(), "a"))
+                .isInstanceOf(RefusedException.class)
+                .hasMessageContaining("term " + sealedTerm);
     }
 
     @Test
