@@ -30,19 +30,28 @@ final class Alterations {
         this.seat = seat;
     }
 
+    /** As {@link Volume#requireMayAdd}. */
+    void requireMayAdd(VolumeConfig.Address added) throws RefusedException {
+        isNamed(seat.requireServing(), added);
+    }
+
+    /** Whether the value block names that agent already, at that address. */
+    private static boolean isNamed(Writer w, VolumeConfig.Address added) throws RefusedException {
+        VolumeConfig.Address there = w.config().address(added.agent()).orElse(null);
+        if (there != null && !added.equals(there)) {
+            throw new RefusedException(
+                    Why.OTHER_SHAPE, "agent " + added.agent() + " has a replica already, at " + there.peer());
+        }
+        return there != null;
+    }
+
     /** As {@link Volume#addReplica}. */
     void addReplica(VolumeConfig.Address added, Duration timeout) throws RefusedException, InterruptedException {
         long until = System.nanoTime() + timeout.toNanos();
         while (true) {
             Writer w = seat.requireServing();
-            VolumeConfig now = w.config();
-            VolumeConfig.Address there = now.address(added.agent()).orElse(null);
-            if (added.equals(there)) {
+            if (isNamed(w, added)) {
                 return;
-            }
-            if (there != null) {
-                throw new RefusedException(
-                        Why.OTHER_SHAPE, "agent " + added.agent() + " has a replica already, at " + there.peer());
             }
             w.addReplica(added);
             if (System.nanoTime() > until) {

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongSupplier;
 
 /**
  * The image of a replica, and the position up to which records are in it: everything that needs to know both at one moment.
@@ -188,12 +189,16 @@ final class AppliedImage {
 
     // ---- reading at one position; apply stands still meanwhile
 
-    /** Fills {@code into} with the committed state at exactly the position returned. */
-    long readCommitted(long offset, ByteBuffer into, long committed) throws IOException {
+    /**
+     * Fills {@code into} with the committed state at exactly the position returned.
+     *
+     * @param committed asked with the lock: what was committed before may have been applied past since
+     */
+    long readCommitted(long offset, ByteBuffer into, LongSupplier committed) throws IOException {
         readAhead(offset, into);
         lock.lock();
         try {
-            return reads.readAtOnce(offset, into, committed, applied);
+            return reads.readAtOnce(offset, into, committed.getAsLong(), applied);
         } finally {
             lock.unlock();
         }

@@ -26,7 +26,8 @@ final class Applier {
 
         void giveBackSpace();
 
-        boolean hasFailed();
+        /** The replica has failed, or is being closed: nothing more is done here. */
+        boolean isOver();
 
         void imageFailed(IOException e);
 
@@ -124,7 +125,7 @@ final class Applier {
     // ---- the thread
 
     private void loop() {
-        while (!closing && !base.hasFailed()) {
+        while (!closing && !base.isOver()) {
             try {
                 turn();
             } catch (NoSpaceException e) {

@@ -13,6 +13,8 @@ import java.nio.ByteBuffer;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The stream of one writer's term into this replica's journal. One thread feeds it, the link's reader. It ends when a
@@ -23,6 +25,8 @@ public final class Inbound {
 
     /** Everything before these positions, and of a copy the items up to these; cumulative. */
     public record Progress(long received, long durable, long applied, long copiesWritten, long copiesDurable) {}
+
+    private static final Logger LOG = LoggerFactory.getLogger(Inbound.class);
 
     /** As long as the journal itself waits. */
     private static final long MAX_WAIT_NANOS = 30_000_000_000L;
@@ -154,14 +158,20 @@ public final class Inbound {
         }
     }
 
-    private void trace(long from, long to, long beganNanos) throws IOException {
-        if (traced.on()) {
+    /** The records are published already: that they cannot be told of is no failure of the replica. */
+    private void trace(long from, long to, long beganNanos) {
+        if (!traced.on()) {
+            return;
+        }
+        try {
             replica.journal().forEach(from, to, r -> {
                 if (r.kind() == RecordKind.WRITE || r.kind() == RecordKind.WRITE_ZEROES) {
                     traced.landed(r.term(), r.token(), r.endPosition(), r.offset(), r.length(), beganNanos);
                 }
                 return true;
             });
+        } catch (IOException e) {
+            LOG.debug("volume {}: [{}, {}) is not traced: {}", replica.volume(), from, to, e.getMessage());
         }
     }
 

@@ -195,8 +195,9 @@ public final class PeerCursor {
     public void progressed(long receivedThere, long durableThere, long appliedThere, boolean full) {
         long before = received;
         boolean takesNothing = receivedThere == before;
+        withoutSpace &=
+                takesNothing && receivedThere < writer.journal().end(); // who has everything lacks no space for it
         boolean stands = (full || withoutSpace) && takesNothing && durableThere == durable && appliedThere == applied;
-        withoutSpace &= takesNothing;
         received = receivedThere;
         durable = durableThere;
         applied = appliedThere;

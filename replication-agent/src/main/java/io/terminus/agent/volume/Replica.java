@@ -145,7 +145,7 @@ final class Replica implements AutoCloseable {
         long checkpoint = found.checkpoint().position();
         this.reads = new CommittedReads(journal, image);
         this.applied = new AppliedImage(image, journal, reads, measures, files.reach(), checkpoint);
-        this.rescued = new RescuedTails(dir.resolve(ReplicaFiles.RESCUED_DIR), journal);
+        this.rescued = new RescuedTails(dir, journal);
         this.space = new ImageSpace(image::secure, this::giveBackSpace, System::nanoTime);
         this.marks = new DirtyMarks(dir.resolve(ReplicaFiles.MARKS_DIR), config.name(), config.sizeBytes(), journal);
         this.copies = new IncomingCopies(image, superblock, new CopiesBase());
@@ -353,7 +353,7 @@ final class Replica implements AutoCloseable {
 
     /** See {@link AppliedImage#readCommitted}. */
     long readCommitted(long offset, ByteBuffer into) throws IOException {
-        return applied.readCommitted(offset, into, committed);
+        return applied.readCommitted(offset, into, () -> committed);
     }
 
     /** See {@link AppliedImage#readIfHeld}. */
@@ -575,8 +575,8 @@ final class Replica implements AutoCloseable {
         }
 
         @Override
-        public boolean hasFailed() {
-            return failed.get();
+        public boolean isOver() {
+            return closing || failed.get();
         }
 
         @Override
@@ -735,20 +735,22 @@ final class Replica implements AutoCloseable {
             update(s -> s.failedBecause(why));
         } catch (IOException e) {
             LOG.error("the superblock in {} cannot be marked failed: {}", dir, e.getMessage());
+        } finally {
+            try {
+                observer.failed(why); // whatever else goes wrong: nobody is to be served out of it
+            } finally {
+                applied.fail(); // last: whoever has the apply lock may be stuck in a disk that hangs
+            }
         }
-        observer.failed(why);
-        applied.fail(); // last: whoever has the apply lock may be stuck in a disk that hangs
     }
 
-    /** Applies what may be applied, takes a checkpoint, and closes. */
+    /** Applies what may be applied, takes a checkpoint, and closes. Whoever is interrupted meanwhile is so afterwards. */
     @Override
     public void close() {
         closing = true;
         applied.close();
+        boolean interrupted = endThreads();
         try {
-            syncs.close();
-            applier.close();
-            checkpoints.await();
             if (superblock().life().failed().isEmpty()) {
                 journal.sync();
                 applier.applyAll();
@@ -758,8 +760,6 @@ final class Replica implements AutoCloseable {
                     update(Superblock::closedCleanly);
                 }
             }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
         } catch (IOException e) {
             LOG.warn("replica in {}: not closed in good order, the next start replays: {}", dir, e.getMessage());
         } finally {
@@ -769,6 +769,29 @@ final class Replica implements AutoCloseable {
                 image.close();
             } catch (IOException e) {
                 LOG.warn("replica in {}: {}", dir, e.getMessage());
+            }
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    /**
+     * Returns when they have ended: one that went on over closed files would take that for a failure of the disk, which is final. An
+     * interrupt waits, too, for it would close files that are written.
+     *
+     * @return whether there was one
+     */
+    private boolean endThreads() {
+        boolean interrupted = Thread.interrupted();
+        while (true) {
+            try {
+                syncs.close();
+                applier.close();
+                checkpoints.await();
+                return interrupted;
+            } catch (InterruptedException e) {
+                interrupted = true;
             }
         }
     }

@@ -12,11 +12,14 @@ import java.nio.file.Path;
  */
 final class RescuedTails {
 
+    private final Path replica;
     private final Path dir;
     private final Journal journal;
 
-    RescuedTails(Path dir, Journal journal) {
-        this.dir = dir;
+    /** @param replica its directory; there is one for cuts in it when there is a cut */
+    RescuedTails(Path replica, Journal journal) {
+        this.replica = replica;
+        this.dir = replica.resolve(ReplicaFiles.RESCUED_DIR);
         this.journal = journal;
     }
 
@@ -27,15 +30,15 @@ final class RescuedTails {
      * @throws DiskFullException there is no space for the file; the journal is as it was
      */
     Cut cut(long position) throws IOException {
-        Files.createDirectories(dir);
         Path file = fileOf(position);
         try {
+            Files.createDirectories(dir);
             return new Cut(file, journal.cut(position, file));
         } catch (JournalException e) {
             throw e;
         } catch (IOException e) {
             Files.deleteIfExists(file); // what it holds is still in the journal
-            throw SuperblockFile.isFull(e, dir) ? new DiskFullException(e) : e;
+            throw SuperblockFile.isFull(e, replica) ? new DiskFullException(e) : e;
         }
     }
 

@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.volume.RefusedException.Why;
 import java.io.IOException;
@@ -104,6 +105,11 @@ public final class Volume implements AutoCloseable {
     private final Retirement retirement;
     private final StatusView view;
     private final ReplicaReads reads;
+
+    private final Object closing = new Object();
+
+    @GuardedBy("closing")
+    private boolean closed;
 
     /** @param onDeleted hears that the value block calls this volume deleted; on a thread of the volume, which it is not to keep */
     static Volume open(
@@ -310,6 +316,11 @@ public final class Volume implements AutoCloseable {
         promoting.promote(force, acceptDataLoss, timeout, progress);
     }
 
+    /** Refuses what {@link #addReplica} would refuse now: to be asked before anything is made at that agent. */
+    public void requireMayAdd(VolumeConfig.Address added) throws RefusedException {
+        alterations.requireMayAdd(added);
+    }
+
     /**
      * Gives the volume one more replica, whose agent has made an empty one already; returns when the value block names it.
      * It is then copied to, and joins the in-sync set by itself. Asked of the writer; doing it again is no error.
@@ -431,9 +442,21 @@ public final class Volume implements AutoCloseable {
         return seat.now();
     }
 
-    /** Hands over in good order: everything committed and, where peers follow, applied; then closes the replica. */
+    /**
+     * Hands over in good order: everything committed and, where peers follow, applied; then closes the replica. Doing it again does nothing,
+     * but returns no earlier: the files are nobody's only then.
+     */
     @Override
     public void close() {
+        synchronized (closing) {
+            if (!closed) {
+                closed = true;
+                closeNow();
+            }
+        }
+    }
+
+    private void closeNow() {
         String why = "the agent is stopping";
         Writer w = seat.now();
         if (w != null && w.serving()) {

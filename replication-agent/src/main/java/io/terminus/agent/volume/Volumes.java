@@ -10,7 +10,9 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collection;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
@@ -50,14 +52,17 @@ public final class Volumes implements AutoCloseable {
     /** Of which volumes there is a replica here that could not be opened, and why. */
     private final Map<String, String> unopened = new ConcurrentHashMap<>();
 
+    /** Whose directories were here when the agent started, and were not looked into yet: there may be a replica. */
+    private final Set<String> notLookedInto;
+
     private volatile boolean closed;
 
     public Volumes(
-            Path dataDir,
-            Volume.Settings settings,
-            Function<String, VolumeAuthority> authorities,
-            PeerNetwork network) {
+            Path dataDir, Volume.Settings settings, Function<String, VolumeAuthority> authorities, PeerNetwork network)
+            throws IOException {
         this.dir = dataDir.resolve("volumes");
+        this.notLookedInto = ConcurrentHashMap.newKeySet();
+        notLookedInto.addAll(directories(dir)); // before anybody can ask for one
         this.settings = settings;
         this.authorities = authorities;
         this.network = network;
@@ -70,21 +75,46 @@ public final class Volumes implements AutoCloseable {
 
     /**
      * Opens every replica there is. One that cannot be opened is left alone and said so; the others are served. A full disk
-     * is not final: what could not be opened for that is opened when there is space.
+     * is not final: what could not be opened for that is opened when there is space. Meanwhile others may be asked for already.
      */
     public void openAll() throws IOException {
         Files.createDirectories(dir);
-        try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
-            for (Path d : dirs) {
-                if (d.getFileName().toString().startsWith(DELETED_PREFIX)) {
-                    deleteTree(d); // a deletion that did not get to its end
-                    continue;
-                }
-                if (!opened(d)) {
-                    openLater(d);
-                }
+        for (String name : directories(dir)) {
+            Path d = dir.resolve(name);
+            if (name.startsWith(DELETED_PREFIX)) {
+                finishDeletion(d);
+            } else if (!openedOrGone(d)) {
+                openLater(d);
             }
         }
+    }
+
+    private static List<String> directories(Path dir) throws IOException {
+        if (!Files.exists(dir)) {
+            return List.of();
+        }
+        try (DirectoryStream<Path> dirs = Files.newDirectoryStream(dir, Files::isDirectory)) {
+            List<String> names = new ArrayList<>();
+            for (Path d : dirs) {
+                names.add(d.getFileName().toString());
+            }
+            return names;
+        }
+    }
+
+    /** One that did not get to its end, or does so just now. */
+    private synchronized void finishDeletion(Path d) throws IOException {
+        deleteTree(d);
+    }
+
+    /** @return false if it is to be tried once more */
+    private synchronized boolean openedOrGone(Path d) {
+        String name = d.getFileName().toString();
+        boolean over = closed || byName.containsKey(name) || !Files.exists(d) || opened(d);
+        if (over) {
+            notLookedInto.remove(name);
+        }
+        return over;
     }
 
     /** @return false if there was no space to open it */
@@ -114,28 +144,13 @@ public final class Volumes implements AutoCloseable {
                 do {
                     Thread.sleep(NO_SPACE_RETRY);
                 } while (!openedOrGone(d));
+                if (byName.containsKey(d.getFileName().toString())) {
+                    LOG.info("the replica in {} is opened: there is space again", d);
+                }
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
             }
         });
-    }
-
-    /** @return false if it is to be tried once more */
-    private synchronized boolean openedOrGone(Path d) {
-        if (closed || byName.containsKey(d.getFileName().toString()) || !Files.exists(d)) {
-            return true;
-        }
-        if (!opened(d)) {
-            return false;
-        }
-        Volume v = byName.get(d.getFileName().toString());
-        if (v != null) {
-            LOG.info("the replica in {} is opened: there is space again", d);
-            if (closed) {
-                v.close(); // who closed the others may not have seen this one
-            }
-        }
-        return true;
     }
 
     /**
@@ -145,25 +160,22 @@ public final class Volumes implements AutoCloseable {
      */
     public synchronized Volume create(VolumeConfig config) throws RefusedException, IOException, InterruptedException {
         requireShape(config.name(), config.sizeBytes());
+        requireAllKnownOf(config.name());
         Volume there = byName.get(config.name());
         if (there != null) {
             if (there.config().uuid().equals(config.uuid())) {
                 return there;
             }
             if (config.saysDeleted(there.config().uuid())) {
-                bury(there.config().uuid());
+                buryNow(there);
             } else if (there.everInUse()) {
                 throw new RefusedException(
                         Why.OTHER_SHAPE,
                         "agent " + settings.agent() + " has a replica of another volume " + config.name() + ", "
                                 + there.config().uuid());
-            }
-            if (byName.containsKey(config.name())) {
+            } else {
                 drop(there.name(), there);
             }
-        }
-        if (closed) {
-            throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
         }
         Path d = dir.resolve(config.name());
         String closedFor = whyNotOpened(config.name());
@@ -183,6 +195,19 @@ public final class Volumes implements AutoCloseable {
             Replica.createAnew(d, config, settings.segments(config), settings.agent(), settings.bootId());
         }
         return start(d, config);
+    }
+
+    /** Whoever is not in {@link #byName} has no replica here: not so while some are not open yet, or are being closed. */
+    private void requireAllKnownOf(String name) throws RefusedException {
+        if (closed) {
+            throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
+        }
+        if (notLookedInto.contains(name)) {
+            throw new RefusedException(
+                    Why.NOT_READY,
+                    "agent " + settings.agent() + " has files of a volume " + name
+                            + " that are not open yet: it is starting, or its disk is full. Nothing has changed here");
+        }
     }
 
     /**
@@ -233,9 +258,13 @@ public final class Volumes implements AutoCloseable {
      */
     public synchronized void bury(UUID uuid) throws RefusedException, IOException, InterruptedException {
         Volume there = byUuid(uuid);
-        if (there == null || closed) {
-            return;
+        if (there != null && !closed) {
+            buryNow(there);
         }
+    }
+
+    private void buryNow(Volume there) throws RefusedException, IOException, InterruptedException {
+        UUID uuid = there.config().uuid();
         VolumeConfig now = read(there.name());
         if (now == null || !now.saysDeleted(uuid)) {
             throw new RefusedException(
@@ -415,6 +444,9 @@ public final class Volumes implements AutoCloseable {
         Volume v = Volume.open(d, config, settings, authorities.apply(config.name()), network, this::buryLater);
         byName.put(config.name(), v);
         v.start();
+        if (closed) {
+            v.close(); // who closed the others may not have seen this one
+        }
         return v;
     }
 

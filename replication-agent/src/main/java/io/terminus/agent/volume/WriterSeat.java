@@ -4,6 +4,7 @@ import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.agent.volume.VolumeAuthority.Grant;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /** Where the writer of a term sits, while there is one here. Any thread, but that {@link #open} is called under the fence. */
@@ -12,7 +13,7 @@ final class WriterSeat {
     private final Surroundings around;
     private final KnownBlock known;
     private final CopyRate copyRate = new CopyRate();
-    private volatile @Nullable Writer writer;
+    private final AtomicReference<@Nullable Writer> writer = new AtomicReference<>();
 
     WriterSeat(Surroundings around, KnownBlock known) {
         this.around = around;
@@ -21,16 +22,16 @@ final class WriterSeat {
 
     @Nullable
     Writer now() {
-        return writer;
+        return writer.get();
     }
 
     boolean serving() {
-        Writer w = writer;
+        Writer w = writer.get();
         return w != null && w.serving();
     }
 
     Writer requireServing() throws RefusedException {
-        Writer w = writer;
+        Writer w = writer.get();
         if (w == null || !w.serving()) {
             throw new RefusedException(Why.NOT_READY, notServed());
         }
@@ -38,7 +39,7 @@ final class WriterSeat {
     }
 
     VolumeClient attach(ClientReplies replies) throws Volume.NotServedException {
-        Writer w = writer;
+        Writer w = writer.get();
         if (w == null || !w.serving()) {
             throw new Volume.NotServedException(notServed());
         }
@@ -81,13 +82,13 @@ final class WriterSeat {
                 copyRate,
                 settings.hooks(),
                 owner);
-        writer = w;
+        writer.set(w);
         w.start();
     }
 
     /** Looks after the members and the value block, some times a second. */
     void steward() {
-        Writer w = writer;
+        Writer w = writer.get();
         if (w != null) {
             w.steward();
         }
@@ -95,21 +96,21 @@ final class WriterSeat {
 
     /** Something is durable or applied here that was not. */
     void advance() {
-        Writer w = writer;
+        Writer w = writer.get();
         if (w != null) {
             w.advance();
         }
     }
 
     void stop(String why) {
-        Writer w = writer;
+        Writer w = writer.get();
         if (w != null) {
             w.stop(why);
         }
     }
 
     void stopOlderThan(long term, String why) {
-        Writer w = writer;
+        Writer w = writer.get();
         if (w != null && w.term() < term) {
             w.stop(why);
         }
@@ -117,16 +118,12 @@ final class WriterSeat {
 
     /** Returns whether it was this one that sat here; nobody does now. The volume's thread. */
     boolean leave(Writer stopped) {
-        if (!stopped.equals(writer)) {
-            return false;
-        }
-        writer = null;
-        return true;
+        return writer.compareAndSet(stopped, null); // the next one may be sitting down
     }
 
     /** What a writer that is not served yet waits for; else {@code why}. */
     String detail(String why) {
-        Writer w = writer;
+        Writer w = writer.get();
         return w != null && !w.serving() && !w.isStopped() ? w.waitingFor() : why;
     }
 

@@ -257,7 +257,7 @@ class WritersTest {
         return "localhost:" + server.getPort();
     }
 
-    private Writers writers(String control, @Nullable TlsKeys links, NbdKeys keys) {
+    private Writers writers(String control, @Nullable TlsKeys links, NbdKeys keys) throws IOException {
         LinkSettings settings = new LinkSettings(Compression.NONE, Duration.ofSeconds(2), TestHooks.NONE, links);
         GrpcPeerNetwork network = opened(new GrpcPeerNetwork("a", settings));
         Volume.Settings none = new Volume.Settings(

@@ -249,7 +249,7 @@ public final class Agents implements AutoCloseable {
             this.server = serve();
         }
 
-        private Volumes makeVolumes() {
+        Volumes makeVolumes() throws IOException {
             Volume.Settings settings = new Volume.Settings(
                     name,
                     "boot",

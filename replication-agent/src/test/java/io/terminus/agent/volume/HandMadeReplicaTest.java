@@ -139,6 +139,32 @@ class HandMadeReplicaTest {
     }
 
     @Test
+    void aPeerWithEverythingIsHeardAgainOnceItsDiskHasSpaceThoughNothingIsWritten() throws Exception {
+        long end;
+        try (HandMade b = next()) {
+            end = b.accept(1);
+            b.ack(end, end, end);
+            set().awaitInSync("a", "b");
+            b.refuse(RefusedException.Why.NO_SPACE, "no space for the superblock");
+        }
+        while (set().members().contains("b")) {
+            try (HandMade b = next()) {
+                b.refuse(RefusedException.Why.NO_SPACE, "no space for the superblock");
+                b.awaitEnd();
+            }
+        }
+
+        try (HandMade b = next()) {
+            b.acceptAt(end, end, end);
+            Agents.awaitTrue(() -> {
+                b.ack(end, end, end);
+                return set().members().contains("b");
+            });
+        }
+        assertThat(set().journal("a").end()).isEqualTo(end);
+    }
+
+    @Test
     void positionsThatThisJournalCannotHaveSentAreRefused() throws Exception {
         assertRefused((b, end) -> b.ack(end + 128, end, end, 0, 0), "received %d is not within", 128);
         assertRefused((b, end) -> b.ack(end, end + 128, end, 0, 0), "durable %d is not within", 128);

@@ -26,6 +26,7 @@ import java.util.Random;
 import java.util.UUID;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -652,6 +653,49 @@ class ReplicaTest {
         assertThat(position).isEqualTo(second);
         assertThat(Arrays.copyOfRange(into.array(), 0, 65_536)).containsOnly(1);
         assertThat(Arrays.copyOfRange(into.array(), 65_536, 131_072)).containsOnly(2);
+    }
+
+    @Test
+    void aReadThatWaitedForApplyIsOfThePositionThatItFound() throws Exception {
+        Replica replica = created("r"); // not started: the test applies
+        replica.journal().openTerm(1, "a", 10, 0);
+        long first = write(replica, 0, 1, 0);
+        long second = write(replica, 0, 2, first);
+        CommittedReads reads = new CommittedReads(replica.journal(), replica.image());
+        AppliedImage applied =
+                new AppliedImage(replica.image(), replica.journal(), reads, replica.measures(), new ImageReach(0), 0);
+        reads.begin(0);
+        AtomicLong committed = new AtomicLong(first);
+        ByteBuffer into = ByteBuffer.allocate(4_096);
+        FutureTask<Long> read = new FutureTask<>(() -> applied.readCommitted(0, into, committed::get));
+
+        applied.lock().lock();
+        Thread reader = Thread.ofPlatform().start(read);
+        await().until(() -> applied.lock().hasQueuedThread(reader));
+        committed.set(second);
+        applied.step(second);
+        applied.lock().unlock();
+
+        assertThat(read.get(30, TimeUnit.SECONDS)).isEqualTo(second);
+        assertThat(into.array()).containsOnly(2);
+    }
+
+    @Test
+    void whoIsInterruptedWhileItClosesDoesSoInGoodOrderAndIsInterruptedAfterwards() throws IOException {
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.journal().openTerm(1, "a", 10, 0);
+        long end = write(replica, 0, 1, 0);
+        replica.commit(end);
+        Thread.currentThread().interrupt();
+
+        replica.close();
+
+        assertThat(Thread.interrupted()).isTrue();
+        Superblock.Life life = Superblock.read(temp.resolve("r")).life();
+        assertThat(life.clean()).isTrue();
+        assertThat(life.failed()).isEmpty();
+        assertThat(image(replica)[0]).isEqualTo((byte) 1);
     }
 
     /** Apply has found no space for the one record that is committed. */

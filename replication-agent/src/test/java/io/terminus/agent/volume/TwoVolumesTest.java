@@ -73,7 +73,7 @@ class TwoVolumesTest {
             this.server = serve();
         }
 
-        private Volumes volumes() {
+        private Volumes volumes() throws IOException {
             Volume.Settings settings = new Volume.Settings(
                     name,
                     "boot",
