@@ -275,6 +275,36 @@ class ReplicaTest {
     }
 
     @Test
+    void aSegmentThatIsAppliedStaysUntilTheSuperblockNamesACheckpointBehindIt() throws IOException {
+        // given
+        Replica replica = created("r");
+        replica.start(NOBODY);
+        replica.retain(Long.MAX_VALUE);
+        replica.journal().openTerm(1, "a", 10, 0);
+        while (replica.journal().end() < SEGMENT + 65_536) {
+            write(replica, 0, filled(65_536, 1), 0);
+        }
+        long end = replica.journal().end();
+        Path full = temp.resolve("r/superblock.next");
+        await().ignoreExceptions() // while the superblock is being written, there is such a file
+                .until(() -> Files.exists(Files.createSymbolicLink(full, Path.of("/dev/full"))));
+
+        // when
+        replica.published();
+        replica.commit(end);
+        awaitApplied(replica, end);
+        replica.releaseSegments();
+        long oldestWithoutOne = replica.journal().oldest();
+        Files.delete(full);
+        replica.wantCheckpoint();
+        await().until(() -> replica.journal().oldest() == end);
+
+        // then
+        assertThat(oldestWithoutOne).isZero();
+        assertThat(replica.superblock().checkpoint().position()).isEqualTo(end);
+    }
+
+    @Test
     void whatPeersNeedIsKept() throws IOException {
         Replica replica = created("r");
         replica.start(NOBODY);
