@@ -132,8 +132,8 @@ final class VolumeCreation {
     /** An empty replica at that agent first, then its name in the value block. */
     void addReplica(Volume volume, Address replica) throws RefusedException, InterruptedException {
         requireAddresses(replica);
-        volume.requireMayAdd(
-                replica); // of an agent that does not write the word may be old, and something would be replaced on it
+        // Before anything is made: what an agent that does not write knows of the volume may be old.
+        volume.requireMayAdd(replica);
         // One that is named already may have lost its disk. What the in-sync set counts on is there, or is gone from it
         // soon.
         if (volume.config().member(replica.agent()).isEmpty()) {

@@ -195,8 +195,8 @@ public final class PeerCursor {
     public void progressed(long receivedThere, long durableThere, long appliedThere, boolean full) {
         long before = received;
         boolean takesNothing = receivedThere == before;
-        withoutSpace &=
-                takesNothing && receivedThere < writer.journal().end(); // who has everything lacks no space for it
+        boolean hasEverything = receivedThere >= writer.journal().end();
+        withoutSpace &= takesNothing && !hasEverything; // else it would be silent until the next write
         boolean stands = (full || withoutSpace) && takesNothing && durableThere == durable && appliedThere == applied;
         received = receivedThere;
         durable = durableThere;
