@@ -150,12 +150,29 @@ public final class TlsKeys implements AutoCloseable {
 
     /** Follows the files. */
     public X509ExtendedTrustManager trustManager() {
-        return new CurrentTrust(null);
+        return new CurrentTrust(anybody -> {});
     }
 
-    /** Follows the files. Of servers it trusts that agent alone: whichever certificate an agent shows, an authority has signed it. */
+    /** Follows the files. Trusts that agent alone: whichever certificate an agent shows, an authority has signed it. */
     public X509ExtendedTrustManager trustManager(String agent) {
-        return new CurrentTrust(agent);
+        return new CurrentTrust(certificate -> {
+            Identity there = Identity.of(certificate);
+            if (!there.agent().equals(agent)) {
+                throw new CertificateException("not agent " + agent + " answers there: " + there);
+            }
+        });
+    }
+
+    /** Follows the files. Of those whom the authorities vouch for, clients and servers, it trusts the expected alone. */
+    public X509ExtendedTrustManager trustManager(Expected expected) {
+        return new CurrentTrust(expected);
+    }
+
+    /** Which of the certificates that the authorities vouch for are meant. */
+    @FunctionalInterface
+    public interface Expected {
+        /** @throws CertificateException if this one is not */
+        void require(X509Certificate certificate) throws CertificateException;
     }
 
     /** Of this moment, under {@link #password}. */
@@ -381,58 +398,50 @@ public final class TlsKeys implements AutoCloseable {
     }
 
     private final class CurrentTrust extends X509ExtendedTrustManager {
-        private final @Nullable String agent;
+        private final Expected expected;
 
-        /** @param agent null: any server that the authorities vouch for */
-        CurrentTrust(@Nullable String agent) {
-            this.agent = agent;
-        }
-
-        private void requireAgent(X509Certificate server) throws CertificateException {
-            if (agent == null) {
-                return;
-            }
-            Identity there = Identity.of(server);
-            if (!there.agent().equals(agent)) {
-                throw new CertificateException("not agent " + agent + " answers there: " + there);
-            }
+        CurrentTrust(Expected expected) {
+            this.expected = expected;
         }
 
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String authType, Socket socket)
                 throws CertificateException {
             now.trust.checkClientTrusted(chain, authType, socket);
+            expected.require(chain[0]);
         }
 
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String authType, Socket socket)
                 throws CertificateException {
             now.trust.checkServerTrusted(chain, authType, socket);
-            requireAgent(chain[0]);
+            expected.require(chain[0]);
         }
 
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String authType, SSLEngine engine)
                 throws CertificateException {
             now.trust.checkClientTrusted(chain, authType, engine);
+            expected.require(chain[0]);
         }
 
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String authType, SSLEngine engine)
                 throws CertificateException {
             now.trust.checkServerTrusted(chain, authType, engine);
-            requireAgent(chain[0]);
+            expected.require(chain[0]);
         }
 
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String authType) throws CertificateException {
             now.trust.checkClientTrusted(chain, authType);
+            expected.require(chain[0]);
         }
 
         @Override
         public void checkServerTrusted(X509Certificate[] chain, String authType) throws CertificateException {
             now.trust.checkServerTrusted(chain, authType);
-            requireAgent(chain[0]);
+            expected.require(chain[0]);
         }
 
         @Override
