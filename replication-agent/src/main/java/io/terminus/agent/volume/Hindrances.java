@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -47,10 +48,10 @@ final class Hindrances {
         refused = new Refused(why, nowNanos);
     }
 
-    /** Writes are in the journal. */
-    void captured(long nowNanos) {
+    /** Writes are in the journal. Asks for the time only if it matters: this is said of every write. */
+    void captured(LongSupplier clock) {
         Refused last = refused;
-        if (last != null && nowNanos - last.atNanos() > REFUSED_NANOS) {
+        if (last != null && clock.getAsLong() - last.atNanos() > REFUSED_NANOS) {
             refused = null;
         }
     }

@@ -284,7 +284,7 @@ public final class VolumeClient implements AutoCloseable {
         try {
             if (!requests.isEmpty()) {
                 writer.journal().capture(drafts, writer.term(), writer.token(), writer.committed());
-                writer.hindrances().captured(System.nanoTime());
+                writer.hindrances().captured(System::nanoTime);
             }
         } catch (JournalNoSpaceException e) {
             refusedForSpace(e);

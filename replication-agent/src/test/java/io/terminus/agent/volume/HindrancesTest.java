@@ -41,11 +41,11 @@ class HindrancesTest {
     @Test
     void aFullDiskIsToldOfUntilWritesAreTakenAgain() {
         hindrances.refusedForSpace("no space for [0, 4096)", 0);
-        hindrances.captured(REFUSED_NANOS); // an overwrite, which needs none
+        hindrances.captured(() -> REFUSED_NANOS); // an overwrite, which needs none
 
         assertThat(hindrances.why(0, REFUSED_NANOS))
                 .isEqualTo("writes are refused for want of space, the last one 3 s ago: no space for [0, 4096)");
-        hindrances.captured(REFUSED_NANOS + 1);
+        hindrances.captured(() -> REFUSED_NANOS + 1);
         assertThat(hindrances.why(0, REFUSED_NANOS + 1)).isNull();
     }
 
