@@ -5,18 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ThreadLocalRandom;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -29,11 +23,10 @@ final class FakeSet implements AutoCloseable {
         }
     }
 
-    /** Stories run beside each other: two may not find the same ports free before either has started anything. */
-    private static final Set<Integer> GIVEN = ConcurrentHashMap.newKeySet();
+    private static final int PORTS = 10;
 
     private final Path directory;
-    private final int portBase = freePortBase();
+    private final int portBase = PortBases.free(PORTS);
 
     FakeSet(Path directory) {
         this.directory = directory;
@@ -135,26 +128,5 @@ final class FakeSet implements AutoCloseable {
     @Override
     public void close() {
         run("down");
-    }
-
-    /** Ten ports in a row that nobody uses now or was given before, below the range from which outgoing connections take theirs. */
-    private static int freePortBase() {
-        while (true) {
-            int base = 10 * ThreadLocalRandom.current().nextInt(1_200, 3_000);
-            if (GIVEN.add(base) && allFree(base)) {
-                return base;
-            }
-        }
-    }
-
-    private static boolean allFree(int base) {
-        for (int port = base; port < base + 10; port++) {
-            try (ServerSocket socket = new ServerSocket()) {
-                socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-            } catch (IOException taken) {
-                return false;
-            }
-        }
-        return true;
     }
 }

@@ -182,15 +182,10 @@ final class FaultyGroup implements AutoCloseable {
         for (String member : MEMBERS) {
             Machine.succeeds(folder, "umount", data(member).toString());
         }
-        try {
-            Runtime.getRuntime().removeShutdownHook(atExit);
-        } catch (IllegalStateException exiting) {
-            // It runs already.
-        }
+        FaultySet.forget(atExit);
     }
 
     private void killAll() {
-        processes.values().forEach(Process::destroyForcibly);
-        processes.values().forEach(FaultySet::awaitEnd);
+        FaultySet.killAll(processes.values());
     }
 }

@@ -24,6 +24,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -460,16 +461,24 @@ final class FaultySet implements AutoCloseable {
                 Machine.succeeds(folder, "umount", data(agent).toString());
             }
         }
+        forget(atExit);
+    }
+
+    private void killAll() {
+        killAll(processes.values());
+    }
+
+    static void killAll(Collection<Process> processes) {
+        processes.forEach(Process::destroyForcibly);
+        processes.forEach(FaultySet::awaitEnd);
+    }
+
+    static void forget(Thread atExit) {
         try {
             Runtime.getRuntime().removeShutdownHook(atExit);
         } catch (IllegalStateException exiting) {
             // It runs already.
         }
-    }
-
-    private void killAll() {
-        processes.values().forEach(Process::destroyForcibly);
-        processes.values().forEach(FaultySet::awaitEnd);
     }
 
     static void awaitEnd(Process process) {

@@ -3,11 +3,9 @@ package io.terminus.cli.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.terminus.cli.PortBases;
 import java.io.IOException;
 import java.io.InputStream;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -19,7 +17,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import tools.jackson.databind.JsonNode;
@@ -78,7 +75,8 @@ final class LiveSet implements AutoCloseable {
             Path folder = Files.createTempDirectory(root, "set");
             prepare(folder);
             Files.createDirectory(folder.resolve(HOOKS));
-            return new LiveSet(module().resolve("../terminus").normalize(), folder, freePortBase(), settings);
+            return new LiveSet(
+                    module().resolve("../terminus").normalize(), folder, PortBases.free(MOST_PORTS), settings);
         } catch (IOException e) {
             throw new AssertionError("cannot make a directory for a set", e);
         }
@@ -323,23 +321,6 @@ final class LiveSet implements AutoCloseable {
     public void close() {
         try (Program down = command("down")) {
             down.exitCode();
-        }
-    }
-
-    static int freePortBase() {
-        while (true) {
-            int base = ThreadLocalRandom.current().nextInt(12_000, 30_000);
-            boolean free = true;
-            for (int port = base; free && port < base + MOST_PORTS; port++) {
-                try (ServerSocket socket = new ServerSocket()) {
-                    socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-                } catch (IOException taken) {
-                    free = false;
-                }
-            }
-            if (free) {
-                return base;
-            }
         }
     }
 }

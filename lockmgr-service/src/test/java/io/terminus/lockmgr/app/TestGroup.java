@@ -9,6 +9,7 @@ import io.terminus.lockmgr.TestNames;
 import io.terminus.lockmgr.TestPorts;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.ha.Member;
+import io.terminus.lockmgr.history.LockGroupViews;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
@@ -20,7 +21,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -235,16 +235,8 @@ final class TestGroup implements AutoCloseable {
     void awaitAgreement() {
         await().atMost(PATIENCE)
                 .ignoreExceptionsInstanceOf(StatusRuntimeException.class)
-                .until(() -> {
-                    List<ClusterView> views = new ArrayList<>();
-                    running.keySet().forEach(id -> views.add(view(id)));
-                    return views.stream().map(ClusterView::getDigest).distinct().count() == 1
-                            && views.stream()
-                                            .map(ClusterView::getAppliedIndex)
-                                            .distinct()
-                                            .count()
-                                    == 1;
-                });
+                .until(() -> LockGroupViews.agree(
+                        running.keySet().stream().map(this::view).toList()));
     }
 
     @Override

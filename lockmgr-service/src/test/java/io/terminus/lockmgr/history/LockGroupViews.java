@@ -61,12 +61,16 @@ public final class LockGroupViews implements AutoCloseable {
     /** Everyone answers, has applied the same, and it adds up to the same. */
     public boolean agree() {
         List<ClusterView> views = all();
-        return views.size() == channels.size()
-                && views.stream()
-                                .map(view -> view.getAppliedIndex() + " " + view.getDigest())
-                                .distinct()
-                                .count()
-                        == 1;
+        return views.size() == channels.size() && agree(views);
+    }
+
+    /** The same for members that somebody else has asked. */
+    public static boolean agree(List<ClusterView> views) {
+        return views.stream()
+                        .map(view -> view.getAppliedIndex() + " " + view.getDigest())
+                        .distinct()
+                        .count()
+                == 1;
     }
 
     @Override

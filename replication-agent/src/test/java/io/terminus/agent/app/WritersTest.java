@@ -16,6 +16,7 @@ import io.terminus.agent.nbd.MemoryExports;
 import io.terminus.agent.nbd.NbdServer;
 import io.terminus.agent.nbd.NbdTestClient;
 import io.terminus.agent.nbd.Security;
+import io.terminus.agent.nbd.TestLimits;
 import io.terminus.agent.peer.Compression;
 import io.terminus.agent.peer.GrpcPeerNetwork;
 import io.terminus.agent.peer.LinkSettings;
@@ -210,19 +211,7 @@ class WritersTest {
 
     /** As a unix socket's: without TLS towards the client. */
     private SocketAddress front(Exports exports, Duration relay) throws IOException {
-        Limits l = Limits.defaults();
-        Limits limits = new Limits(
-                l.connections(),
-                l.connectionsOfOneAddress(),
-                l.requestsInFlight(),
-                l.bytesInFlight(),
-                l.largeRequests(),
-                l.stall(),
-                l.handshake(),
-                l.shutdown(),
-                relay,
-                l.relayStep());
-        return opened(NbdServer.start(ANY_PORT, Security.plain(), exports, limits))
+        return opened(NbdServer.start(ANY_PORT, Security.plain(), exports, TestLimits.relaying(relay)))
                 .address();
     }
 

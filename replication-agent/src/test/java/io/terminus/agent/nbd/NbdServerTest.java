@@ -637,19 +637,7 @@ class NbdServerTest {
 
     @Test
     void whoLeavesItsConnectionsOpenLocksOutNobodyElse() throws Exception {
-        Limits l = Limits.defaults();
-        Limits limits = new Limits(
-                4,
-                2,
-                l.requestsInFlight(),
-                l.bytesInFlight(),
-                l.largeRequests(),
-                l.stall(),
-                l.handshake(),
-                l.shutdown(),
-                l.relay(),
-                l.relayStep());
-        SocketAddress at = serve(limits, disk);
+        SocketAddress at = serve(TestLimits.connections(4, 2), disk);
         tracked(NbdTestClient.open(at, "disk"));
         tracked(NbdTestClient.open(at, "disk"));
 

@@ -46,7 +46,8 @@ class RelayTest {
 
     @BeforeEach
     void serve() throws Exception {
-        front = tracked(NbdServer.start(ANY_PORT, Security.plain(), exports, limits(Duration.ofSeconds(20))))
+        front = tracked(NbdServer.start(
+                        ANY_PORT, Security.plain(), exports, TestLimits.relaying(Duration.ofSeconds(20))))
                 .address();
     }
 
@@ -148,8 +149,8 @@ class RelayTest {
 
     @Test
     void clientIsToldWhyWhenNobodyServesForTooLong() throws Exception {
-        SocketAddress impatient = tracked(
-                        NbdServer.start(ANY_PORT, Security.plain(), exports, limits(Duration.ofMillis(300))))
+        SocketAddress impatient = tracked(NbdServer.start(
+                        ANY_PORT, Security.plain(), exports, TestLimits.relaying(Duration.ofMillis(300))))
                 .address();
 
         assertThatThrownBy(() -> NbdTestClient.open(impatient, "disk"))
@@ -219,8 +220,8 @@ class RelayTest {
     @Test
     void relayedClientIsNotSentOn() throws Exception {
         exports.at = (InetSocketAddress) front; // two agents that take each other for the writer
-        SocketAddress impatient = tracked(
-                        NbdServer.start(ANY_PORT, Security.plain(), exports, limits(Duration.ofMillis(300))))
+        SocketAddress impatient = tracked(NbdServer.start(
+                        ANY_PORT, Security.plain(), exports, TestLimits.relaying(Duration.ofMillis(300))))
                 .address();
 
         assertThatThrownBy(() -> NbdTestClient.open(impatient, "disk"))
@@ -306,21 +307,6 @@ class RelayTest {
         } catch (IOException e) {
             throw new AssertionError(e);
         }
-    }
-
-    private static Limits limits(Duration relay) {
-        Limits l = Limits.defaults();
-        return new Limits(
-                l.connections(),
-                l.connectionsOfOneAddress(),
-                l.requestsInFlight(),
-                l.bytesInFlight(),
-                l.largeRequests(),
-                l.stall(),
-                l.handshake(),
-                l.shutdown(),
-                relay,
-                l.relayStep());
     }
 
     private <T extends AutoCloseable> T tracked(T closeable) {
