@@ -6,20 +6,23 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Assumptions;
 
-/** What this machine lets a test do. A test that it does not is skipped, and a line says which and why. */
+/**
+ * What this machine lets a test do. A test that it does not is skipped, and a line says which and why; with
+ * {@code TERMINUS_REAL_CLIENTS=required} it fails.
+ */
 final class Machine {
 
     private Machine() {}
 
     static void needsRoot(String what) throws IOException {
         boolean root = Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
-        if (!root && "required".equals(System.getenv("TERMINUS_REAL_CLIENTS"))) {
-            throw new AssertionError(what + " needs root, and TERMINUS_REAL_CLIENTS=required forbids skipping");
-        }
         needs(root, what, "it needs root");
     }
 
     static void needs(boolean given, String what, String why) {
+        if (!given && "required".equals(System.getenv("TERMINUS_REAL_CLIENTS"))) {
+            throw new AssertionError(what + ": " + why + ", and TERMINUS_REAL_CLIENTS=required forbids skipping");
+        }
         if (!given) {
             System.out.println("Skipped " + what + ": " + why);
         }
