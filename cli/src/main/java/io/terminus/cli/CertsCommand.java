@@ -30,14 +30,18 @@ final class CertsCommand {
     }
 
     @Command(name = "init", description = "Make an authority: DIR/ca.crt and DIR/ca.key.")
-    int init(@Parameters(paramLabel = "DIR", description = "The authority's directory.") Path directory) {
+    int init(
+            @Parameters(paramLabel = "DIR", description = "The authority's directory.") Path directory,
+            @Option(names = "--json", description = "The file that was made.") boolean json) {
         try {
             var unused = CertificateAuthority.create(
                     directory, "terminus authority", Instant.now().plus(AUTHORITY_VALID));
         } catch (IOException e) {
             throw new Failure("no authority was made in " + directory + ": " + SetDirectory.reason(e), e);
         }
-        terminus.screen().line("Made " + directory.resolve("ca.crt") + ". Keep ca.key where nobody reads it.");
+        String made = directory.resolve("ca.crt").toString();
+        terminus.screen()
+                .line(json ? Json.write(new Authority(made)) : "Made " + made + ". Keep ca.key where nobody reads it.");
         return 0;
     }
 
@@ -74,7 +78,9 @@ final class CertsCommand {
                             paramLabel = "DAYS",
                             defaultValue = "365",
                             description = "How long it is valid (default: ${DEFAULT-VALUE}).")
-                    int days) {
+                    int days,
+            @Option(names = "--json", description = "The files that were made, and what they let one do.")
+                    boolean json) {
         List<String> uris = new ArrayList<>();
         for (Role role : roles == null ? List.<Role>of() : roles) {
             if (role == Role.AGENT) {
@@ -98,10 +104,19 @@ final class CertsCommand {
                             uris,
                             hosts == null ? List.of() : hosts,
                             Instant.now().plus(Duration.ofDays(days)));
-            terminus.screen().line("Made " + made.cert() + " and " + made.key() + ": " + String.join(", ", uris));
+            terminus.screen()
+                    .line(
+                            json
+                                    ? Json.write(new Issued(made.cert().toString(), made.key().toString(), uris))
+                                    : "Made " + made.cert() + " and " + made.key() + ": " + String.join(", ", uris));
         } catch (IOException e) {
             throw new Failure("no certificate " + name + " was made: " + SetDirectory.reason(e), e);
         }
         return 0;
     }
+
+    record Authority(String ca) {}
+
+    /** @param uris the names in the certificate */
+    record Issued(String cert, String key, List<String> uris) {}
 }

@@ -43,6 +43,11 @@ final class Screen {
         return new Screen(System.out, System.err, terminal, terminal && (noColour == null || noColour.isEmpty()));
     }
 
+    /** The same with all lines at the error output, for a command whose output is one object for scripts. */
+    Screen aside() {
+        return new Screen(err, err, false, colours);
+    }
+
     /** For help and complaints about the command line itself. */
     PrintWriter outWriter() {
         return new PrintWriter(out, true, StandardCharsets.UTF_8);

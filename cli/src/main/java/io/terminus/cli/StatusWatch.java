@@ -49,6 +49,16 @@ final class StatusWatch implements AutoCloseable {
         boolean isFresh(long nowNanos) {
             return heard && nowNanos - heardAtNanos < SILENCE.toNanos();
         }
+
+        void forgetServing() {
+            serving = false;
+        }
+
+        void forgetVolumes() {
+            told = false;
+            volumes = null;
+            locks = null;
+        }
     }
 
     private final Installation installation;
@@ -73,17 +83,22 @@ final class StatusWatch implements AutoCloseable {
                 agents.put(member, agent);
                 follow(
                         member,
-                        () -> agent.connection().watchServing(serving -> hear(member, s -> s.serving = serving)));
+                        () -> agent.connection().watchServing(serving -> hear(member, s -> s.serving = serving)),
+                        Said::forgetServing);
                 follow(
                         member,
                         () -> agent.watchVolumes(now -> hear(member, s -> {
                             s.volumes = now;
                             s.told = true;
-                        })));
+                        })),
+                        Said::forgetVolumes);
             } else {
                 Connection connection = lockManager.connection(member);
-                follow(member, () -> connection.watchServing(serving -> hear(member, s -> s.serving = serving)));
-                follow(member, () -> watchVolumes(member, connection));
+                follow(
+                        member,
+                        () -> connection.watchServing(serving -> hear(member, s -> s.serving = serving)),
+                        Said::forgetServing);
+                follow(member, () -> watchVolumes(member, connection), Said::forgetVolumes);
             }
         }
     }
@@ -169,13 +184,14 @@ final class StatusWatch implements AutoCloseable {
         }
     }
 
-    private void follow(SetMember member, Runnable call) {
+    /** @param lost what is not known any more when the call ends: each call tells something else, and may fail alone */
+    private void follow(SetMember member, Runnable call, Consumer<Said> lost) {
         threads.add(Thread.ofVirtual().name("watch-" + member.title()).start(() -> {
             while (!closed) {
                 try {
                     call.run();
                 } catch (CallFailure e) {
-                    forget(member);
+                    forget(member, lost);
                 }
                 pause();
             }
@@ -191,14 +207,10 @@ final class StatusWatch implements AutoCloseable {
         notifyAll();
     }
 
-    private synchronized void forget(SetMember member) {
+    private synchronized void forget(SetMember member, Consumer<Said> what) {
         Said its = Objects.requireNonNull(said.get(member));
-        if (its.heard) {
-            its.heard = false;
-            its.serving = false;
-            its.told = false;
-            its.volumes = null;
-            its.locks = null;
+        if (its.serving || its.told) {
+            what.accept(its);
             changes++;
             notifyAll();
         }

@@ -161,16 +161,25 @@ public final class Terminus {
                             description = "How long to wait for the volume (default: ${DEFAULT-VALUE}).")
                     Duration timeout,
             @Option(names = "--tls", description = "A new set has TLS on every port, with certificates in DIR/certs.")
-                    boolean tls) {
+                    boolean tls,
+            @Option(names = "--json", description = "The set as in 'status --json'; goes with --detach.")
+                    boolean json) {
+        if (json && !detach) {
+            throw new Failure("--json goes with --detach: a set in the foreground is shown until Ctrl-C");
+        }
         checkLockManagers(lockManagers);
         checkPortBase(portBase, lockManagers == null ? 1 : lockManagers);
         checkVolumeSize(size);
-        return new Up(
+        int exitCode = new Up(
                         installation,
                         plain(dir),
-                        screen,
+                        json ? screen.aside() : screen,
                         new Up.Options(detach, size, portBase, lockManagers, timeout, tls))
                 .run();
+        if (json) {
+            screen.line(report(dir).toJson());
+        }
+        return exitCode;
     }
 
     @Command(
@@ -187,9 +196,19 @@ public final class Terminus {
     }
 
     @Command(name = "down", description = "Stop the processes of a set. Their data stays.")
-    int down(@Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir) {
-        return Down.stopSet(installation, plain(dir), screen);
+    int down(
+            @Option(names = "--json", description = "Which set, and whether none had to be killed.") boolean json,
+            @Option(names = "--dir", paramLabel = "DIR", description = DIR_HELP) @Nullable Path dir) {
+        SetDirectory directory = plain(dir);
+        int exitCode = Down.stopSet(installation, directory, json ? screen.aside() : screen);
+        if (json) {
+            screen.line(Json.write(new Stopped(directory.path().toString(), exitCode == 0)));
+        }
+        return exitCode;
     }
+
+    /** @param clean no process had to be killed */
+    record Stopped(String stopped, boolean clean) {}
 
     Screen screen() {
         return screen;

@@ -36,6 +36,14 @@ final class VolumeApply implements AutoCloseable {
     private final long deadlineNanos;
     private final Map<String, Agent> agents = new LinkedHashMap<>();
 
+    /**
+     * What was found or done.
+     *
+     * @param outcome {@code created}, {@code changed} or {@code unchanged}
+     * @param writer the agent that serves it
+     */
+    record Applied(String volume, String outcome, String writer) {}
+
     private record Agent(AgentInfo info, String endpoint, AgentClient client) {
 
         ReplicaAddress address() {
@@ -59,7 +67,7 @@ final class VolumeApply implements AutoCloseable {
         this.deadlineNanos = System.nanoTime() + timeout.toNanos();
     }
 
-    void run() {
+    List<Applied> run() {
         for (String endpoint : declaration.agents()) {
             AgentClient client = new AgentClient(endpoint, CALL_DEADLINE, keys);
             try {
@@ -75,9 +83,7 @@ final class VolumeApply implements AutoCloseable {
                 throw e;
             }
         }
-        for (Declaration.Volume volume : declaration.volumes()) {
-            one(volume);
-        }
+        return declaration.volumes().stream().map(this::one).toList();
     }
 
     @Override
@@ -85,13 +91,12 @@ final class VolumeApply implements AutoCloseable {
         agents.values().forEach(agent -> agent.client().close());
     }
 
-    private void one(Declaration.Volume wanted) {
+    private Applied one(Declaration.Volume wanted) {
         for (String replica : wanted.replicas()) {
             agent(replica, wanted.name());
         }
         if (patiently(() -> views(wanted.name())).isEmpty()) {
-            create(wanted);
-            return;
+            return new Applied(wanted.name(), "created", create(wanted));
         }
         Agent writer = patiently(() -> writer(wanted.name()));
         VolumeStatus now = patiently(() -> writer.client().requireVolume(wanted.name()));
@@ -99,9 +104,11 @@ final class VolumeApply implements AutoCloseable {
         if (!changed) {
             screen.line(wanted.name() + " is as declared; agent " + now.getWriter() + " serves it.");
         }
+        return new Applied(wanted.name(), changed ? "changed" : "unchanged", now.getWriter());
     }
 
-    private void create(Declaration.Volume wanted) {
+    /** Returns who writes first. */
+    private String create(Declaration.Volume wanted) {
         Agent writer = agent(wanted.replicas().getFirst(), wanted.name());
         CreateVolumeRequest.Builder request = CreateVolumeRequest.newBuilder()
                 .setName(wanted.name())
@@ -116,8 +123,10 @@ final class VolumeApply implements AutoCloseable {
             request.addPeers(agent(peer, wanted.name()).address());
         }
         VolumeStatus made = patiently(() -> writer.client().create(request.build()));
-        screen.line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes()) + " exists; agent "
-                + writer.info().getAgent() + " writes first.");
+        String first = writer.info().getAgent();
+        screen.line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes()) + " exists; agent " + first
+                + " writes first.");
+        return first;
     }
 
     private boolean grow(Declaration.Volume wanted, Agent writer, VolumeStatus now) {

@@ -108,6 +108,7 @@ final class VolumeCommand {
                             defaultValue = "manual",
                             description = "manual or automatic (default: ${DEFAULT-VALUE}).")
                     FailoverChoice failover,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
         Terminus.checkVolumeSize(size);
         PortPlan ports = terminus.ports(dir);
@@ -122,12 +123,16 @@ final class VolumeCommand {
         for (SetMember peer : peers(writer, peers)) {
             request.addPeers(Up.replicaAddress(peer.title(), ports.endpoints(peer)));
         }
+        VolumeStatus made;
         try (AgentClient client = new AgentClient(writer, ports, CREATE_DEADLINE)) {
-            VolumeStatus made = client.create(request.build());
-            terminus.screen()
-                    .line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes())
-                            + " exists; its ack level is " + VolumeViews.name(made.getAckLevel()) + ".");
+            made = client.create(request.build());
         }
+        say(
+                json,
+                name,
+                dir,
+                "The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes())
+                        + " exists; its ack level is " + VolumeViews.name(made.getAckLevel()) + ".");
         return 0;
     }
 
@@ -147,6 +152,7 @@ final class VolumeCommand {
                             description =
                                     "How long to wait for agents that do not answer yet (default: ${DEFAULT-VALUE}).")
                     Duration timeout,
+            @Option(names = "--json", description = "One object for each volume, with what was done.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
         Declaration declaration = Declaration.read(file);
         if (declaration.agents().isEmpty()) {
@@ -157,8 +163,12 @@ final class VolumeCommand {
                             .toList(),
                     declaration.volumes());
         }
-        try (VolumeApply apply = new VolumeApply(declaration, terminus.screen(), timeout, terminus.given())) {
-            apply.run();
+        Screen story = json ? terminus.screen().aside() : terminus.screen();
+        try (VolumeApply apply = new VolumeApply(declaration, story, timeout, terminus.given())) {
+            List<VolumeApply.Applied> applied = apply.run();
+            if (json) {
+                terminus.screen().line(Json.write(applied));
+            }
         }
         return 0;
     }
@@ -189,6 +199,7 @@ final class VolumeCommand {
                             defaultValue = "60s",
                             description = "Give up after this time (default: ${DEFAULT-VALUE}).")
                     Duration timeout,
+            @Option(names = "--json", description = "The volume as in 'status --json'.") boolean json,
             @Option(names = "--dir", paramLabel = "DIR", description = Terminus.DIR_HELP) @Nullable Path dir) {
         SetMember candidate = SetMember.agent(agent);
         PromoteRequest request = PromoteRequest.newBuilder()
@@ -197,12 +208,17 @@ final class VolumeCommand {
                 .setAcceptDataLoss(acceptDataLoss)
                 .setTimeoutMillis(timeout.toMillis())
                 .build();
+        Screen story = json ? terminus.screen().aside() : terminus.screen();
+        VolumeStatus served;
         try (AgentClient client = new AgentClient(candidate, terminus.ports(dir), timeout)) {
-            VolumeStatus served = client.promote(request, terminus.screen()::line);
-            terminus.screen()
-                    .line("Agent " + served.getWriter() + " writes " + name + " in term " + served.getTerm()
-                            + " and serves it at " + served.getNbdUri());
+            served = client.promote(request, story::line);
         }
+        say(
+                json,
+                name,
+                dir,
+                "Agent " + served.getWriter() + " writes " + name + " in term " + served.getTerm()
+                        + " and serves it at " + served.getNbdUri());
         return 0;
     }
 

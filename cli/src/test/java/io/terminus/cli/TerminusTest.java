@@ -9,9 +9,11 @@ import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
 
 /** What the command line says when it is used wrongly or nothing runs. */
 class TerminusTest {
@@ -40,6 +42,20 @@ class TerminusTest {
         assertThat(run("volume", "create", "v", "--size", "4k", "--ack-level", "sometimes")
                         .exitCode())
                 .isEqualTo(2);
+    }
+
+    @Test
+    void everyCommandSpeaksJson() {
+        assertThat(leaves(Terminus.commandLine(FakeSet.installation(), new Screen(System.out, System.err, false, false))))
+                .isNotEmpty()
+                .allSatisfy(command ->
+                        assertThat(command.getCommandSpec().findOption("--json")).isNotNull());
+    }
+
+    private static Stream<CommandLine> leaves(CommandLine command) {
+        return command.getSubcommands().isEmpty()
+                ? Stream.of(command)
+                : command.getSubcommands().values().stream().flatMap(TerminusTest::leaves);
     }
 
     @Test

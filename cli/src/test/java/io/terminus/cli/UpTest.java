@@ -126,21 +126,16 @@ class UpTest {
 
         FakeSet.Result down = set.run("down");
         long living = set.living();
-        FakeSet.Result downAgain = set.run("down");
-        FakeSet.Result up = set.up();
+        FakeSet.Result downAgain = set.run("down", "--json");
+        FakeSet.Result up = set.up("--json");
 
         assertThat(down.exitCode()).as(down.err()).isZero();
         assertThat(down.out()).containsSubsequence("Stopping a", "Stopping b", "Stopping lockmgr");
         assertThat(living).isZero();
         assertThat(downAgain.exitCode()).as(downAgain.err()).isZero();
-        assertThat(up.out()).doesNotContain("Creating");
-        assertThat(set.run("status", "--json")
-                        .json()
-                        .path("volumes")
-                        .path(0)
-                        .path("sizeBytes")
-                        .asLong())
-                .isEqualTo(8L << 20);
+        assertThat(downAgain.json().path("clean").asBoolean()).isTrue();
+        assertThat(up.err()).contains("Starting").doesNotContain("Creating");
+        assertThat(up.json().path("volumes").path(0).path("sizeBytes").asLong()).isEqualTo(8L << 20);
     }
 
     @Test
@@ -239,6 +234,7 @@ class UpTest {
         set.isUp();
 
         FakeSet.Result promoted = set.run("volume", "promote", "demo", "--agent", "b");
+        FakeSet.Result again = set.run("volume", "promote", "demo", "--agent", "b", "--json");
         FakeSet.Result refused = set.run("volume", "promote", "demo", "--agent", "b", "--force");
         FakeSet.Result nobody = set.run("volume", "promote", "demo", "--agent", "c");
         FakeSet.Result badName = set.run("volume", "create", "refused", "--size", "4k");
@@ -251,6 +247,8 @@ class UpTest {
 
         assertThat(promoted.exitCode()).as(promoted.err()).isZero();
         assertThat(promoted.out()).contains("waiting for the lock of demo", "Agent b writes demo in term 7");
+        assertThat(again.err()).contains("waiting for the lock of demo");
+        assertThat(again.json().path("volumes").path(0).path("name").asString()).isEqualTo("demo");
         assertThat(refused.exitCode()).isEqualTo(1);
         assertThat(refused.err()).contains("a does not answer, and without it acknowledged writes may be missing");
         assertThat(nobody.err()).contains("there is no agent 'c'");

@@ -279,8 +279,10 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                     volume.stopVerifying();
                     return now;
                 }
-                synchronized (answer) {
-                    answer.onNext(now);
+                if (call.isReady()) { // who does not read misses some of the way
+                    synchronized (answer) {
+                        answer.onNext(now);
+                    }
                 }
                 Thread.sleep(VERIFY_PROGRESS);
             }

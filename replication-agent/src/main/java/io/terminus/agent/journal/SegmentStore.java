@@ -309,6 +309,10 @@ final class SegmentStore {
             hears.reaches((number + 1) * segmentBytes);
         } catch (IOException e) {
             failure = e;
+        } catch (RuntimeException | Error e) {
+            // Without this thread nobody would get a segment any more, nor hear why; the next who asks has it try
+            // again.
+            failure = new IOException("no segment could be made: " + e, e);
         } finally {
             lock.lock();
             preparing = false;

@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  * <ul>
  *   <li>unanswered requests and their payload by {@link InFlight}: at the bound the reader stops;
  *   <li>answers the client does not take by {@link #CLOGGED_BYTES} and one per request in flight: there the reader stops;
- *   <li>staged input by 4 MiB, and by one request of 32 MiB for those that have a place among {@link LargeRequests};
+ *   <li>staged input by 2 MiB, and by one request of 32 MiB for those that have a place among {@link LargeRequests};
  *   <li>data being read by {@link #PIECE_BYTES}: larger answers leave in pieces.
  * </ul>
  */

@@ -4,14 +4,14 @@ import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 
 /**
- * A direct buffer that grows when it must and shrinks back when it need not be large: at once from above 4 MiB, else
+ * A direct buffer that grows when it must and shrinks back when it need not be large: at once from above 2 MiB, else
  * when it was not needed so large for a while. Its memory is given back at once, not by a garbage collection some day.
  * One thread only.
  */
 final class ElasticBuffer implements AutoCloseable {
 
-    /** Above this, which holds a request of 4 MiB, a buffer is not kept for the next one. */
-    static final int KEPT_BYTES = (4 << 20) + 4096;
+    /** Above this, which holds a request of 2 MiB as qemu-img sends them, a buffer is not kept for the next one. */
+    static final int KEPT_BYTES = (2 << 20) + 4096;
 
     /** So many times in a row the base size must have been enough. */
     private static final int PATIENCE = 256;

@@ -5,13 +5,14 @@ import java.time.Duration;
 /**
  * What clients may take of this server.
  *
- * <p>In all, buffers take at most {@code connections} times 5 MiB, and 28 MiB more for each of {@code largeRequests}.
+ * <p>In all, buffers take at most {@code connections} times 2.5 MiB, and 30 MiB more for each of {@code largeRequests}: with the
+ * defaults 880 MiB for each address that is listened on, if every place is taken by a client that sends half of its request.
  *
  * @param connections at a time, over all exports, by address that is listened on; more are told so, and closed
  * @param connectionsOfOneAddress of those, how many may come from one address; an agent that relays comes with all its clients from one
  * @param requestsInFlight of one connection; its reader stops there until one is answered
  * @param bytesInFlight payload of unanswered writes of one connection; a single larger write is still let in
- * @param largeRequests connections that may have received a part of a request of more than 4 MiB at a time; others wait
+ * @param largeRequests connections that may have received a part of a request of more than 2 MiB at a time; others wait
  *     with theirs
  * @param stall a client that sends nothing of the rest of such a request for so long is disconnected
  * @param handshake a client that has not chosen an export by then is disconnected
@@ -70,7 +71,7 @@ public record Limits(
                 128,
                 1024,
                 64 << 20,
-                16,
+                8,
                 Duration.ofSeconds(30),
                 Duration.ofSeconds(10),
                 Duration.ofSeconds(5),

@@ -386,7 +386,8 @@ final class PeerStream implements PeerNetwork.Stream {
                     cursor.nobodyThere();
                 }
                 cursor.lost("cannot connect to " + cursor.address().peer() + ": " + e.getMessage());
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
+                // An Error as well: this thread is the peer's only way to a connection for the rest of the term.
                 LOG.error("{}: our own bug", name, e);
                 cursor.lost("internal error: " + e);
             }

@@ -192,7 +192,9 @@ final class Candidacy implements Writer.Owner {
             seat.steward();
             known.keepMarksThatLack();
             around.replica().rest(System.nanoTime());
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
+            // An Error as well: what is thrown here would end this look for good, and nobody would see to the set any
+            // more.
             LOG.error("volume {}: our own bug; the writer stops", known.name(), e);
             seat.stop("internal error: " + e);
         }

@@ -13,12 +13,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class CopyRate {
 
-    /** The limit is counted in these, each refresh period. */
-    private static final int PERMIT_BYTES = 4 << 10;
-
     private static final Duration REFRESH = Duration.ofMillis(100);
     private static final long REFRESHES_PER_SECOND = 10;
-    private static final long LEAST_LIMIT = REFRESHES_PER_SECOND * PERMIT_BYTES;
+    private static final long LEAST_LIMIT = 40 << 10;
 
     /** The longest wait for the permits of one piece, which has at most {@link CopyItem#MAX_DATA_BYTES}. */
     private static final Duration PATIENCE = Duration.ofSeconds(10);
@@ -51,11 +48,10 @@ final class CopyRate {
             limiter = null;
             return;
         }
-        long permits = Math.max(1, bytesPerSecond / REFRESHES_PER_SECOND / PERMIT_BYTES);
         limiter = RateLimiter.of(
                 "copies",
                 RateLimiterConfig.custom()
-                        .limitForPeriod((int) Math.min(Integer.MAX_VALUE, permits))
+                        .limitForPeriod((int) Math.min(Integer.MAX_VALUE, bytesPerSecond / REFRESHES_PER_SECOND))
                         .limitRefreshPeriod(REFRESH)
                         .timeoutDuration(PATIENCE)
                         .build());
@@ -71,10 +67,8 @@ final class CopyRate {
         if (now == null) {
             return 0;
         }
-        // No single piece is let through that could never gather its permits.
-        long permits = (bytes + PERMIT_BYTES - 1) / PERMIT_BYTES;
-        return now.reservePermission(
-                (int) Math.min(permits, now.getRateLimiterConfig().getLimitForPeriod()));
+        // A piece of more bytes than a period has waits for as many periods as it takes.
+        return now.reservePermission(Math.toIntExact(bytes));
     }
 
     /** A request took that long from its capture until it was committed. */

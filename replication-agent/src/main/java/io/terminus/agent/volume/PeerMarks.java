@@ -178,10 +178,14 @@ final class PeerMarks {
             upTo = reached[0];
             save();
         } catch (IOException | RuntimeException | Error e) {
-            // An Error as well: a mapped page that finds no room on the disk is an InternalError.
-            LOG.warn("marks in {}: everything counts as marked from now on: {}", stateFile, e.toString());
-            giveUp(to);
+            cannotKeep(e, to);
         }
+    }
+
+    /** An Error as well: a mapped page that finds no room on the disk is an InternalError. */
+    private void cannotKeep(Throwable what, long position) {
+        LOG.warn("marks in {}: everything counts as marked from now on: {}", stateFile, what.toString());
+        giveUp(position);
     }
 
     /** The model's step: one record, before its position is covered. */
@@ -316,7 +320,12 @@ final class PeerMarks {
         upTo = Math.max(upTo, position);
         ExtentMap extents = map;
         if (extents != null && markedBlocks > 0) {
-            markedBlocks -= extents.clear(there.extent(), there.blocks(), position);
+            try {
+                markedBlocks -= extents.clear(there.extent(), there.blocks(), position);
+            } catch (Error e) {
+                cannotKeep(e, position);
+                return;
+            }
         }
         passWhole(there, position);
     }
@@ -337,9 +346,13 @@ final class PeerMarks {
      * a copy of them from that position on is wanted. Told before {@link #compared} is told of their extent.
      */
     synchronized void differ(long offset, long length, long blocks, long position) throws IOException {
-        for (long left = blocks; left != 0; left &= left - 1) {
-            long at = (long) Long.numberOfTrailingZeros(left) * ExtentMap.BLOCK_BYTES;
-            mark(offset + at, Math.min(ExtentMap.BLOCK_BYTES, length - at), position - 1);
+        try {
+            for (long left = blocks; left != 0; left &= left - 1) {
+                long at = (long) Long.numberOfTrailingZeros(left) * ExtentMap.BLOCK_BYTES;
+                mark(offset + at, Math.min(ExtentMap.BLOCK_BYTES, length - at), position - 1);
+            }
+        } catch (Error e) {
+            cannotKeep(e, position);
         }
     }
 

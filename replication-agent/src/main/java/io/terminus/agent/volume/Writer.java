@@ -413,10 +413,21 @@ final class Writer {
         Map<String, Membership.Peer> peers = new HashMap<>();
         for (PeerCursor c : cursors) {
             boolean silent = now - c.heardAtNanos() > peerTimeoutNanos;
-            boolean gone = silent || c.needsCopy() || c.nobodyThereFor(GONE_NANOS);
+            boolean gone = silent || c.needsCopy() || c.nobodyThereFor(GONE_NANOS) || leftBehind(c);
             peers.put(c.address().agent(), new Membership.Peer(c.joinable() && !silent, gone, c.incarnation()));
         }
         return peers;
+    }
+
+    /**
+     * A member that no acknowledgement needs, and that is too slow for what is written: what it lacks fills the journal, and then writes
+     * would wait for it after all. Without it in the set it is fed, and if need be copied to, as any peer that was away.
+     */
+    private boolean leftBehind(PeerCursor c) {
+        VolumeConfig set = config;
+        return set.member(c.address().agent()).isPresent()
+                && set.inSync().size() > Math.max(set.copiesNeeded(), set.minCopies())
+                && c.durable() < mustGo();
     }
 
     private void put(VolumeConfig change) {
@@ -479,19 +490,22 @@ final class Writer {
                 wish = Math.min(wish, Math.max(c.wantsFrom(), 0));
             }
         }
-        // Beyond the budget an absent peer's records go, by whole segments: one is being written, one is made ready.
-        long room = replica.budgetBytes() - 2L * config.segmentBytes();
-        long mustGo = Math.max(0, journal.end() - room) / config.segmentBytes() * config.segmentBytes();
         // A disk too full for another segment, or for the image, is a smaller budget: writes go before an absent
         // peer's way back.
         boolean wanted = replica.space().wanted();
-        long keep = wanted || journal.outOfSpace() ? need : Math.max(wish, mustGo);
+        long keep = wanted || journal.outOfSpace() ? need : Math.max(wish, mustGo());
         retainFrom = Math.max(journal.oldest(), Math.min(need, keep));
         replica.retain(retainFrom);
         replica.releaseSegments();
         if (wanted) {
             replica.giveBackSpace();
         }
+    }
+
+    /** Beyond the budget records go, by whole segments, if no member needs them: one segment is being written, one is made ready. */
+    private long mustGo() {
+        long room = replica.budgetBytes() - 2L * config.segmentBytes();
+        return Math.max(0, replica.journal().end() - room) / config.segmentBytes() * config.segmentBytes();
     }
 
     /**

@@ -306,7 +306,7 @@ class NbdServerTest {
             }
         });
         NbdTestClient small = tracked(NbdTestClient.open(at, "disk"));
-        small.write(0, new byte[4 << 20]);
+        small.write(0, new byte[2 << 20]);
         assertThat(disk.requests).hasValue(1);
 
         begun.getFirst().close();
@@ -317,6 +317,21 @@ class NbdServerTest {
         begun.getLast().send(new byte[length - (5 << 20)]);
         begun.getLast().receive(16);
         assertThat(disk.requests).hasValue(3);
+    }
+
+    @Test
+    void halvesOfWritesThatNeedNoPlaceCostNoMoreThanIsStated() throws Exception {
+        int clients = 40;
+        SocketAddress at = serve(Limits.defaults(), disk);
+        byte[] most = requestBytes(Wire.CMD_WRITE, 0, 7, 0, 2 << 20, new byte[(2 << 20) - 1]);
+        for (int i = 0; i < clients; i++) {
+            tracked(NbdTestClient.open(at, "disk")).send(most);
+        }
+
+        await().until(() -> server().bufferBytes() >= (long) clients << 21);
+
+        assertThat(server().bufferBytes()).isLessThanOrEqualTo(clients * (5L << 19));
+        assertThat(disk.requests).hasValue(0);
     }
 
     /** A write is handed over whole or not at all: so nothing behind it is ever reserved, and waited for, by a client that stalls. */

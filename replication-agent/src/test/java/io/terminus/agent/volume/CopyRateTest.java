@@ -3,6 +3,9 @@ package io.terminus.agent.volume;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.time.Duration;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 class CopyRateTest {
@@ -36,10 +39,25 @@ class CopyRateTest {
     }
 
     @Test
-    void aPieceThatIsLargerThanAPeriodsPermitsGoesAllTheSame() {
-        rate.limit(40 << 10);
+    void aPieceOfMoreBytesThanAPeriodHasWaitsForAsManyPeriodsAsItTakes() {
+        rate.limit(CopyItem.MAX_DATA_BYTES); // one a second, of ten periods
 
-        assertThat(rate.reserve(CopyItem.MAX_DATA_BYTES)).isNotNegative();
+        List<Long> waits = Stream.generate(() -> rate.reserve(CopyItem.MAX_DATA_BYTES))
+                .limit(8)
+                .toList();
+
+        assertThat(Duration.ofNanos(waits.getFirst())).isBetween(Duration.ofMillis(500), Duration.ofMillis(1100));
+        assertThat(Duration.ofNanos(waits.getLast())).isBetween(Duration.ofMillis(7000), Duration.ofMillis(8100));
+    }
+
+    @Test
+    void aLimitHoldsToTheByte() {
+        rate.limit(79_990); // two pieces of 4 KiB do not fit into a period
+
+        Long last =
+                Stream.generate(() -> rate.reserve(4096)).limit(140).toList().getLast();
+
+        assertThat(Duration.ofNanos(last)).isBetween(Duration.ofMillis(6500), Duration.ofMillis(7400));
     }
 
     @Test

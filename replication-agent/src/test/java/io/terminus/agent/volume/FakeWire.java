@@ -9,13 +9,14 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * The way to one agent's peer server, over loopback.
  *
  * <p>Faults: the wire may be cut, which closes what runs over it and takes no more until it is joined again; and it may be
- * held, towards the server: bytes stay unread, in sockets that hold little, until it is let go. Not modelled: bytes that
- * change or come twice, cuts of one direction.
+ * held, towards the server: bytes stay unread, in sockets that hold little, until it is let go; or it is slow in that direction.
+ * Not modelled: bytes that change or come twice, cuts of one direction.
  */
 final class FakeWire implements AutoCloseable {
 
@@ -26,6 +27,7 @@ final class FakeWire implements AutoCloseable {
     private volatile int target;
     private boolean cut;
     private boolean held;
+    private volatile long nanosPerByte;
     private long carried;
 
     FakeWire() throws IOException {
@@ -56,8 +58,14 @@ final class FakeWire implements AutoCloseable {
         held = true;
     }
 
+    /** From now on so many bytes a second go towards the server, until the wire is let go. */
+    void slowTo(int bytesPerSecond) {
+        nanosPerByte = 1_000_000_000 / bytesPerSecond;
+    }
+
     synchronized void letGo() {
         held = false;
+        nanosPerByte = 0;
         notifyAll();
     }
 
@@ -115,6 +123,7 @@ final class FakeWire implements AutoCloseable {
                 }
                 out.write(bytes, 0, n);
                 if (towardsServer) {
+                    LockSupport.parkNanos(n * nanosPerByte);
                     count(n);
                 }
             }

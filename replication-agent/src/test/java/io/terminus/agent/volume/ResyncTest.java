@@ -68,6 +68,35 @@ class ResyncTest {
     }
 
     @Test
+    void aMemberThatIsSlowerThanTheWritesStopsNobodyWhoDoesNotAskForIt() throws Exception {
+        agents.start("a", "b", "c");
+        agents.volume("a").set(null, 2, null, Agents.LONG);
+        Client client = agents.client("a");
+        agents.agent("c").wire.slowTo(100 << 10);
+
+        write(client, 12 << 20, 0, VOLUME_BYTES); // three times the budget: 2 minutes over that wire
+
+        assertThat(agents.members()).containsExactly("a", "b");
+        agents.agent("c").wire.letGo();
+        agents.awaitInSync("a", "b", "c");
+        assertImagesEqual("a", "b", "c");
+    }
+
+    @Test
+    void aMemberThatEveryAcknowledgementNeedsIsWaitedForHoweverSlowItIs() throws Exception {
+        agents.start("a", "b");
+        Client client = agents.client("a");
+        long version = agents.lockManager.block().version();
+        agents.agent("b").wire.slowTo(4 << 20);
+
+        write(client, 12 << 20, 0, VOLUME_BYTES);
+
+        assertThat(agents.lockManager.block().version())
+                .as("it was never out of the set")
+                .isEqualTo(version);
+    }
+
+    @Test
     void marksThatCannotBeKeptAreKeptAsSoonAsTheyCan() throws Exception {
         agents.start("a", "b");
         Client client = agents.client("a");
@@ -449,12 +478,17 @@ class ResyncTest {
         awaitTrue(() -> copying("a", "c"));
         long since = agents.replica("c").superblock().rebuild().since();
 
+        agents.volume("b").copyLimit(1 << 20);
         agents.promote("b");
+        awaitTrue(() -> copying("b", "c"));
+        long sinceThen = agents.replica("c").superblock().rebuild().since();
+        agents.volume("b").copyLimit(0);
         write(agents.client("b"), 1 << 20, VOLUME_BYTES / 4, VOLUME_BYTES);
 
         agents.awaitInSync("a", "b", "c");
         assertImagesEqual("a", "b", "c");
-        assertThat(since).as("the marks of both reached back").isPositive();
+        assertThat(since).as("the marks of a reached back").isPositive();
+        assertThat(sinceThen).as("the marks of b reached back").isPositive();
     }
 
     @Test
