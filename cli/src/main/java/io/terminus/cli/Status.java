@@ -68,7 +68,7 @@ final class Status {
     private void show(StatusReport report, boolean json, boolean watch) {
         StatusView view = new StatusView(screen);
         if (json) {
-            screen.line(report.toJson());
+            screen.line(watch ? Json.write(report) : report.toJson()); // one event, one line
         } else if (watch && screen.isTerminal()) {
             screen.redraw(view.lines(report));
         } else if (watch) {

@@ -214,6 +214,50 @@ class OperationsIT {
         }
     }
 
+    @Test
+    @NeedsClients("python3-libnbd")
+    void aProfileSaysWhatWritesTookInEachStageAtBothAgents() {
+        LiveSet set = SET.get();
+        try (AckedWrites writes = AckedWrites.start(set)) {
+            JsonNode reports = JsonMapper.shared().readTree(set.terminus("profile", "--seconds", "2", "--json"));
+            writes.stop();
+
+            assertThat(stages(reports, set.writer()))
+                    .contains("capture and copying", "forward to peers", "ack from peers", "apply", "fdatasync");
+            assertThat(stages(reports, set.replica())).contains("apply", "fdatasync");
+        }
+    }
+
+    /** Those that were timed. */
+    private static List<String> stages(JsonNode reports, String process) {
+        return reports.valueStream()
+                .filter(report -> report.path("process").asString().equals(process))
+                .flatMap(report -> report.path("rows").valueStream())
+                .filter(row -> row.path("count").asLong() > 0)
+                .map(row -> row.path("area").asString())
+                .toList();
+    }
+
+    @Test
+    void aWatchedStatusIsALineOfJsonForEachChange() {
+        LiveSet set = SET.get();
+        try (Program watch = set.command("status", "--watch", "--json")) {
+            await().atMost(LiveSet.PATIENCE).until(() -> !watch.output().isBlank());
+
+            set.terminus("volume", "create", "seen", "--size", "8MiB");
+
+            await().atMost(LiveSet.PATIENCE).until(() -> whole(watch.output()).contains("\"seen\""));
+            assertThat(whole(watch.output()).lines()).allSatisfy(line ->
+                    assertThat(JsonMapper.shared().readTree(line).path("volumes").isArray()).isTrue());
+        }
+        set.terminus("volume", "delete", "seen", "--force");
+    }
+
+    /** Without a line that is being written. */
+    private static String whole(String output) {
+        return output.substring(0, output.lastIndexOf('\n') + 1);
+    }
+
     private static void readPastTheEnd(JsonNode status) throws IOException {
         JsonNode demo = status.path("volumes")
                 .valueStream()
