@@ -87,7 +87,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- /* The secret with somebody's keys for all ports; who: lockManager, tools, monitoring, or agents, of which it is the prefix. */ -}}
+{{- /* The secret with somebody's keys for all ports; who: lockManager, tools, toolbox, monitoring, or agents, of which it is the prefix. */ -}}
 {{- define "terminus.keys" -}}
 {{- if .root.Values.tls.certManager.enabled -}}
 {{- printf "%s-%s-tls" (include "terminus.fullname" .root) (lower .who) -}}
@@ -230,10 +230,11 @@ securityContext: {{- toYaml .Values.securityContext | nindent 2 }}
 - {name: TERMINUS_TLS_CA, value: /etc/terminus/tls/ca.crt}
 {{- end -}}
 
+{{- /* Of the tools, or of the toolbox. */ -}}
 {{- define "terminus.toolsKeys" -}}
 - name: tls
   secret:
-    secretName: {{ include "terminus.keys" (dict "root" . "who" "tools") }}
+    secretName: {{ include "terminus.keys" . }}
     defaultMode: 0440
 {{- end -}}
 

@@ -28,11 +28,16 @@ import picocli.CommandLine.Parameters;
 final class LockManagersCommand {
 
     private static final String AT_HELP =
-            "Addresses of lock managers, HOST:PORT with commas between them (default: those of the set).";
+            "Addresses of lock managers, HOST:PORT with commas between them (else TERMINUS_LOCK_MANAGERS; else those of"
+                    + " the set).";
 
     private static final Duration ASK = Duration.ofSeconds(2);
     /** A new member copies what there is before it counts. */
     private static final Duration CHANGE = Duration.ofSeconds(40);
+    /** For somebody to be elected, while nobody leads or the lead has just gone elsewhere. */
+    private static final Duration ELECTION = Duration.ofSeconds(10);
+
+    private static final Duration PAUSE = Duration.ofMillis(100);
 
     private static final Pattern MEMBER = Pattern.compile("(?<id>[^=]+)=(?<raft>[^/]+)/(?<client>[^/]+)");
 
@@ -181,7 +186,8 @@ final class LockManagersCommand {
         private final List<String> addresses;
         private final @Nullable TlsFiles keys;
 
-        Group(@Nullable String at, @Nullable Path dir) {
+        Group(@Nullable String given, @Nullable Path dir) {
+            String at = given == null && dir == null ? System.getenv("TERMINUS_LOCK_MANAGERS") : given;
             if (at == null) {
                 PortPlan ports = terminus.ports(dir);
                 addresses = List.of(ports.lockManagerTargets().split(","));
@@ -217,18 +223,41 @@ final class LockManagersCommand {
             return best;
         }
 
+        /** Asks the one that leads, and the next one if the lead has gone elsewhere: what is changed twice is as if it were once. */
         ClusterView change(Function<LockClusterBlockingStub, ClusterView> change) {
-            ClusterView view = view();
-            String leader = view.getMembersList().stream()
+            long endNanos = System.nanoTime() + ELECTION.toNanos();
+            while (true) {
+                String leader = leader(view());
+                boolean over = System.nanoTime() - endNanos > 0;
+                if (leader != null) {
+                    try {
+                        return on(leader, CHANGE, change);
+                    } catch (StatusRuntimeException e) {
+                        if (over || e.getStatus().getCode() != Status.Code.UNAVAILABLE) {
+                            throw CallFailure.of("the lock manager at " + leader, e);
+                        }
+                    }
+                } else if (over) {
+                    throw new Failure("none of the lock managers leads, so the group cannot be changed now");
+                }
+                pause();
+            }
+        }
+
+        private static @Nullable String leader(ClusterView view) {
+            return view.getMembersList().stream()
                     .filter(one -> one.getId().equals(view.getLeader()))
                     .map(ClusterMember::getClientAddress)
                     .findFirst()
-                    .orElseThrow(
-                            () -> new Failure("none of the lock managers leads, so the group cannot be changed now"));
+                    .orElse(null);
+        }
+
+        private static void pause() {
             try {
-                return on(leader, CHANGE, change);
-            } catch (StatusRuntimeException e) {
-                throw CallFailure.of("the lock manager at " + leader, e);
+                Thread.sleep(PAUSE);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new Failure("interrupted while looking for the lock manager that leads", e);
             }
         }
 

@@ -56,7 +56,7 @@ class ChartTest {
             {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{name: x}]}}                                                    | `port` is not found
             {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, readinessProbe: {httpGet: {porch: 1, port: 2}}}]}}   | `porch`
             {apiVersion: apps/v1, kind: StatefulSet, metadata: {name: a}, spec: {replicas: many, selector: {}, template: {}}}                   | many
-            {apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}                                                                        | not known here
+            {apiVersion: apps/v1, kind: DaemonSet, metadata: {name: a}}                                                                         | not known here
             {apiVersion: monitoring.coreos.com/v1, kind: ServiceMonitor, metadata: {name: a}, spec: {endpoints: [{portt: a}]}}                  | portt
             {apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, metadata: {name: a}, spec: {groups: [{name: a, rules: [{alarm: b}]}]}} | alarm
             {apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: a}, spec: {secretNames: a}}                                    | secretNames
@@ -138,6 +138,8 @@ class ChartTest {
                     assertThat(names.get("Service")).contains(spec.text("serviceName"));
                     assertThat(selectedBy(spec.at("selector", "matchLabels"))).accepts(podLabels(object));
                 }
+                case "Deployment" ->
+                    assertThat(selectedBy(spec.at("selector", "matchLabels"))).accepts(podLabels(object));
                 case "ServiceMonitor" ->
                     assertThat(objects).anySatisfy(service -> {
                         assertThat(service.text("kind")).isEqualTo("Service");
@@ -218,6 +220,8 @@ class ChartTest {
             tls: {enabled: true, existingSecrets: {tools: t, lockManager: l}}                        | tls.existingSecrets.agents is needed
             tls: {enabled: true, certManager: {enabled: true}}                                       | tls.certManager.issuerRef.name is needed
             tls: {enabled: true, certManager: {enabled: true, csiDriver: true}}                      | tls.certManager.issuerRef.name is needed
+            {tls: {enabled: true, existingSecrets: {tools: t, lockManager: l, agents: a}}, tools: {toolbox: {enabled: true}}} | tls.existingSecrets.toolbox is needed
+            tools: {toolbox: {role: client}}                                                         | role
             agents: {antiAffinity: sometimes}                                                        | antiAffinity
             agents: {settings: {name: x}}                                                            | invalid propertyName 'name'
             agents: {storage: {size: much}}                                                          | size
@@ -292,7 +296,7 @@ class ChartTest {
     private static Tree podSpec(Tree object) {
         return switch (object.text("kind")) {
             case "Pod" -> object.at("spec");
-            case "StatefulSet", "Job" -> object.at("spec", "template", "spec");
+            case "StatefulSet", "Deployment", "Job" -> object.at("spec", "template", "spec");
             default -> new Tree(Map.of());
         };
     }

@@ -177,7 +177,32 @@ class ChartWiringTest {
         assertThat(objects)
                 .filteredOn(object -> object.text("kind").equals("Certificate"))
                 .extracting(object -> object.at("metadata").text("name"))
-                .containsExactly("prod-terminus-lockmgr", "prod-terminus-tools", "prod-terminus-monitoring");
+                .containsExactly(
+                        "prod-terminus-lockmgr",
+                        "prod-terminus-tools",
+                        "prod-terminus-toolbox",
+                        "prod-terminus-monitoring");
+    }
+
+    @Test
+    void theToolboxKnowsAllLockManagersAndHasACertificateOfItsOwn() {
+        List<Tree> objects = Chart.objects(Repository.CHART.resolve("ci/cluster-tls-cert-manager.yaml"));
+
+        Tree toolbox = named(objects, "Deployment", "prod-terminus-toolbox");
+        Tree certificate =
+                named(objects, "Certificate", "prod-terminus-toolbox").at("spec");
+
+        assertThat(environment(toolbox)
+                        .getOrDefault("TERMINUS_LOCK_MANAGERS", "")
+                        .split(","))
+                .hasSize(5)
+                .contains(lockManagerHost("prod-terminus-lockmgr-4") + ":10811");
+        assertThat(environment(toolbox)).containsKeys("TERMINUS_TLS_CERT", "TERMINUS_TLS_KEY", "TERMINUS_TLS_CA");
+        assertThat(certificate.texts("uris")).containsExactly("terminus:role/operator");
+        assertThat(toolbox.at("spec", "template", "spec").list("volumes"))
+                .anyMatch(volume -> volume.at("secret").text("secretName").equals(certificate.text("secretName")));
+        assertThat(Chart.objects(Repository.CHART.resolve("values.yaml")))
+                .noneMatch(object -> object.text("kind").equals("Deployment"));
     }
 
     @Test

@@ -28,7 +28,7 @@ final class KubernetesSchema {
 
     private static final Map<String, String> OWN = Map.of(
             "v1", "ConfigMap Pod Service ServiceAccount",
-            "apps/v1", "StatefulSet",
+            "apps/v1", "StatefulSet Deployment",
             "batch/v1", "Job",
             "policy/v1", "PodDisruptionBudget",
             "networking.k8s.io/v1", "NetworkPolicy");

@@ -32,6 +32,14 @@ class NetworkPoliciesTest {
         assertThat(passes(ALONE, from, to, port)).isTrue();
     }
 
+    /** It is there only where it was asked for. */
+    @ParameterizedTest
+    @CsvSource({"lockmgr, grpc", "lockmgr, rest", "agent, grpc", "agent, rest", "agent, nbd"})
+    void peopleInTheToolboxReachWhatTheyAdminister(String to, String port) {
+        assertThat(passes(GROUP, "toolbox", to, port)).isTrue();
+        assertThat(allows(rules(ALONE, to, "ingress"), "from", "toolbox", port)).isFalse();
+    }
+
     @ParameterizedTest
     @CsvSource({"raft", "grpc"})
     void membersOfAGroupReachEachOtherAndOneAloneReachesNobodyLikeIt(String port) {
@@ -44,6 +52,9 @@ class NetworkPoliciesTest {
         "agent, lockmgr, raft",
         "tools, lockmgr, raft",
         "tools, lockmgr, grpc",
+        "toolbox, lockmgr, raft",
+        "toolbox, agent, peer",
+        "agent, toolbox, grpc",
         "lockmgr, agent, peer",
         "lockmgr, agent, nbd",
         "lockmgr, tools, grpc",
@@ -55,7 +66,7 @@ class NetworkPoliciesTest {
 
     /** Without names nobody finds anybody. */
     @ParameterizedTest
-    @CsvSource({"agent", "lockmgr", "tools"})
+    @CsvSource({"agent", "lockmgr", "tools", "toolbox"})
     void everyPartMayAskForNames(String from) {
         assertThat(rules(GROUP, from, "egress"))
                 .anyMatch(rule -> !rule.map().containsKey("to")

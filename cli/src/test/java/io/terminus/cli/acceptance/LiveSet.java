@@ -32,7 +32,7 @@ final class LiveSet implements AutoCloseable {
     private static final String VOLUME = "demo";
     private static final String HOOKS = "hooks";
     /** Of a set with three lock managers. */
-    private static final int MOST_PORTS = 17;
+    static final int MOST_PORTS = 17;
 
     private static boolean prepared;
 

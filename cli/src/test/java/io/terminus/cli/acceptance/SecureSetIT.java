@@ -8,17 +8,26 @@ import io.terminus.security.TlsFiles;
 import io.terminus.security.TlsKeys;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.math.BigInteger;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyStore;
+import java.security.KeyStoreException;
+import java.security.cert.X509Certificate;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.Executor;
 import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
@@ -29,15 +38,26 @@ import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.extension.ExtendWith;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 /** A set with TLS on every port, asked by people of every role, through a failover, with one address for clients. */
 @ExtendWith(TellsTime.class)
-@NeedsClients({"qemu-io", "curl"})
+@NeedsClients({"qemu-io", "curl", "openssl"})
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class SecureSetIT {
 
     /** For a body to come; less than in service, for it is waited for. */
     private static final String REQUEST_TIME = "5s";
+
+    /** More than any port bears, and less than gRPC does by itself. */
+    private static final Duration SILENCE = Duration.ofSeconds(60);
+
+    private static final List<String> EVERYTHING =
+            List.of("terminus:role/admin", "terminus:role/lockmgr", "terminus:agent/a");
+
+    /** How a port answers whom it does not know. */
+    private static final String PUT_OUT = "alert: .*|cut: .*|closed";
 
     /** Those who wait for an answer: the common pool has too few threads where there are two cores. */
     private static final Executor OWN_THREAD = waiting -> Thread.ofVirtual().start(waiting);
@@ -46,7 +66,13 @@ class SecureSetIT {
 
     @BeforeAll
     static void up() {
-        set = LiveSet.make(Map.of("AGENT_LEASETTL", "4s", "SERVER_TOMCAT_CONNECTIONTIMEOUT", REQUEST_TIME));
+        set = LiveSet.make(Map.of(
+                "AGENT_LEASETTL",
+                "4s",
+                "SERVER_TOMCAT_CONNECTIONTIMEOUT",
+                REQUEST_TIME,
+                "LOGGING_STRUCTURED_FORMAT_CONSOLE",
+                "ecs"));
         set.createSecure("64MiB", "--lock-managers", "3");
         set.awaitInSync();
     }
@@ -83,6 +109,28 @@ class SecureSetIT {
                 .contains(
                         "terminus_tls_expires_in_seconds{", "terminus_tls_lifetime_seconds{", "setting=\"agent.tls\"");
         assertThat(curl(null, rest + "/api/v1/volumes")).contains("no certificate was shown");
+    }
+
+    /** What an image's HEALTHCHECK runs. */
+    @Test
+    @Order(2)
+    void imagesSeeThatAServiceWithKeysIsReady() {
+        for (SecurePort port : ports()) {
+            if (port.use() == SecurePort.Use.REST) {
+                assertThat(healthy(port)).as("%s", port).isZero();
+            } else if (port.use() == SecurePort.Use.GRPC) {
+                assertThat(healthy(port)).as("%s", port).isNotZero();
+            }
+        }
+    }
+
+    private static int healthy(SecurePort port) {
+        String script =
+                LiveSet.module().resolve("../docker/healthy").normalize().toString();
+        try (Program program = Program.start(
+                set.folder(), List.of(script), Map.of("SERVER_PORT", Integer.toString(port.port())))) {
+            return program.exitCode();
+        }
     }
 
     @Test
@@ -161,39 +209,132 @@ class SecureSetIT {
     }
 
     @Test
-    @Order(3)
-    void expiredAndForeignCertificatesAreRefused() throws IOException {
-        Instant now = Instant.now();
-        TlsFiles expired = CertificateAuthority.open(certs())
-                .issue(
-                        "expired",
-                        List.of("terminus:role/admin"),
-                        List.of(),
-                        now.minusSeconds(7200),
-                        now.minusSeconds(60));
-        TlsFiles foreign = CertificateAuthority.create(
-                        set.folder().resolve("foreign"), "foreign", now.plusSeconds(3600))
-                .issue("admin", List.of("terminus:role/admin"), List.of(), now.plusSeconds(3600));
+    @Order(2)
+    void everyPortIsClosedToWhoeverConnectsAndSaysNothing() {
+        onEach(ports(), port -> port.beSilent(SILENCE));
+    }
 
-        for (TlsFiles wrong : List.of(expired, foreign)) {
-            try (Program list = with(wrong, "sessions", "list")) {
-                assertThat(list.exitCode()).as(list.output()).isEqualTo(1);
-            }
+    private interface AtPort {
+        void at(SecurePort port) throws IOException;
+    }
+
+    /** At all at once. */
+    private static void onEach(List<SecurePort> ports, AtPort task) {
+        CompletableFuture.allOf(ports.stream()
+                        .map(port -> CompletableFuture.runAsync(
+                                () -> {
+                                    try {
+                                        task.at(port);
+                                    } catch (IOException e) {
+                                        throw new UncheckedIOException(port + ": " + e.getMessage(), e);
+                                    }
+                                },
+                                OWN_THREAD))
+                        .toArray(CompletableFuture[]::new))
+                .join();
+    }
+
+    /** Over REST who shows none gets no further than health. */
+    @Test
+    @Order(3)
+    void everyPortRefusesCertificatesThatAreExpiredForeignOrMissing() throws Exception {
+        Instant now = Instant.now();
+        CertificateAuthority strangers =
+                CertificateAuthority.create(set.folder().resolve("foreign"), "foreign", now.plusSeconds(3600));
+        TlsFiles expired = CertificateAuthority.open(certs())
+                .issue("expired", EVERYTHING, List.of(), now.minusSeconds(7200), now.minusSeconds(60));
+        TlsFiles foreign = strangers.issue("admin", EVERYTHING, List.of(), now.plusSeconds(3600));
+        List<SecurePort> ports = ports();
+        Queue<String> others = new ConcurrentLinkedQueue<>();
+
+        try (TlsKeys good = TlsKeys.load("good", files("lockmgr"));
+                TlsKeys late = TlsKeys.load("expired", expired);
+                TlsKeys strange = TlsKeys.load("foreign", foreign)) {
+            onEach(ports, port -> {
+                String missing = port.use() == SecurePort.Use.REST ? "HTTP/1.1 403" : PUT_OUT;
+                assertThat(port.serialShownTo(good)).as("%s, to a good one", port).isPositive();
+                expect(PUT_OUT, port + ", expired", port.answerTo(late), others);
+                expect(PUT_OUT, port + ", foreign", port.answerTo(strange), others);
+                expect(missing, port + ", missing", port.answerTo(null), others);
+            });
+        }
+
+        assertThat(ports).hasSize(LiveSet.MOST_PORTS);
+        assertThat(others).as("answers that are no refusals").isEmpty();
+        try (Program list = with(expired, "sessions", "list")) {
+            assertThat(list.exitCode()).as(list.output()).isEqualTo(1);
+        }
+    }
+
+    private static void expect(String pattern, String who, String answer, Queue<String> others) {
+        if (!answer.matches(pattern)) {
+            others.add(who + ": " + answer);
         }
     }
 
     @Test
     @Order(4)
-    void newCertificatesCountWithoutARestart() throws IOException {
-        long pid = set.process("a").pid();
+    void everyPortShowsANewCertificateWithoutARestart() throws Exception {
+        Map<String, Long> pids = pids();
+        List<SecurePort> ports = ports();
         Instant later = Instant.now().plusSeconds(3600);
+        CertificateAuthority authority = CertificateAuthority.open(certs());
+        Map<String, BigInteger> fresh = new HashMap<>();
 
-        CertificateAuthority.open(certs())
-                .issue("a", List.of("terminus:agent/a"), List.of("localhost", "127.0.0.1"), later);
+        for (String process : pids.keySet()) {
+            String who = Set.of("a", "b").contains(process) ? "terminus:agent/" + process : "terminus:role/lockmgr";
+            TlsFiles files = authority.issue(process, List.of(who), List.of("localhost", "127.0.0.1"), later);
+            try (TlsKeys keys = TlsKeys.load("fresh", files)) {
+                fresh.put(process, serial(keys));
+            }
+        }
 
-        await().atMost(LiveSet.PATIENCE).until(() -> set.log("a").contains("agent.tls: new files"));
-        assertThat(as("reader", "sessions", "list").succeed()).contains("agent/a");
-        assertThat(set.process("a").pid()).isEqualTo(pid);
+        try (TlsKeys good = TlsKeys.load("good", files("lockmgr"))) {
+            onEach(ports, port -> await(port.toString())
+                    .atMost(LiveSet.PATIENCE)
+                    .until(() -> port.serialShownTo(good).equals(fresh.get(port.process()))));
+        }
+        assertThat(as("reader", "sessions", "list").succeed()).contains("agent/a", "agent/b");
+        assertThat(pids()).isEqualTo(pids);
+    }
+
+    private static BigInteger serial(TlsKeys keys) throws KeyStoreException {
+        KeyStore store = keys.keyStore();
+        return ((X509Certificate) store.getCertificate(store.aliases().nextElement())).getSerialNumber();
+    }
+
+    private static Map<String, Long> pids() {
+        Map<String, Long> pids = new HashMap<>();
+        for (var process : set.status().path("processes")) {
+            pids.put(process.path("name").asString(), process.path("pid").asLong());
+        }
+        return pids;
+    }
+
+    /** All that a set listens on. */
+    private static List<SecurePort> ports() {
+        List<SecurePort> ports = new ArrayList<>();
+        for (var process : set.status().path("processes")) {
+            for (SecurePort.Use use : SecurePort.Use.values()) {
+                String at = process.path("endpoints")
+                        .path(use.name().toLowerCase(Locale.ROOT))
+                        .asString("");
+                if (!at.isEmpty()) {
+                    ports.add(port(process.path("name").asString(), use, at));
+                }
+            }
+        }
+        for (var member : JsonMapper.shared().readTree(set.terminus("lockmgr", "members", "list", "--json"))) {
+            ports.add(port(
+                    member.path("id").asString(),
+                    SecurePort.Use.GROUP,
+                    member.path("groupAddress").asString()));
+        }
+        return ports;
+    }
+
+    private static SecurePort port(String process, SecurePort.Use use, String at) {
+        return new SecurePort(process, use, Integer.parseInt(at.substring(at.indexOf(':') + 1)));
     }
 
     @Test
@@ -237,6 +378,22 @@ class SecureSetIT {
                 }
             }
         }
+    }
+
+    @Test
+    @Order(6)
+    void linesOfTheLogAreJsonAndSayWhichVolumeTheyAreAbout() {
+        String log = set.log(set.writer());
+
+        List<JsonNode> lines = log.lines()
+                .filter(line -> line.startsWith("{"))
+                .map(line -> JsonMapper.shared().readTree(line))
+                .toList();
+
+        assertThat(lines)
+                .extracting(line -> line.path("terminus.volume").asString(""))
+                .as(log)
+                .contains("demo");
     }
 
     @Test

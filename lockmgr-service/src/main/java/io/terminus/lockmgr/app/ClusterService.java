@@ -1,6 +1,7 @@
 package io.terminus.lockmgr.app;
 
 import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
@@ -16,6 +17,7 @@ import io.terminus.security.grpc.Caller;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
@@ -96,6 +98,10 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
     @Override
     public void moveLead(MoveLeadRequest request, StreamObserver<ClusterView> out) {
         String to = request.getTo();
+        if (to.equals(node.self().id()) && node.leads()) {
+            reply(out, view()); // asked a second time, for the first answer was lost
+            return;
+        }
         if (node.view().stream()
                 .flatMap(view -> view.members().stream())
                 .noneMatch(one -> one.id().equals(to))) {
@@ -119,15 +125,31 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
                     .asRuntimeException(NotLeading.trailers(node.leader())));
             return;
         }
+        long term = group.view().term();
         String failure = carryOut(change, group);
         audit.record(Caller.current().toString(), action, what, failure == null ? "done" : failure);
         if (failure == null) {
             reply(out, view());
-        } else {
-            out.onError(Status.ABORTED
-                    .withDescription(action + " " + what + " is not known to be done: " + failure)
-                    .asRuntimeException());
+            return;
         }
+        GroupMember.View now = group.view();
+        out.onError(failed(action + " " + what, failure, now.term() != term, now.leader()));
+    }
+
+    /**
+     * What is told of a change that failed.
+     *
+     * @param election there was one meanwhile, so that whoever leads now may be asked again, perhaps this one
+     */
+    static StatusRuntimeException failed(String change, String why, boolean election, Optional<Member> leader) {
+        String unknown = change + " is not known to be done: ";
+        if (!election) {
+            return Status.ABORTED.withDescription(unknown + why).asRuntimeException();
+        }
+        String elected = leader.map(member -> member.id() + " was elected").orElse("the lead was lost");
+        return Status.UNAVAILABLE
+                .withDescription(unknown + elected + " meanwhile; ask again")
+                .asRuntimeException(NotLeading.trailers(leader));
     }
 
     private static @Nullable String carryOut(Change change, GroupMember group) {

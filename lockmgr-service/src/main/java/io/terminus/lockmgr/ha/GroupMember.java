@@ -147,7 +147,7 @@ public final class GroupMember implements AutoCloseable {
                 .setGroup(belongs ? begun : null)
                 .setOption(known ? RaftStorage.StartupOption.RECOVER : RaftStorage.StartupOption.FORMAT)
                 .setProperties(properties(settings))
-                .setParameters(RaftTls.parameters(settings.keys))
+                .setParameters(GroupPort.limited(RaftTls.parameters(settings.keys)))
                 .setStateMachine(machine)
                 .build();
     }
