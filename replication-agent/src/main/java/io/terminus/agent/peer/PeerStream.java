@@ -128,7 +128,7 @@ final class PeerStream implements PeerNetwork.Stream {
                 sendWhatThereIs();
             } catch (RuntimeException e) {
                 // Whoever pumps must not suffer from this peer: a client's thread, or another peer's.
-                LOG.warn("{}: the stream is begun anew: {}", name, e.toString());
+                sayBegunAnew(e);
                 ready = false;
                 DuplexSocket s = socket;
                 if (s != null) {
@@ -155,6 +155,30 @@ final class PeerStream implements PeerNetwork.Stream {
     }
 
     // ---- sending: whoever is elected
+
+    /** A peer that is slow loses its place when the journal is needed, which the next greeting finds out; nothing else should come here. */
+    private void sayBegunAnew(RuntimeException e) {
+        Journal journal = cursor.journal();
+        long next = cursor.sentTo();
+        long oldest = journal.oldest();
+        if (next < oldest) {
+            LOG.info(
+                    "{}: the stream is begun anew: what comes next, at {}, is not kept any more; the journal begins at {}",
+                    name,
+                    next,
+                    oldest);
+        } else {
+            LOG.error(
+                    "{}: the stream is begun anew: our own bug, with everything before {} sent of a journal that holds"
+                            + " [{}, {}), and room for it up to {} there",
+                    name,
+                    next,
+                    oldest,
+                    journal.end(),
+                    landsThere,
+                    e);
+        }
+    }
 
     private void sendWhatThereIs() {
         DuplexSocket s = socket;

@@ -187,7 +187,7 @@ final class Applier {
         }
         image.lock().lock();
         try {
-            copies.sync();
+            copies.beginSync();
         } finally {
             image.lock().unlock();
         }

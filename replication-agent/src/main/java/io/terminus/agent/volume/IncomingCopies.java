@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
 import java.util.BitSet;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,35 +19,46 @@ import org.jspecify.annotations.Nullable;
  */
 final class IncomingCopies {
 
-    /** The replica around it. Called with the apply lock. */
+    /** The replica around it. Called with the apply lock, except where it says otherwise. */
     interface Base {
         /** The image has everything before it, and nothing of what lies behind, if it {@link #isWhole}. */
         long applied();
 
         boolean isWhole();
 
-        /** What was written to the image becomes durable. */
+        /** What was written to the image before becomes durable. Also without the lock, while more is written. */
         void syncImage() throws IOException;
 
         /** The last block is there: the image is whole, which is noted durably. */
         void copied() throws IOException;
 
-        /** More is written, or durable. */
+        /** More is durable, and there may be room for more to be written. Without the lock. */
         void progressed();
+
+        /** The image cannot be synced. Without the lock. */
+        void failed(IOException e);
+
+        /** Without the lock. */
+        void ourOwnBug(Throwable e);
 
         void compared(long sequence, long blocks);
 
         void doubted();
     }
 
-    /** Copied bytes after which the image is synced, so that the writer may forget them. */
+    /** Copied bytes after which the image is synced, so that the writer may forget them; more are written meanwhile. */
     private static final long SYNC_BYTES = 32L << 20;
+
+    /** But no more than these: the rest waits, and with it the writer. */
+    static final long MOST_UNSYNCED_BYTES = 256L << 20;
 
     /** With no more copies coming, what there is gets synced after this time. */
     static final long SYNC_NANOS = 20_000_000;
 
+    private final String volume;
     private final Image image;
     private final SuperblockFile superblock;
+    private final ReentrantLock applyLock;
     private final Base base;
 
     /** Those that wait for their position, which it guards; bounded by the sender, see {@link CopyItem#WINDOW_BYTES}. */
@@ -64,6 +76,13 @@ final class IncomingCopies {
     private volatile long written;
     private volatile long durable;
 
+    /** Ever: what {@link #written} and {@link #durable} are in bytes, though streams begin anew. */
+    private volatile long writtenBytes;
+
+    private volatile long syncedBytes;
+    private volatile boolean syncing;
+    private volatile @Nullable Thread syncThread;
+
     // From here on under the apply lock.
 
     /**
@@ -72,15 +91,19 @@ final class IncomingCopies {
      */
     private final BitSet brought = new BitSet();
 
-    private long unsyncedBytes;
+    /** How often the items were counted anew. */
+    private long streams;
+
     private long writtenAtNanos;
 
     /** What is compared with digests is read into it. */
     private @Nullable ByteBuffer comparing;
 
-    IncomingCopies(Image image, SuperblockFile superblock, Base base) {
+    IncomingCopies(String volume, Image image, SuperblockFile superblock, ReentrantLock applyLock, Base base) {
+        this.volume = volume;
         this.image = image;
         this.superblock = superblock;
+        this.applyLock = applyLock;
         this.base = base;
     }
 
@@ -97,14 +120,18 @@ final class IncomingCopies {
         brought.clear();
         held = false;
         limit = applied;
-        written = 0;
-        durable = 0;
-        unsyncedBytes = 0;
+        countAnew();
     }
 
     /** A stream begins at a whole replica: its items are counted anew, and nothing is compared yet. */
     void streamBegins() {
         streamEnds();
+        countAnew();
+    }
+
+    /** A sync that is under way says nothing of the new items. */
+    private void countAnew() {
+        streams++;
         written = 0;
         durable = 0;
     }
@@ -206,9 +233,23 @@ final class IncomingCopies {
      * anyway is not waited for: what a step left half done is applied anew behind the copy.
      */
     private boolean isDue(CopyItem item) {
-        return item.kind() == CopyItem.Kind.HOLD
-                ? base.isWhole()
-                : item.position() <= base.applied() && (held || isMixture());
+        if (item.kind() == CopyItem.Kind.HOLD) {
+            return base.isWhole();
+        }
+        return item.position() <= base.applied() && (held || isMixture()) && hasRoomFor(item);
+    }
+
+    /** The last one of a copy or comparison brings no bytes, and syncs by itself. */
+    private boolean hasRoomFor(CopyItem item) {
+        return isLast(item) || unsyncedBytes() < MOST_UNSYNCED_BYTES;
+    }
+
+    private static boolean isLast(CopyItem item) {
+        return item.kind() == CopyItem.Kind.END || item.kind() == CopyItem.Kind.RELEASE;
+    }
+
+    private long unsyncedBytes() {
+        return writtenBytes - syncedBytes;
     }
 
     private boolean isMixture() {
@@ -232,14 +273,15 @@ final class IncomingCopies {
             }
             written = next.sequence();
             writtenAtNanos = System.nanoTime();
-            if (isMixture() || next.kind() == CopyItem.Kind.DATA) {
-                unsyncedBytes += next.weight();
-            }
-            if (next.kind() == CopyItem.Kind.END || next.kind() == CopyItem.Kind.RELEASE) {
+            if (isLast(next)) {
                 durable = written;
-                unsyncedBytes = 0;
-            } else if (unsyncedBytes >= SYNC_BYTES) {
-                sync();
+                syncedBytes = writtenBytes;
+            } else if (isMixture() || next.kind() == CopyItem.Kind.DATA) {
+                long bytes = writtenBytes + next.weight();
+                writtenBytes = bytes;
+            }
+            if (unsyncedBytes() >= SYNC_BYTES) {
+                beginSync();
             }
         }
         return any;
@@ -269,8 +311,8 @@ final class IncomingCopies {
                 held = true;
             }
             case RELEASE -> {
-                if (unsyncedBytes > 0) {
-                    base.syncImage(); // what was mended, before anybody says that it is
+                if (unsyncedBytes() > 0) {
+                    base.syncImage(); // what was mended, before anybody says that it is; also behind a sync under way
                 }
                 boolean all = item.offset() == 1;
                 long left = all
@@ -342,15 +384,50 @@ final class IncomingCopies {
 
     /** How long what is written may rest until it is to be synced, if nothing more comes; MAX_VALUE: there is nothing to sync. */
     long syncInNanos(long nowNanos) {
-        return unsyncedBytes > 0 ? Math.max(0, writtenAtNanos + SYNC_NANOS - nowNanos) : Long.MAX_VALUE;
+        return unsyncedBytes() > 0 && !syncing ? Math.max(0, writtenAtNanos + SYNC_NANOS - nowNanos) : Long.MAX_VALUE;
     }
 
-    void sync() throws IOException {
-        if (unsyncedBytes > 0) {
+    /** Has what is written synced, unless a sync is under way. Apply's thread, which goes on meanwhile. */
+    void beginSync() {
+        if (syncing) {
+            return;
+        }
+        long upTo = written;
+        long upToBytes = writtenBytes;
+        long stream = streams;
+        syncing = true;
+        syncThread =
+                Thread.ofPlatform().name("copy-sync-" + volume).daemon().start(() -> sync(upTo, upToBytes, stream));
+    }
+
+    /** What was written up to then, and no more: whatever is written since may be on the disk or not. */
+    private void sync(long upTo, long upToBytes, long stream) {
+        try {
             base.syncImage();
-            unsyncedBytes = 0;
-            durable = written;
+            applyLock.lock();
+            try {
+                syncedBytes = Math.max(syncedBytes, upToBytes);
+                if (stream == streams) {
+                    durable = Math.max(durable, upTo);
+                }
+            } finally {
+                applyLock.unlock();
+            }
+        } catch (IOException e) {
+            base.failed(e);
+        } catch (RuntimeException | Error e) {
+            base.ourOwnBug(e);
+        } finally {
+            syncing = false;
             base.progressed();
+        }
+    }
+
+    /** Returns when no sync is under way; the caller begins no more. */
+    void awaitSync() throws InterruptedException {
+        Thread last = syncThread;
+        if (last != null) {
+            last.join();
         }
     }
 }

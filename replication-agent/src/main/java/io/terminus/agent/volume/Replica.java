@@ -148,7 +148,7 @@ final class Replica implements AutoCloseable {
         this.rescued = new RescuedTails(dir, journal);
         this.space = new ImageSpace(image::secure, this::giveBackSpace, System::nanoTime);
         this.marks = new DirtyMarks(dir.resolve(ReplicaFiles.MARKS_DIR), config.name(), config.sizeBytes(), journal);
-        this.copies = new IncomingCopies(image, superblock, new CopiesBase());
+        this.copies = new IncomingCopies(volume, image, superblock, applied.lock(), new CopiesBase());
         this.syncs = new JournalSyncs(volume, journal, measures, new SyncEvents());
         this.pace = new CheckpointPace(budgetBytes, () -> dir.toFile().getUsableSpace());
         this.checkpoints = new Checkpoints(volume, pace, applied.lock(), checkpoint, new CheckpointBase());
@@ -536,6 +536,17 @@ final class Replica implements AutoCloseable {
         @Override
         public void progressed() {
             observer.applied();
+            applier.wake();
+        }
+
+        @Override
+        public void failed(IOException e) {
+            imageFailed(e);
+        }
+
+        @Override
+        public void ourOwnBug(Throwable e) {
+            Replica.this.ourOwnBug(e);
         }
 
         @Override
@@ -788,6 +799,7 @@ final class Replica implements AutoCloseable {
             try {
                 syncs.close();
                 applier.close();
+                copies.awaitSync();
                 checkpoints.await();
                 return interrupted;
             } catch (InterruptedException e) {

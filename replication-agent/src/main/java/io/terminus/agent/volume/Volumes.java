@@ -35,6 +35,7 @@ public final class Volumes implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Volumes.class);
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,127}");
 
+    private static final String NO_SUPERBLOCK = "it holds files, but no superblock: it is damaged, or somebody's data";
     private static final long AUTHORITY_TIMEOUT_SECONDS = 10;
 
     /** A replica that was not opened because the disk was full is tried again so often. */
@@ -43,17 +44,22 @@ public final class Volumes implements AutoCloseable {
     /** No volume's name begins so. What does is no replica any more, and deleted at the next start if not before. */
     private static final String DELETED_PREFIX = ".deleted-";
 
+    /** Nor so. What does is no replica yet, and deleted likewise. */
+    private static final String BEING_MADE_PREFIX = ".being-made-";
+
+    /** Why a replica that is here is not open, and whether it may be, by and by, unasked. */
+    private record Unopened(String why, boolean mayOpen) {
+        private static final Unopened NOT_LOOKED_INTO = new Unopened("the agent is starting", true);
+    }
+
     private final Path dir;
     private final Volume.Settings settings;
     private final Function<String, VolumeAuthority> authorities;
     private final PeerNetwork network;
     private final Map<String, Volume> byName = new ConcurrentHashMap<>();
 
-    /** Of which volumes there is a replica here that could not be opened, and why. */
-    private final Map<String, String> unopened = new ConcurrentHashMap<>();
-
-    /** Whose directories were here when the agent started, and were not looked into yet: there may be a replica. */
-    private final Set<String> notLookedInto;
+    /** Of which volumes there is a replica here, or may be, that is not open. */
+    private final Map<String, Unopened> unopened = new ConcurrentHashMap<>();
 
     private volatile boolean closed;
 
@@ -61,8 +67,11 @@ public final class Volumes implements AutoCloseable {
             Path dataDir, Volume.Settings settings, Function<String, VolumeAuthority> authorities, PeerNetwork network)
             throws IOException {
         this.dir = dataDir.resolve("volumes");
-        this.notLookedInto = ConcurrentHashMap.newKeySet();
-        notLookedInto.addAll(directories(dir)); // before anybody can ask for one
+        for (String name : directories(dir)) { // before anybody can ask for one
+            if (isName(name)) {
+                unopened.put(name, Unopened.NOT_LOOKED_INTO);
+            }
+        }
         this.settings = settings;
         this.authorities = authorities;
         this.network = network;
@@ -81,9 +90,9 @@ public final class Volumes implements AutoCloseable {
         Files.createDirectories(dir);
         for (String name : directories(dir)) {
             Path d = dir.resolve(name);
-            if (name.startsWith(DELETED_PREFIX)) {
-                finishDeletion(d);
-            } else if (!openedOrGone(d)) {
+            if (name.startsWith(DELETED_PREFIX) || name.startsWith(BEING_MADE_PREFIX)) {
+                clear(d);
+            } else if (isName(name) && !openedOrGone(d)) {
                 openLater(d);
             }
         }
@@ -102,37 +111,40 @@ public final class Volumes implements AutoCloseable {
         }
     }
 
-    /** One that did not get to its end, or does so just now. */
-    private synchronized void finishDeletion(Path d) throws IOException {
+    /** A deletion or a creation that did not get to its end, or does so just now. */
+    private synchronized void clear(Path d) throws IOException {
         deleteTree(d);
     }
 
     /** @return false if it is to be tried once more */
     private synchronized boolean openedOrGone(Path d) {
         String name = d.getFileName().toString();
-        boolean over = closed || byName.containsKey(name) || !Files.exists(d) || opened(d);
-        if (over) {
-            notLookedInto.remove(name);
+        if (byName.containsKey(name) || !Files.exists(d)) {
+            unopened.remove(name);
+            return true;
         }
-        return over;
+        return closed || opened(d);
     }
 
     /** @return false if there was no space to open it */
     private boolean opened(Path d) {
         String name = d.getFileName().toString();
-        if (!Superblock.isIn(d)) {
-            LOG.warn("what is in {} has no superblock: the creation of a replica did not get to its end", d);
-            return true;
-        }
         try {
+            if (!holdsFiles(d)) {
+                unopened.remove(name);
+                return true;
+            }
+            if (!Superblock.isIn(d)) {
+                throw new IOException(NO_SUPERBLOCK);
+            }
             start(d, VolumeConfig.decode(Superblock.read(d).seen().config()));
             unopened.remove(name);
         } catch (DiskFullException e) {
-            unopened.put(name, "the disk is full: " + e.getMessage());
+            unopened.put(name, new Unopened("the disk is full: " + e.getMessage(), true));
             LOG.warn("the replica in {} is not opened as long as the disk is full: {}", d, e.getMessage());
             return false;
         } catch (IOException | VolumeConfig.UnreadableConfigException | RuntimeException e) {
-            unopened.put(name, String.valueOf(e.getMessage()));
+            unopened.put(name, new Unopened(String.valueOf(e.getMessage()), false));
             LOG.error("the replica in {} is not opened: {}", d, e.getMessage(), e);
         }
         return true;
@@ -179,6 +191,9 @@ public final class Volumes implements AutoCloseable {
         }
         Path d = dir.resolve(config.name());
         String closedFor = whyNotOpened(config.name());
+        if (closedFor == null && holdsFiles(d)) {
+            closedFor = "it was put there while the agent ran";
+        }
         if (closedFor != null) {
             throw new RefusedException(
                     Why.FAILED,
@@ -187,14 +202,29 @@ public final class Volumes implements AutoCloseable {
                             + " unasked: " + closedFor + ". `resync " + config.name() + " --agent "
                             + settings.agent() + " --anew` throws it away");
         }
-        deleteTree(d); // what is left of a creation that did not get as far as the value block
-        if (config.term() == 0) {
-            Replica.create(d, config, settings.segments(config), settings.agent(), settings.bootId());
-        } else {
-            // One more of a volume that is in use. An earlier one here may be known by the machine's plain name.
-            Replica.createAnew(d, config, settings.segments(config), settings.agent(), settings.bootId());
-        }
+        // One more of a volume that is in use is made anew: an earlier one here may be known by the machine's plain
+        // name.
+        make(d, config, config.term() > 0);
         return start(d, config);
+    }
+
+    /** Beside, and in its place when it is whole, durably: so what has no superblock there is nothing that this agent has left half done. */
+    private void make(Path d, VolumeConfig config, boolean anew) throws IOException {
+        Path beside = dir.resolve(BEING_MADE_PREFIX + config.name());
+        deleteTree(beside);
+        try {
+            if (anew) {
+                Replica.createAnew(beside, config, settings.segments(config), settings.agent(), settings.bootId());
+            } else {
+                Replica.create(beside, config, settings.segments(config), settings.agent(), settings.bootId());
+            }
+            Files.deleteIfExists(d); // empty
+            Files.move(beside, d, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException | RuntimeException e) {
+            deleteTree(beside); // it may be what the disk was full of
+            throw e;
+        }
+        syncDirectory();
     }
 
     /** Whoever is not in {@link #byName} has no replica here: not so while some are not open yet, or are being closed. */
@@ -202,11 +232,25 @@ public final class Volumes implements AutoCloseable {
         if (closed) {
             throw new RefusedException(Why.NOT_READY, "agent " + settings.agent() + " is stopping");
         }
-        if (notLookedInto.contains(name)) {
+        Unopened there = unopened.get(name);
+        if (there != null && there.mayOpen()) {
+            requireGone(name, there);
+        }
+    }
+
+    /** What was not looked into yet nobody can want to be thrown away. */
+    private void requireLookedInto(String name) throws RefusedException {
+        if (Unopened.NOT_LOOKED_INTO.equals(unopened.get(name))) {
+            requireGone(name, Unopened.NOT_LOOKED_INTO);
+        }
+    }
+
+    private void requireGone(String name, Unopened there) throws RefusedException {
+        if (Files.exists(dir.resolve(name))) {
             throw new RefusedException(
                     Why.NOT_READY,
-                    "agent " + settings.agent() + " has files of a volume " + name
-                            + " that are not open yet: it is starting, or its disk is full. Nothing has changed here");
+                    "agent " + settings.agent() + " has files of a volume " + name + " that are not open yet: "
+                            + there.why() + ". Nothing has changed here");
         }
     }
 
@@ -215,6 +259,7 @@ public final class Volumes implements AutoCloseable {
      * believed. Refused while the in-sync set counts on it.
      */
     public synchronized Volume recreate(String name) throws RefusedException, IOException, InterruptedException {
+        requireLookedInto(name);
         Volume there = byName.get(name);
         if (there == null && whyNotOpened(name) == null) {
             throw new RefusedException(
@@ -231,13 +276,14 @@ public final class Volumes implements AutoCloseable {
         }
         drop(name, there);
         Path d = dir.resolve(name);
-        Replica.createAnew(d, current, settings.segments(current), settings.agent(), settings.bootId());
+        make(d, current, true);
         LOG.info("volume {}: the replica here was thrown away, and is empty", name);
         return start(d, current);
     }
 
     /** Deletes this agent's replica with all its files. Refused while the value block names it. */
     public synchronized void delete(String name) throws RefusedException, IOException, InterruptedException {
+        requireLookedInto(name);
         Volume there = byName.get(name);
         if (there == null && whyNotOpened(name) == null) {
             throw absent(name);
@@ -301,11 +347,15 @@ public final class Volumes implements AutoCloseable {
         Path gone = dir.resolve(DELETED_PREFIX + name + "-" + UUID.randomUUID());
         Files.move(dir.resolve(name), gone, StandardCopyOption.ATOMIC_MOVE);
         unopened.remove(name);
+        syncDirectory();
+        emptySegments(gone.resolve(ReplicaFiles.JOURNAL_DIR));
+        deleteTree(gone);
+    }
+
+    private void syncDirectory() throws IOException {
         try (FileChannel directory = FileChannel.open(dir, StandardOpenOption.READ)) {
             directory.force(true);
         }
-        emptySegments(gone.resolve(ReplicaFiles.JOURNAL_DIR));
-        deleteTree(gone);
     }
 
     /** They are mapped until the next garbage collection, and deleted alone they would take their space on the disk until then. */
@@ -326,8 +376,9 @@ public final class Volumes implements AutoCloseable {
 
     /** Why the replica that is here could not be opened; null: there is none such. */
     public @Nullable String whyNotOpened(String name) {
-        String why = unopened.get(name);
-        return why != null && Files.exists(dir.resolve(name)) ? why : null; // an operator may have taken it away
+        Unopened there = unopened.get(name);
+        // An operator may have taken it away.
+        return there != null && Files.exists(dir.resolve(name)) ? there.why() : null;
     }
 
     /** The names of the volumes of {@link #whyNotOpened}. */
@@ -448,6 +499,15 @@ public final class Volumes implements AutoCloseable {
             v.close(); // who closed the others may not have seen this one
         }
         return v;
+    }
+
+    private static boolean holdsFiles(Path d) throws IOException {
+        if (!Files.isDirectory(d)) {
+            return Files.exists(d);
+        }
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(d)) {
+            return files.iterator().hasNext();
+        }
     }
 
     private static void deleteTree(Path d) throws IOException {

@@ -12,6 +12,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -27,8 +31,13 @@ class IncomingCopiesTest {
     private final class Around implements IncomingCopies.Base {
         private long applied = 128;
         private boolean whole = true;
-        private int synced;
         private int doubted;
+
+        /** Syncs that have begun, and those that may end. */
+        private final AtomicInteger syncs = new AtomicInteger();
+
+        private final Semaphore mayEnd = new Semaphore(1_000_000);
+        private final AtomicReference<@Nullable Throwable> failed = new AtomicReference<>();
         private final List<String> compared = new ArrayList<>();
 
         @Override
@@ -42,8 +51,10 @@ class IncomingCopiesTest {
         }
 
         @Override
-        public void syncImage() {
-            synced++;
+        public void syncImage() throws IOException {
+            syncs.incrementAndGet();
+            mayEnd.acquireUninterruptibly();
+            image.sync();
         }
 
         @Override
@@ -53,6 +64,16 @@ class IncomingCopiesTest {
 
         @Override
         public void progressed() {}
+
+        @Override
+        public void failed(IOException e) {
+            failed.set(e);
+        }
+
+        @Override
+        public void ourOwnBug(Throwable e) {
+            failed.set(e);
+        }
 
         @Override
         public void compared(long sequence, long blocks) {
@@ -72,6 +93,7 @@ class IncomingCopiesTest {
     private SuperblockFile superblock;
     private Image image;
     private IncomingCopies copies;
+    private final ReentrantLock applyLock = new ReentrantLock();
 
     @BeforeEach
     void aReplica() throws IOException {
@@ -84,11 +106,13 @@ class IncomingCopiesTest {
         first.write(dir);
         superblock = new SuperblockFile(dir, first);
         image = Image.open(dir.resolve("image"), VOLUME_BYTES);
-        copies = new IncomingCopies(image, superblock, replica);
+        copies = new IncomingCopies("v", image, superblock, applyLock, replica);
     }
 
     @AfterEach
-    void close() throws IOException {
+    void close() throws IOException, InterruptedException {
+        replica.mayEnd.release(1_000);
+        copies.awaitSync();
         image.close();
     }
 
@@ -162,20 +186,98 @@ class IncomingCopiesTest {
     }
 
     @Test
-    void whatIsWrittenIsSyncedWhenNothingComesAnyMore() throws IOException {
+    void whatIsWrittenIsSyncedWhenNothingComesAnyMore() throws Exception {
         aCopyBegins();
         assertThat(copies.syncInNanos(System.nanoTime())).isEqualTo(Long.MAX_VALUE);
         copies.take(data(1, 128, 0, BLOCK, 1));
         copies.writeDue();
 
         long inNanos = copies.syncInNanos(System.nanoTime());
-        copies.sync();
-        copies.sync();
+        copies.beginSync();
+        copies.awaitSync();
 
         assertThat(inNanos).isBetween(0L, IncomingCopies.SYNC_NANOS);
-        assertThat(replica.synced).isEqualTo(1);
+        assertThat(replica.syncs).hasValue(1);
         assertThat(copies.durable()).isEqualTo(1);
         assertThat(copies.syncInNanos(System.nanoTime())).isEqualTo(Long.MAX_VALUE);
+    }
+
+    @Test
+    void aSyncCountsForWhatWasWrittenBeforeItBeganThoughMoreIsWrittenMeanwhile() throws Exception {
+        aCopyBegins();
+        syncsAreHeldUp();
+        copies.take(data(1, 128, 0, BLOCK, 1));
+        copies.writeDue();
+        copies.beginSync();
+        copies.take(data(2, 128, BLOCK, BLOCK, 2));
+        assertThat(copies.writeDue()).as("while a sync is under way").isTrue();
+        copies.beginSync();
+        assertThat(copies.syncInNanos(System.nanoTime())).as("one at a time").isEqualTo(Long.MAX_VALUE);
+        assertThat(copies.durable()).isZero();
+
+        oneSyncEnds();
+
+        assertThat(copies.written()).isEqualTo(2);
+        assertThat(copies.durable()).isEqualTo(1);
+        assertThat(copies.syncInNanos(System.nanoTime()))
+                .as("the second is left")
+                .isLessThan(Long.MAX_VALUE);
+        copies.beginSync();
+        oneSyncEnds();
+        assertThat(copies.durable()).isEqualTo(2);
+    }
+
+    @Test
+    void aSyncOfTheStreamBeforeSaysNothingOfTheItemsOfThisOne() throws Exception {
+        aCopyBegins();
+        syncsAreHeldUp();
+        for (int sequence = 1; sequence <= 3; sequence++) {
+            copies.take(data(sequence, 128, 0, BLOCK, sequence));
+        }
+        copies.writeDue();
+        copies.beginSync();
+        aCopyBegins();
+        copies.take(data(1, 128, BLOCK, BLOCK, 1));
+        copies.writeDue();
+
+        oneSyncEnds();
+
+        assertThat(copies.written()).isEqualTo(1);
+        assertThat(copies.durable()).isZero();
+    }
+
+    @Test
+    void noMoreIsWrittenBeyondASyncThanIsStatedThenTheRestWaits() throws Exception {
+        aCopyBegins();
+        syncsAreHeldUp();
+        long sequence = 0;
+        boolean written;
+        do {
+            copies.take(data(++sequence, 128, 0, CopyItem.MAX_DATA_BYTES, 1));
+            written = copies.writeDue();
+        } while (written);
+
+        assertThat((sequence - 1) * CopyItem.MAX_DATA_BYTES).isEqualTo(IncomingCopies.MOST_UNSYNCED_BYTES);
+        assertThat(copies.isOneDue()).isFalse();
+        assertThat(replica.syncs).as("begun by what was written").hasValue(1);
+        oneSyncEnds();
+        assertThat(copies.durable()).isPositive();
+        assertThat(copies.isOneDue()).isTrue();
+        assertThat(copies.writeDue()).isTrue();
+    }
+
+    @Test
+    void aSyncThatFailsIsToldAndCountsForNothing() throws Exception {
+        aCopyBegins();
+        copies.take(data(1, 128, 0, BLOCK, 1));
+        copies.writeDue();
+        image.close();
+
+        copies.beginSync();
+        copies.awaitSync();
+
+        assertThat(replica.failed.get()).isInstanceOf(IOException.class);
+        assertThat(copies.durable()).isZero();
     }
 
     @Test
@@ -206,8 +308,27 @@ class IncomingCopiesTest {
 
         assertThat(superblock.get().doubt()).isEqualTo(Superblock.Doubt.NONE);
         assertThat(replica.doubted).isEqualTo(2);
-        assertThat(replica.synced).as("what was mended").isEqualTo(1);
+        assertThat(replica.syncs).as("what was mended").hasValue(1);
         assertThat(copies.limit(1_024)).isEqualTo(1_024);
+    }
+
+    @Test
+    void aComparisonEndsBehindASyncOfItsOwnWhereOneIsUnderWayThatMissesWhatWasMendedSince() throws Exception {
+        held();
+        copies.take(data(2, 128, 0, BLOCK, 7));
+        copies.writeDue();
+        syncsAreHeldUp();
+        copies.beginSync();
+        replica.mayEnd.release(2);
+        copies.take(data(3, 128, BLOCK, BLOCK, 7));
+        copies.take(item(4, Kind.RELEASE, 128, 1, 0, null));
+
+        copies.writeDue();
+
+        copies.awaitSync();
+        assertThat(replica.syncs).hasValue(2);
+        assertThat(copies.durable()).isEqualTo(4);
+        assertThat(copies.syncInNanos(System.nanoTime())).as("all is synced").isEqualTo(Long.MAX_VALUE);
     }
 
     @Test
@@ -249,6 +370,15 @@ class IncomingCopiesTest {
     private void aCopyBegins() throws IOException {
         superblock.update(s -> s.with(new Superblock.Rebuild("copy", -1, false)));
         copies.begin(replica.applied);
+    }
+
+    private void syncsAreHeldUp() {
+        replica.mayEnd.drainPermits();
+    }
+
+    private void oneSyncEnds() throws InterruptedException {
+        replica.mayEnd.release();
+        copies.awaitSync();
     }
 
     private void held() throws IOException {

@@ -49,6 +49,8 @@ class VolumesTest {
 
         try (Volumes starting = agents.agent("b").makeVolumes()) {
             assertThatThrownBy(() -> starting.create(config())).hasMessageContaining("not open yet");
+            assertThatThrownBy(() -> starting.recreate("v")).hasMessageContaining("not open yet");
+            assertThatThrownBy(() -> starting.delete("v")).hasMessageContaining("not open yet");
             starting.openAll();
 
             Volume opened = Objects.requireNonNull(starting.byName("v"));
@@ -64,7 +66,7 @@ class VolumesTest {
         Path full = Files.createSymbolicLink(directory.resolve("superblock.next"), Path.of("/dev/full"));
         agents.agent("b").startAgain();
 
-        assertThatThrownBy(() -> agents.volumes("b").create(config())).hasMessageContaining("its disk is full");
+        assertThatThrownBy(() -> agents.volumes("b").create(config())).hasMessageContaining("the disk is full");
 
         Files.delete(full);
         awaitTrue(() -> agents.volumes("b").byName("v") != null);
@@ -74,15 +76,41 @@ class VolumesTest {
     }
 
     @Test
-    void whatCannotBeOpenedEverIsLeftOfACreationAndMakesWay() throws Exception {
-        Path unfinished = agents.agent("b").directory().resolveSibling("w");
+    void whatIsLeftOfACreationThatDidNotGetToItsEndIsGoneAfterAStart() throws Exception {
+        Path unfinished = agents.agent("b").directory().resolveSibling(".being-made-w");
         agents.agent("b").stop();
         Files.createDirectories(unfinished.resolve("journal"));
         agents.agent("b").startAgain();
 
+        assertThat(unfinished).doesNotExist();
         Volume made = agents.volumes("b").create(volume("w"));
 
         assertThat(made.replica().journal().end()).isZero();
+        assertThat(unfinished).doesNotExist();
+    }
+
+    @Test
+    void filesWithoutASuperblockAreNotTakenForAnUnfinishedCreationButAnEmptyDirectoryMakesWay() throws Exception {
+        Path somebodys = agents.agent("b").directory().resolveSibling("w");
+        Path empty = agents.agent("b").directory().resolveSibling("x");
+        Path late = agents.agent("b").directory().resolveSibling("y");
+        agents.agent("b").stop();
+        Files.createDirectories(somebodys);
+        Files.writeString(somebodys.resolve("image.raw"), "somebody's data");
+        Files.createDirectories(empty);
+        agents.agent("b").startAgain();
+        Files.createDirectories(late.resolve("journal"));
+        Volumes volumes = agents.volumes("b");
+
+        assertThatThrownBy(() -> volumes.create(volume("w")))
+                .hasMessageContaining(somebodys + " that it cannot open")
+                .hasMessageContaining("holds files, but no superblock");
+        assertThatThrownBy(() -> volumes.create(volume("y"))).hasMessageContaining("put there while the agent ran");
+
+        assertThat(volumes.whyNotOpened("w")).contains("somebody's data");
+        assertThat(somebodys.resolve("image.raw")).hasContent("somebody's data");
+        assertThat(late.resolve("journal")).exists();
+        assertThat(volumes.create(volume("x")).replica().journal().end()).isZero();
     }
 
     @Test
