@@ -107,7 +107,8 @@ final class CertsCommand {
             terminus.screen()
                     .line(
                             json
-                                    ? Json.write(new Issued(made.cert().toString(), made.key().toString(), uris))
+                                    ? Json.write(new Issued(
+                                            made.cert().toString(), made.key().toString(), uris))
                                     : "Made " + made.cert() + " and " + made.key() + ": " + String.join(", ", uris));
         } catch (IOException e) {
             throw new Failure("no certificate " + name + " was made: " + SetDirectory.reason(e), e);

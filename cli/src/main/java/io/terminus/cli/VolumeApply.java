@@ -124,8 +124,8 @@ final class VolumeApply implements AutoCloseable {
         }
         VolumeStatus made = patiently(() -> writer.client().create(request.build()));
         String first = writer.info().getAgent();
-        screen.line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes()) + " exists; agent " + first
-                + " writes first.");
+        screen.line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes()) + " exists; agent "
+                + first + " writes first.");
         return first;
     }
 

@@ -46,10 +46,11 @@ class TerminusTest {
 
     @Test
     void everyCommandSpeaksJson() {
-        assertThat(leaves(Terminus.commandLine(FakeSet.installation(), new Screen(System.out, System.err, false, false))))
+        assertThat(leaves(
+                        Terminus.commandLine(FakeSet.installation(), new Screen(System.out, System.err, false, false))))
                 .isNotEmpty()
-                .allSatisfy(command ->
-                        assertThat(command.getCommandSpec().findOption("--json")).isNotNull());
+                .allSatisfy(command -> assertThat(command.getCommandSpec().findOption("--json"))
+                        .isNotNull());
     }
 
     private static Stream<CommandLine> leaves(CommandLine command) {

@@ -247,8 +247,12 @@ class OperationsIT {
             set.terminus("volume", "create", "seen", "--size", "8MiB");
 
             await().atMost(LiveSet.PATIENCE).until(() -> whole(watch.output()).contains("\"seen\""));
-            assertThat(whole(watch.output()).lines()).allSatisfy(line ->
-                    assertThat(JsonMapper.shared().readTree(line).path("volumes").isArray()).isTrue());
+            assertThat(whole(watch.output()).lines())
+                    .allSatisfy(line -> assertThat(JsonMapper.shared()
+                                    .readTree(line)
+                                    .path("volumes")
+                                    .isArray())
+                            .isTrue());
         }
         set.terminus("volume", "delete", "seen", "--force");
     }
