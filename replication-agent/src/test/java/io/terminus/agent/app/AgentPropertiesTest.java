@@ -3,7 +3,9 @@ package io.terminus.agent.app;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import java.nio.file.Path;
 import java.util.Map;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.springframework.boot.context.properties.bind.Binder;
@@ -11,6 +13,20 @@ import org.springframework.boot.context.properties.source.MapConfigurationProper
 
 /** What cannot be set is told in a sentence with the value and the rule, and not as a trace. */
 class AgentPropertiesTest {
+
+    @Test
+    void aSocketForNbdIsAPathAndNoneUnlessItIsSet() {
+        assertThat(bound(Map.of("agent.name", "a")).nbdSocket()).isNull();
+        assertThat(bound(Map.of("agent.name", "a", "agent.nbd-socket", "/run/terminus/nbd.sock"))
+                        .nbdSocket())
+                .isEqualTo(Path.of("/run/terminus/nbd.sock"));
+    }
+
+    private static AgentProperties bound(Map<String, String> settings) {
+        return new Binder(new MapConfigurationPropertySource(settings))
+                .bind("agent", AgentProperties.class)
+                .get();
+    }
 
     @ParameterizedTest
     @CsvSource({

@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -121,6 +122,32 @@ class ImageTest {
                             "HOLE " + (16L * MIB + 64 * KIB) + "+" + (24L * MIB - 64 * KIB),
                             "DATA " + 40L * MIB + "+4096",
                             "HOLE " + (40L * MIB + 4096) + "+" + (60L * MIB + 512 - 4096));
+        }
+    }
+
+    @Test
+    void ofAHintToReadAheadTheFirst32MiBAreTakenAndNothingChanges() throws IOException {
+        List<String> asked = new ArrayList<>();
+        UnaryOperator<NativeFile> listening = real -> new NativeFile(real) {
+            @Override
+            void willNeed(long offset, long length) {
+                asked.add(offset + "+" + length);
+                super.willNeed(offset, length);
+            }
+        };
+        try (Image image = Image.open(path(), 64L * MIB, listening)) {
+            image.write(ByteBuffer.wrap(filled(MIB)), 0);
+
+            image.willNeed(100, 200 * KIB);
+            assertThat(asked).containsExactly("100+131072", "131172+73728");
+            asked.clear();
+            image.willNeed(0, 64L * MIB);
+            assertThat(asked).hasSize(256).startsWith("0+131072").endsWith((32 * MIB - 128 * KIB) + "+131072");
+
+            ByteBuffer read = ByteBuffer.allocate(MIB);
+            image.read(0, read);
+            assertThat(read.array()).isEqualTo(filled(MIB));
+            assertThatIllegalArgumentException().isThrownBy(() -> image.willNeed(64L * MIB, 1));
         }
     }
 

@@ -16,6 +16,9 @@ class TransmissionTest {
 
     private static final int SIZE = 1 << 20;
 
+    /** Of the protocol, and not offered. */
+    private static final int RESIZE = 8;
+
     private final Recorder recorder = new Recorder();
 
     @Test
@@ -68,7 +71,8 @@ class TransmissionTest {
                 requestBytes(4711, 0, 5, 0, 1),
                 requestBytes(Wire.CMD_FLUSH, 0, 6, 1, 0),
                 requestBytes(Wire.CMD_WRITE_ZEROES, Wire.CMD_FLAG_NO_HOLE | Wire.CMD_FLAG_FAST_ZERO, 7, 0, 1),
-                requestBytes(Wire.CMD_WRITE_ZEROES, Wire.CMD_FLAG_FAST_ZERO, 8, 0, 1));
+                requestBytes(Wire.CMD_WRITE_ZEROES, Wire.CMD_FLAG_FAST_ZERO, 8, 0, 1),
+                requestBytes(RESIZE, 0, 9, 0, SIZE));
 
         assertThat(recorder.said)
                 .containsExactly(
@@ -79,7 +83,8 @@ class TransmissionTest {
                         "refuse 5 INVALID",
                         "refuse 6 INVALID",
                         "refuse 7 UNSUPPORTED",
-                        "zero 8 0 1 punch");
+                        "zero 8 0 1 punch",
+                        "refuse 9 INVALID");
     }
 
     @Test

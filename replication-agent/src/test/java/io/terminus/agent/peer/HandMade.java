@@ -1,5 +1,6 @@
 package io.terminus.agent.peer;
 
+import io.terminus.agent.volume.Reception;
 import io.terminus.agent.volume.RefusedException.Why;
 import io.terminus.proto.agent.v1.Accepted;
 import io.terminus.proto.agent.v1.Hello;
@@ -12,7 +13,9 @@ import java.net.Socket;
 import java.net.SocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 
 /** One end of a connection of the peer protocol, frame by frame by hand. */
 public final class HandMade implements AutoCloseable {
@@ -20,6 +23,9 @@ public final class HandMade implements AutoCloseable {
     private static final int PATIENCE_MILLIS = 60_000;
 
     record Got(Frame type, ByteBuffer body) {}
+
+    /** Journal bytes that came. */
+    public record Run(long from, int bytes) {}
 
     private final Socket socket;
     private final DataInputStream in;
@@ -147,27 +153,65 @@ public final class HandMade implements AutoCloseable {
         send(Frame.seal(b));
     }
 
-    /** With the feature: everything that came is acknowledged, and there is room up to that position. */
+    /** With the feature: all bytes that came are counted, and there is room up to that position. */
     public void ackWithRoom(long position, long room) throws IOException {
-        ack(position, position, position, 0, 0, receivedBytes, room);
+        ackWithRoom(position, position, room);
+    }
+
+    public void ackWithRoom(long received, long durable, long room) throws IOException {
+        ack(received, durable, durable, 0, 0, receivedBytes, room);
     }
 
     /** Reads until the writer says that its journal ends there; returns how many runs it has sent before. */
     public int runsUntilToldOf(long end) throws IOException {
-        int runs = 0;
+        return takenUntilToldOf(end).size();
+    }
+
+    /** The same; returns what came. */
+    public List<Run> takenUntilToldOf(long end) throws IOException {
+        List<Run> runs = new ArrayList<>();
         while (true) {
             Got got = next();
             if (got.type() == Frame.RUN) {
-                runs++;
+                runs.add(new Run(got.body().getLong(0), got.body().getInt(8)));
             } else if (got.type() == Frame.STATUS && got.body().getLong(0) == end) {
                 return runs;
             }
         }
     }
 
+    /** Reads what has come already. */
+    public void takeAll() throws IOException {
+        while (available() > 0) {
+            next();
+        }
+    }
+
+    /**
+     * Answers a greeting with the news that it cannot just follow, and reads until the connection ends, or this replica is asked
+     * to begin anew. Returns whether it is.
+     */
+    public boolean isAskedToBeginAnew(long common) throws IOException {
+        await(Frame.HELLO);
+        send(Frame.NEEDS.of(Messages.needs(new Reception.Needs("its image is a mixture", common, "", -1, true))
+                .toByteArray()));
+        try {
+            await(Frame.REBUILD);
+            return true;
+        } catch (EOFException | java.net.SocketException e) {
+            return false;
+        }
+    }
+
     /** The next run's first position. */
     public long awaitRun() throws IOException {
-        return await(Frame.RUN).getLong(0);
+        return takeRun().from();
+    }
+
+    /** The next run. */
+    public Run takeRun() throws IOException {
+        ByteBuffer body = await(Frame.RUN);
+        return new Run(body.getLong(0), body.getInt(8));
     }
 
     public void compared(long sequence, long blocks) throws IOException {

@@ -175,6 +175,21 @@ class HandMadeWriterTest {
         }
     }
 
+    // ---- another volume's shape
+
+    @Test
+    void aWriterOfAVolumeOfAnotherSizeOrSegmentSizeIsRefused() throws Exception {
+        start(Compression.NONE);
+        assertRefused(
+                Frame.HELLO.of(hello().setSizeBytes(2L * VOLUME_BYTES).build().toByteArray()),
+                "OTHER_SHAPE: this replica of v has 4194304 bytes in segments of 1048576, not 8388608 in 1048576");
+        assertRefused(
+                Frame.HELLO.of(
+                        hello().setSegmentBytes(2 * SEGMENT_BYTES).build().toByteArray()),
+                "OTHER_SHAPE: this replica of v has 4194304 bytes in segments of 1048576, not 4194304 in 2097152");
+        assertThat(replicasJournal().end()).isZero();
+    }
+
     // ---- packed runs
 
     @Test

@@ -47,6 +47,12 @@ public final class Agents implements AutoCloseable {
     /** Of the volume that {@link #start} makes. */
     Failover failover = Failover.MANUAL;
 
+    /** Likewise; at LOCAL the first agent alone is in sync. */
+    AckLevel ackLevel = AckLevel.RECEIVED;
+
+    /** Likewise: an acknowledgement needs so many; 0 is all. */
+    int copies;
+
     private final Path temp;
     private final int volumeBytes;
     private final long budgetBytes;
@@ -64,14 +70,14 @@ public final class Agents implements AutoCloseable {
         this(temp, volumeBytes, budgetBytes, Duration.ofSeconds(1));
     }
 
-    Agents(Path temp, int volumeBytes, long budgetBytes, Duration peerTimeout) {
+    public Agents(Path temp, int volumeBytes, long budgetBytes, Duration peerTimeout) {
         this.temp = temp;
         this.volumeBytes = volumeBytes;
         this.budgetBytes = budgetBytes;
         this.peerTimeout = peerTimeout;
     }
 
-    /** Starts agents of these names with a volume "v", in sync at all of them; the first one writes. */
+    /** Starts agents of these names with a volume "v", in sync at all of them but for LOCAL; the first one writes. */
     public void start(String... names) throws Exception {
         for (String name : names) {
             add(name);
@@ -92,7 +98,9 @@ public final class Agents implements AutoCloseable {
         List<Member> members = new ArrayList<>();
         List<Address> addresses = new ArrayList<>();
         for (String name : names) {
-            members.add(new Member(name, "boot"));
+            if (ackLevel != AckLevel.LOCAL || members.isEmpty()) {
+                members.add(new Member(name, "boot"));
+            }
             addresses.add(agent(name).address());
         }
         VolumeConfig config = new VolumeConfig(
@@ -104,8 +112,8 @@ public final class Agents implements AutoCloseable {
                 names[0],
                 members,
                 List.of(),
-                AckLevel.RECEIVED,
-                0,
+                ackLevel,
+                copies,
                 1,
                 Lineage.EMPTY,
                 failover,
@@ -145,6 +153,25 @@ public final class Agents implements AutoCloseable {
 
     public Volumes volumes(String agent) {
         return agent(agent).volumes();
+    }
+
+    /** What is sent to that agent stays on its way. */
+    public void hold(String agent) {
+        agent(agent).wire.hold();
+    }
+
+    public void letGo(String agent) {
+        agent(agent).wire.letGo();
+    }
+
+    /** See {@link Agent#vanish}. */
+    public void vanish(String agent) throws IOException {
+        agent(agent).vanish();
+    }
+
+    /** See {@link FakeLockManager#doubtHolder}. */
+    public void doubtHolder() {
+        lockManager.doubtHolder();
     }
 
     public Volume volume(String agent) {
@@ -408,7 +435,7 @@ public final class Agents implements AutoCloseable {
     public static final class Client implements ClientReplies {
         private final VolumeClient requests;
         final Set<Long> done = ConcurrentHashMap.newKeySet();
-        final Set<Long> failed = ConcurrentHashMap.newKeySet();
+        final Map<Long, Failure> failed = new ConcurrentHashMap<>();
         volatile @Nullable String disconnected;
         private long cookies;
 
@@ -417,9 +444,17 @@ public final class Agents implements AutoCloseable {
         }
 
         long write(long offset, byte[] bytes) {
-            requests.write(++cookies, offset, ByteBuffer.wrap(bytes), false);
+            return write(offset, bytes, false);
+        }
+
+        private long write(long offset, byte[] bytes, boolean fua) {
+            requests.write(++cookies, offset, ByteBuffer.wrap(bytes), fua);
             requests.endOfBatch();
             return cookies;
+        }
+
+        void writeThroughAndAwait(long offset, byte[] bytes) {
+            awaitDone(write(offset, bytes, true));
         }
 
         public void writeAndAwait(long offset, byte[] bytes) {
@@ -430,8 +465,8 @@ public final class Agents implements AutoCloseable {
             long until = System.nanoTime() + LONG.toNanos();
             while (!done.contains(cookie)) {
                 long leftMillis = (until - System.nanoTime()) / 1_000_000;
-                if (leftMillis <= 0 || failed.contains(cookie) || disconnected != null) {
-                    throw new AssertionError("request " + cookie + " is not done: failed " + failed.contains(cookie)
+                if (leftMillis <= 0 || failed.containsKey(cookie) || disconnected != null) {
+                    throw new AssertionError("request " + cookie + " is not done: failed with " + failed.get(cookie)
                             + ", disconnected because " + disconnected);
                 }
                 try {
@@ -447,7 +482,11 @@ public final class Agents implements AutoCloseable {
         }
 
         void zeroAndAwait(long offset, long length) {
-            requests.zero(++cookies, offset, length, false, true);
+            zeroAndAwait(offset, length, true);
+        }
+
+        void zeroAndAwait(long offset, long length, boolean mayPunch) {
+            requests.zero(++cookies, offset, length, false, mayPunch);
             requests.endOfBatch();
             awaitDone(cookies);
         }
@@ -472,7 +511,7 @@ public final class Agents implements AutoCloseable {
 
         @Override
         public synchronized void failed(long cookie, Failure why) {
-            failed.add(cookie);
+            failed.put(cookie, why);
             notifyAll();
         }
 

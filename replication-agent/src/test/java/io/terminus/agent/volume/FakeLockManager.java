@@ -8,7 +8,10 @@ import io.terminus.agent.volume.VolumeAuthority.Waiting;
 import io.terminus.agent.volume.VolumeConfig.UnreadableConfigException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 
@@ -17,8 +20,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Faults: the answer to a put may be lost, after it was stored or before ({@link #loseAnswers}), as often as asked for
  * and for every agent; a holder's lease may end without the holder noticing, so that it goes on believing while the next
- * one is granted ({@link #forgetHolder}), or with it ({@link #expireHolder}). Not modelled: lost reads, late events,
- * grants that come after the waiter gave up, restarts of the lock manager.
+ * one is granted ({@link #forgetHolder}), or with it ({@link #expireHolder}); it may cease to believe before it is told
+ * ({@link #doubtHolder}); what a dead agent would not have said is not heard ({@link #hearNoMoreOf}); and the value block may
+ * go back ({@link #restore}). Not modelled: lost reads, late events, grants that come after the waiter gave up, restarts of the
+ * lock manager.
  */
 final class FakeLockManager {
 
@@ -68,6 +73,7 @@ final class FakeLockManager {
     }
 
     private final List<Request> waiting = new ArrayList<>();
+    private final Set<String> dead = new HashSet<>();
     private @Nullable Lock holder;
     private long tokens = 100;
     private long version;
@@ -101,6 +107,26 @@ final class FakeLockManager {
     synchronized void forgetHolder() {
         holder = null;
         grantNext();
+    }
+
+    /** The holder has not heard from the lock manager for so long that it believes no more; nobody tells it anything. */
+    synchronized void doubtHolder() {
+        Lock now = holder;
+        if (now != null) {
+            now.believed = false;
+        }
+    }
+
+    /** That agent's process is killed: it releases nothing, and waits for nothing. */
+    synchronized void hearNoMoreOf(String agent) {
+        dead.add(agent);
+        waiting.removeIf(r -> r.agent().equals(agent));
+    }
+
+    /** The disk of the lock manager is put back from a backup that was taken when the block was that one. */
+    synchronized void restore(Block backup) {
+        version = backup.version();
+        value = Objects.requireNonNull(backup.config()).encode();
     }
 
     /** The holder's lease ends, and it is told. */
@@ -172,7 +198,7 @@ final class FakeLockManager {
     }
 
     private synchronized void released(Lock lock) {
-        if (lock.equals(holder)) {
+        if (lock.equals(holder) && !dead.contains(lock.agent)) {
             holder = null;
             grantNext();
         }

@@ -121,6 +121,9 @@ final class FakeWire implements AutoCloseable {
                 if (n < 0) {
                     return;
                 }
+                if (towardsServer) {
+                    waitWhileHeld(); // what was read while it was held already, by who had begun before
+                }
                 out.write(bytes, 0, n);
                 if (towardsServer) {
                     LockSupport.parkNanos(n * nanosPerByte);

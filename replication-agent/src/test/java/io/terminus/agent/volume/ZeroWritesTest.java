@@ -2,6 +2,8 @@ package io.terminus.agent.volume;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.terminus.agent.image.Space;
+import io.terminus.agent.image.WithoutHoles;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.RecordKind;
 import java.io.IOException;
@@ -9,8 +11,10 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -57,6 +61,61 @@ class ZeroWritesTest {
         }
         assertThat(client.read(128 << 10, RECORD_BYTES)).containsOnly(0);
         assertThat(agents.agent("b").image()).isEqualTo(agents.agent("a").image());
+    }
+
+    @Test
+    void zerosThatMayPunchGiveSpaceBackInEveryImageAndOthersKeepItInEvery() throws Exception {
+        Agents.Client client = agents.client("a");
+        byte[] expected = data(1 << 20);
+        client.writeAndAwait(0, expected);
+
+        client.zeroAndAwait(128 << 10, 256 << 10, true);
+        client.zeroAndAwait(512 << 10, 256 << 10, false);
+        client.zeroAndAwait(2 << 20, 256 << 10, false);
+
+        Arrays.fill(expected, 128 << 10, 384 << 10, (byte) 0);
+        Arrays.fill(expected, 512 << 10, 768 << 10, (byte) 0);
+        agents.awaitAllApplied("a", "b");
+        assertThat(client.read(0, 1 << 20)).isEqualTo(expected);
+        for (String agent : List.of("a", "b")) {
+            assertThat(space(agent, 128 << 10, 256 << 10)).as(agent).containsExactly(Space.HOLE);
+            assertThat(space(agent, 512 << 10, 256 << 10)).as(agent).doesNotContain(Space.HOLE);
+            assertThat(space(agent, 2 << 20, 256 << 10)).as(agent).doesNotContain(Space.HOLE);
+        }
+        assertThat(agents.agent("b").image()).isEqualTo(agents.agent("a").image());
+    }
+
+    @Test
+    void aReplicaWhoseFileSystemHasNoHolesReadsTheSameZeros() throws Exception {
+        Path dir = temp.resolve("without-holes");
+        VolumeConfig config = agents.volume("a").config();
+        Replica.create(dir, config, 4, "a", "boot");
+        try (Replica replica = Replica.open(dir, config, 4, "a", "boot", WithoutHoles::open)) {
+            replica.start(new Replica.Observer() {
+                @Override
+                public void synced() {}
+
+                @Override
+                public void applied() {}
+
+                @Override
+                public void failed(String why) {}
+            });
+            Journal journal = replica.journal();
+            journal.openTerm(2, "a", 10, 0);
+            journal.write(0, ByteBuffer.wrap(data(RECORD_BYTES)), 0, 10, 0);
+            long end = journal.zeroes(4_000, 100_000, Journal.MAY_PUNCH, 10, 0);
+            replica.requestSync(end);
+            replica.commit(end);
+            Agents.awaitTrue(() -> replica.applied() == end);
+
+            byte[] expected = data(RECORD_BYTES);
+            Arrays.fill(expected, 4_000, 104_000, (byte) 0);
+            ByteBuffer read = ByteBuffer.allocate(RECORD_BYTES);
+            replica.image().read(0, read);
+            assertThat(read.array()).isEqualTo(expected);
+            assertThat(space(replica, 0, RECORD_BYTES)).doesNotContain(Space.HOLE);
+        }
     }
 
     @Test
@@ -178,6 +237,19 @@ class ZeroWritesTest {
             return true;
         });
         return holes;
+    }
+
+    private Set<Space> space(String agent, long offset, long length) throws IOException {
+        return space(agents.replica(agent), offset, length);
+    }
+
+    private static Set<Space> space(Replica replica, long offset, long length) throws IOException {
+        Set<Space> seen = EnumSet.noneOf(Space.class);
+        replica.image().space(offset, length, (at, bytes, what) -> {
+            seen.add(what);
+            return true;
+        });
+        return seen;
     }
 
     /** Without a zero in it. */
