@@ -127,8 +127,8 @@ class SecureSetIT {
     private static int healthy(SecurePort port) {
         String script =
                 LiveSet.module().resolve("../docker/healthy").normalize().toString();
-        try (Program program = Program.start(
-                set.folder(), List.of(script), Map.of("SERVER_PORT", Integer.toString(port.port())))) {
+        try (Program program =
+                Program.start(set.folder(), List.of(script), Map.of("SERVER_PORT", Integer.toString(port.port())))) {
             return program.exitCode();
         }
     }
@@ -252,7 +252,9 @@ class SecureSetIT {
                 TlsKeys strange = TlsKeys.load("foreign", foreign)) {
             onEach(ports, port -> {
                 String missing = port.use() == SecurePort.Use.REST ? "HTTP/1.1 403" : PUT_OUT;
-                assertThat(port.serialShownTo(good)).as("%s, to a good one", port).isPositive();
+                assertThat(port.serialShownTo(good))
+                        .as("%s, to a good one", port)
+                        .isPositive();
                 expect(PUT_OUT, port + ", expired", port.answerTo(late), others);
                 expect(PUT_OUT, port + ", foreign", port.answerTo(strange), others);
                 expect(missing, port + ", missing", port.answerTo(null), others);
@@ -290,9 +292,11 @@ class SecureSetIT {
         }
 
         try (TlsKeys good = TlsKeys.load("good", files("lockmgr"))) {
-            onEach(ports, port -> await(port.toString())
-                    .atMost(LiveSet.PATIENCE)
-                    .until(() -> port.serialShownTo(good).equals(fresh.get(port.process()))));
+            onEach(
+                    ports,
+                    port -> await(port.toString())
+                            .atMost(LiveSet.PATIENCE)
+                            .until(() -> port.serialShownTo(good).equals(fresh.get(port.process()))));
         }
         assertThat(as("reader", "sessions", "list").succeed()).contains("agent/a", "agent/b");
         assertThat(pids()).isEqualTo(pids);
