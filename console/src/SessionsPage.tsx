@@ -63,7 +63,8 @@ export function SessionsPage({ owner, mayChange, onDeed }: Props) {
                   ) : null}
                 </td>
                 <td class="number">
-                  {seconds(s.expiresInMillis / 1000)} of {seconds(s.ttlMillis / 1000)}
+                  {/* A lease has a margin, so it may have more than its time. */}
+                  {seconds(s.expiresInMillis / 1000)} <span class="muted">(lease {seconds(s.ttlMillis / 1000)})</span>
                 </td>
                 <td class="number">{count(s.held)}</td>
                 <td class="number">{count(s.waiting)}</td>

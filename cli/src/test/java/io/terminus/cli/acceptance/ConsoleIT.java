@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.microsoft.playwright.Locator;
 import com.microsoft.playwright.Page;
+import com.microsoft.playwright.assertions.LocatorAssertions;
 import com.microsoft.playwright.assertions.PlaywrightAssertions;
 import com.microsoft.playwright.options.AriaRole;
 import com.microsoft.playwright.options.ColorScheme;
@@ -28,6 +29,9 @@ import tools.jackson.databind.node.MissingNode;
 class ConsoleIT {
 
     private static final long MIB = 1 << 20;
+    /** By force: until the killed one's lease and its margin have ended at the latest. */
+    private static final double PROMOTION_MILLIS = 70_000;
+
     private static final Pattern DRAWN = Pattern.compile("M.*");
     private static final String INDEXER = "app/indexer";
     private static final String WRITER = "app/writer";
@@ -218,6 +222,38 @@ class ConsoleIT {
             visit.leave(console, agent);
         }
         assertThat(set.writer()).isEqualTo(replica);
+    }
+
+    @Test
+    void aWriterThatIsKilledIsSeenAndTheOtherAgentPromotedByForce() {
+        LiveSet set = SET.get();
+        String killed = set.writer();
+        String other = set.replica();
+        try (Browser.Visit visit = browser.visit(ColorScheme.DARK)) {
+            Page page = visit.page();
+            page.navigate("http://" + console + "/console/#/volumes/demo");
+            assertThat(page.locator("body")).containsText("well");
+
+            set.kill(killed);
+            assertThat(page.locator("body")).containsText("not served");
+            visit.picture("writer-killed-dark");
+            page.getByRole(AriaRole.BUTTON, named("Promote " + other)).click();
+            page.getByLabel("By force").check();
+            page.getByRole(AriaRole.BUTTON, exactly("Promote")).click();
+
+            assertThat(page.getByRole(AriaRole.STATUS))
+                    .containsText(
+                            "served by " + other,
+                            new LocatorAssertions.ContainsTextOptions().setTimeout(PROMOTION_MILLIS));
+            assertThat(card(page, "Replicas")
+                            .getByRole(AriaRole.ROW)
+                            .filter(new Locator.FilterOptions().setHasText("✎")))
+                    .containsText(other);
+            assertThat(page.locator("body")).containsText("degraded");
+            visit.picture("failed-over-dark");
+            visit.leave(console);
+        }
+        set.repair();
     }
 
     /** A holder, one that wants a part of it and more, one that stands behind both, and readers in peace. */

@@ -29,6 +29,7 @@ import io.terminus.proto.lock.v1.MoveLeadRequest;
 import io.terminus.proto.lock.v1.OpenSessionRequest;
 import io.terminus.proto.lock.v1.Range;
 import io.terminus.proto.lock.v1.RemoveMemberRequest;
+import java.io.DataInputStream;
 import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -38,7 +39,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -340,6 +343,24 @@ class ClusterNodeTest {
             assertThatCode(() -> new Socket("127.0.0.1", port).close()).doesNotThrowAnyException();
             assertThatThrownBy(() -> new Socket("127.0.0.2", port).close()).isInstanceOf(ConnectException.class);
         }
+    }
+
+    /** The server's first frame, SETTINGS, says them to whoever connects. */
+    @Test
+    void theGroupsPortBoundsTheCallsOfAConnectionAndTheirHeaders() throws Exception {
+        Map<Integer, Integer> settings = new HashMap<>();
+
+        try (TestGroup group = TestGroup.start(directory, 1, NO_SNAPSHOTS);
+                Socket socket = new Socket("127.0.0.1", group.raftPort("a"))) {
+            DataInputStream in = new DataInputStream(socket.getInputStream());
+            int length = in.readInt() >>> 8;
+            in.skipNBytes(5);
+            for (int at = 0; at < length; at += 6) {
+                settings.put(in.readUnsignedShort(), in.readInt());
+            }
+        }
+
+        assertThat(settings).containsEntry(3, 100).containsEntry(6, 16 << 10);
     }
 
     @Test
