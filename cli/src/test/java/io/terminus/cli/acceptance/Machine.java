@@ -9,7 +9,13 @@ import org.junit.jupiter.api.Assumptions;
 /** What this machine lets a test do. A test that it does not is skipped, and a line says which and why. */
 final class Machine {
 
+    private static final List<String> PLACES = List.of("/usr/sbin", "/sbin", "/usr/bin", "/bin");
+
     private Machine() {}
+
+    static boolean has(String program) {
+        return PLACES.stream().anyMatch(place -> Files.isExecutable(Path.of(place, program)));
+    }
 
     static void needsRoot(String what) throws IOException {
         boolean root = Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
