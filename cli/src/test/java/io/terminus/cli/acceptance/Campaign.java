@@ -104,7 +104,9 @@ final class Campaign implements Callable<Integer>, AutoCloseable {
     private final Deque<AutoCloseable> opened = new ArrayDeque<>();
 
     private final long beganNanos = System.nanoTime();
-    private @Nullable FaultCampaign campaign;
+    /** Until it was told of. */
+    private volatile @Nullable FaultCampaign campaign;
+
     private final List<Guest> guests = new ArrayList<>();
     private volatile boolean interrupted;
 
@@ -158,6 +160,7 @@ final class Campaign implements Callable<Integer>, AutoCloseable {
             if (exitCode == HELD && lie) {
                 System.out.println("The disks lied, and nobody noticed.");
             }
+            campaign = null;
         }
         return exitCode;
     }
@@ -233,7 +236,7 @@ final class Campaign implements Callable<Integer>, AutoCloseable {
                 power || Machine.has("strace"));
         FaultCampaign made = open(new FaultCampaign(set, folder, seed, plan, guests, Set.of(GUEST)));
         List<Fault> leftOut = Stream.of(Fault.values())
-                .filter(fault -> faults.isEmpty() ? fault.weight > 0 : faults.contains(fault))
+                .filter(fault -> faults.isEmpty() ? fault.weight > 0 && !fault.isPowerLoss() : faults.contains(fault))
                 .filter(fault -> !made.can(fault))
                 .toList();
         if (!leftOut.isEmpty()) {
@@ -253,6 +256,7 @@ final class Campaign implements Callable<Integer>, AutoCloseable {
     @Override
     public synchronized void close() {
         interrupted = true;
+        table(0);
         while (!opened.isEmpty()) {
             try {
                 opened.pop().close();

@@ -35,7 +35,11 @@ final class Machine {
     /** Runs it to its end. */
     static boolean succeeds(Path folder, String... command) {
         try (Program program = Program.start(folder, List.of(command))) {
-            return program.exitCode() == 0;
+            boolean succeeded = program.exitCode() == 0;
+            if (succeeded) {
+                program.forget();
+            }
+            return succeeded;
         }
     }
 }

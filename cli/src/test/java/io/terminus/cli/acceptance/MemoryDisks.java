@@ -31,7 +31,8 @@ final class MemoryDisks implements Disks {
 
     @Override
     public void close() {
-        mounted.forEach(directory -> Machine.succeeds(folder, "umount", directory.toString()));
+        // Lazily: it goes when the last who looks into it lets go.
+        mounted.forEach(directory -> Machine.succeeds(folder, "umount", "--lazy", directory.toString()));
         mounted.clear();
     }
 }

@@ -112,6 +112,7 @@ final class MountedGuest implements Guest {
             if (said.contains("? no") || !said.contains("Pass 5")) {
                 throw new AssertionError("the file system on " + volume + " is damaged:\n" + said);
             }
+            check.forget();
         }
     }
 }

@@ -90,16 +90,21 @@ final class VolumeAsDisk implements AutoCloseable {
     /** Takes down whatever stands; returns when nothing of it writes any more. */
     @Override
     public void close() {
-        Path mountPoint = mounted;
-        if (mountPoint != null) {
-            Machine.succeeds(folder, "umount", mountPoint.toString());
-        }
-        if (device != null) {
-            Machine.succeeds(folder, "losetup", "--detach", device);
-        }
-        Machine.succeeds(folder, "umount", fuse.toString());
         try (server) {
+            Path mountPoint = mounted;
+            if (mountPoint != null) {
+                // A program that was killed may not have let go of its last file yet.
+                await(mountPoint + " is unmounted")
+                        .atMost(LiveSet.PATIENCE)
+                        .until(() -> Machine.succeeds(folder, "umount", mountPoint.toString()));
+                mounted = null;
+            }
+            if (device != null) {
+                Machine.succeeds(folder, "losetup", "--detach", device);
+            }
+            Machine.succeeds(folder, "umount", fuse.toString());
             await().atMost(LiveSet.PATIENCE).until(() -> !server.isRunning());
+            server.forget();
             Files.deleteIfExists(fuse);
             Files.deleteIfExists(ownPlace);
         } catch (IOException e) {
