@@ -219,6 +219,10 @@ final class Campaign implements Callable<Integer>, AutoCloseable {
                         : new MemoryDisks(folder, mebibytes));
         Clocks clocks = Machine.has("gcc") ? SteppedClocks.make(folder) : Clocks.ordinary();
         FaultySet set = open(FaultySet.start(folder, network, disks, clocks, volumes));
+        if (lie) {
+            // The volumes themselves are kept: what is missing later is what was written.
+            FaultySet.rest(LIE_MILLIS + 1_000);
+        }
         if (guest) {
             List<MountedGuest.Tenant> tenants = new ArrayList<>();
             if (with.contains(FILE_SYSTEM)) {

@@ -531,7 +531,7 @@ final class FaultySet implements AutoCloseable {
         }
     }
 
-    private static void rest(long millis) {
+    static void rest(long millis) {
         try {
             TimeUnit.MILLISECONDS.sleep(millis);
         } catch (InterruptedException e) {

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.UUID;
 import java.util.function.Consumer;
@@ -200,7 +201,9 @@ final class PowerDisks implements Disks {
         }
         disks.clear();
         if (shared) {
-            Machine.succeeds(folder, "umount", folder.toString());
+            // From outside: who unmounts must not stand in it.
+            Machine.succeeds(
+                    Objects.requireNonNullElse(folder.getParent(), folder), "umount", "--lazy", folder.toString());
             shared = false;
         }
     }
