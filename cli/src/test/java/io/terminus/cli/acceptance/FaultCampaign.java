@@ -2,12 +2,8 @@ package io.terminus.cli.acceptance;
 
 import static org.awaitility.Awaitility.await;
 
-import io.terminus.cli.acceptance.Oracle.Flush;
-import io.terminus.cli.acceptance.Oracle.Read;
-import io.terminus.cli.acceptance.Oracle.Violation;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -15,18 +11,19 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
-import org.awaitility.core.ConditionTimeoutException;
 
 /**
- * Clients write to a volume, and things go wrong. After each fault everything is made whole, and then nothing that was
+ * Clients write to volumes, and things go wrong. After each fault everything is made whole, and then nothing that was
  * acknowledged is gone, nothing is there that nobody wrote, and both replicas hold the same.
  *
  * <p>What goes wrong follows from the seed, and when, as far as the machine is the same every time, which it is not.
@@ -62,7 +59,17 @@ final class FaultCampaign implements AutoCloseable {
         /** Only when asked for by name: see docs/found-bugs.md. */
         FLIP_IN_HISTORY(0),
         SEGMENT_CUT_SHORT(4),
-        RECORD_OF_ANOTHER_VERSION(2);
+        RECORD_OF_ANOTHER_VERSION(2),
+        /** These four only on {@link PowerDisks}. */
+        POWER_LOSS_AT_WRITER(6),
+        POWER_LOSS_AT_REPLICA(4),
+        POWER_LOSS_AT_LOCK_MANAGER(3),
+        POWER_LOSS_EVERYWHERE(10),
+        SLOW_DISK_AT_WRITER(2),
+        SLOW_DISK_AT_REPLICA(2),
+        CLOCK_STEP(4),
+        /** One process after the other goes on with another build. */
+        UPGRADE(2);
 
         final int weight;
 
@@ -78,9 +85,22 @@ final class FaultCampaign implements AutoCloseable {
                     || this == RECORD_OF_ANOTHER_VERSION;
         }
 
+        /** What is not on a disk is gone. */
+        boolean isPowerLoss() {
+            return this == POWER_LOSS_AT_WRITER
+                    || this == POWER_LOSS_AT_REPLICA
+                    || this == POWER_LOSS_AT_LOCK_MANAGER
+                    || this == POWER_LOSS_EVERYWHERE;
+        }
+
+        /** Nothing else may go wrong beside it: what may be lost depends on who else has it. */
+        boolean isAlone() {
+            return isDamage() || isPowerLoss() || this == UPGRADE;
+        }
+
         /** Waits for a writer, so it comes alone or first. */
         boolean waits() {
-            return isDamage()
+            return isAlone()
                     || this == KILL_WRITER_THEN_SUCCESSOR
                     || this == STOP_WRITER_PAST_ITS_LEASE
                     || this == STOP_REPLICA_PAST_ITS_TIMEOUT
@@ -89,18 +109,45 @@ final class FaultCampaign implements AutoCloseable {
     }
 
     private static final int CLIENTS = 3;
-    private static final int PIECE_SECTORS = 2048;
+    /** Of each, where there are several. */
+    private static final int CLIENTS_OF_A_VOLUME = 2;
+
     private static final int CYCLES_PER_STOP = 8;
     private static final int STORY_LINES = 60;
-    private static final int VIOLATIONS_TOLD = 6;
+
+    /**
+     * @param only these faults; empty: all that the set can have
+     * @param auditEvery so many cycles all volumes are read from one end to the other
+     * @param otherBuild for upgrades: a directory like that of this repository, built
+     * @param slowDisks disks may be slow, if need be by strace
+     */
+    record Plan(Set<Fault> only, int auditEvery, Optional<Path> otherBuild, boolean slowDisks) {
+
+        static Plan ofEveryBuild() {
+            String only = System.getProperty("terminus.campaign.faults", "");
+            return new Plan(faults(only), 1, Optional.empty(), false);
+        }
+
+        /** @param named with commas */
+        static Set<Fault> faults(String named) {
+            Set<Fault> faults = EnumSet.noneOf(Fault.class);
+            for (String name : named.isEmpty() ? List.<String>of() : List.of(named.split(",", -1))) {
+                faults.add(Fault.valueOf(name.strip()));
+            }
+            return faults;
+        }
+    }
 
     private final FaultySet set;
     private final Path folder;
     private final long seed;
     private final Random chance;
-    private final Oracle oracle;
-    private final Stamp stamp;
-    private final List<OracleClient> clients = new ArrayList<>();
+    private final Plan plan;
+    private final List<WatchedVolume> volumes = new ArrayList<>();
+    private final List<Guest> guests;
+    /** What the faults of this cycle go by. */
+    private WatchedVolume focus;
+
     private final List<Fault> possible = new ArrayList<>();
 
     private final List<String> story = new ArrayList<>();
@@ -108,48 +155,72 @@ final class FaultCampaign implements AutoCloseable {
     private final Map<Fault, Integer> done = new EnumMap<>(Fault.class);
     private final Map<String, Integer> kills = new TreeMap<>();
     private int cycles;
-    /** Nobody reads journals again before what was applied, so damage there stays. */
-    private long journalsWholeFrom;
+    private int audits;
+    /** Of this cycle. */
+    private final List<String> faults = new ArrayList<>();
 
-    private boolean damaged;
+    private boolean otherBuild;
+    /** Everybody has stopped writing already. */
+    private boolean resting;
 
-    FaultCampaign(FaultySet set, Path folder, long sizeBytes, long seed) {
+    FaultCampaign(FaultySet set, Path folder, long seed, Plan plan, List<Guest> guests, Set<String> guestVolumes) {
         this.set = set;
         this.folder = folder;
         this.seed = seed;
         this.chance = new Random(seed);
-        this.oracle = new Oracle(Math.toIntExact(sizeBytes / Oracle.SECTOR_BYTES));
-        this.stamp = new Stamp(chance.nextLong());
-        for (int i = 1; i <= CLIENTS; i++) {
-            clients.add(new OracleClient(i, oracle, stamp, set.nbd(), FaultySet.VOLUME, chance.nextLong()));
+        this.plan = plan;
+        this.guests = guests;
+        List<FaultySet.Volume> watched = set.volumes().stream()
+                .filter(volume -> !guestVolumes.contains(volume.name()))
+                .toList();
+        for (FaultySet.Volume volume : watched) {
+            volumes.add(new WatchedVolume(set, volume, watched.size() == 1 ? CLIENTS : CLIENTS_OF_A_VOLUME, chance));
         }
-        String only = System.getProperty("terminus.campaign.faults", "");
+        this.focus = volumes.getFirst();
         for (Fault fault : Fault.values()) {
-            boolean can = switch (fault) {
-                case FLIPS_ON_THE_WIRE -> set.network().canFlip();
-                case FULL_DISK_AT_WRITER, FULL_DISK_AT_REPLICA, FULL_DISKS -> set.hasSmallDisks();
-                default -> true;
-            };
-            int weight = only.isEmpty()
-                    ? fault.weight
-                    : List.of(only.split(",", -1)).contains(fault.name()) ? Math.max(1, fault.weight) : 0;
-            for (int i = 0; can && i < weight; i++) {
+            int weight = plan.only.isEmpty() ? fault.weight : plan.only.contains(fault) ? Math.max(1, fault.weight) : 0;
+            for (int i = 0; can(fault) && i < weight; i++) {
                 possible.add(fault);
             }
         }
+        if (possible.isEmpty()) {
+            throw new IllegalArgumentException("none of the faults " + plan.only + " can happen to this set");
+        }
+    }
+
+    /** This set can have it. */
+    boolean can(Fault fault) {
+        return switch (fault) {
+            case FLIPS_ON_THE_WIRE -> set.network().canFlip();
+            case FULL_DISK_AT_WRITER, FULL_DISK_AT_REPLICA, FULL_DISKS ->
+                set.disks().canFill();
+            case POWER_LOSS_AT_WRITER, POWER_LOSS_AT_REPLICA, POWER_LOSS_AT_LOCK_MANAGER, POWER_LOSS_EVERYWHERE ->
+                set.disks().losePower();
+            case SLOW_DISK_AT_WRITER, SLOW_DISK_AT_REPLICA -> plan.slowDisks;
+            case CLOCK_STEP -> set.clocks().canStep();
+            case UPGRADE -> plan.otherBuild.isPresent();
+            default -> true;
+        };
     }
 
     /** One fault, or two beside each other, and what has to be true afterwards. */
     void cycle() {
         cycles++;
+        faults.clear();
         try {
+            focus = volumes.size() == 1 ? focus : volumes.get(chance.nextInt(volumes.size()));
             resume();
-            awaitAcknowledged(20 + chance.nextInt(300));
+            focus.awaitAcknowledged(20 + chance.nextInt(300));
             rest(chance.nextInt(800));
             inject();
             heal();
-            audit();
-            if (cycles % CYCLES_PER_STOP == 0) {
+            if (cycles % plan.auditEvery == 0) {
+                audit();
+            } else {
+                volumes.forEach(WatchedVolume::check);
+                checkLogs();
+            }
+            if (cycles % (CYCLES_PER_STOP * plan.auditEvery) == 0) {
                 stopAndStart();
             }
         } catch (AssertionError | RuntimeException e) {
@@ -161,13 +232,13 @@ final class FaultCampaign implements AutoCloseable {
     void overwriteHotBlocks(int writes) {
         cycles++;
         try {
-            String replica = FaultySet.other(set.awaitWriter());
+            String replica = FaultySet.other(set.awaitWriter(focus.name()));
             tell("cycle " + cycles + ": hot blocks, " + replica + " is slow");
             set.network().slow(replica);
-            clients.forEach(client -> client.resume(20_000, true));
-            long goal = oracle.acknowledged() + writes;
-            while (oracle.acknowledged() < goal) {
-                awaitAcknowledged((int) Math.min(200 + chance.nextInt(400), goal - oracle.acknowledged()));
+            focus.resume(20_000, true);
+            long goal = focus.acknowledged() + writes;
+            while (focus.acknowledged() < goal) {
+                focus.awaitAcknowledged((int) Math.min(200 + chance.nextInt(400), goal - focus.acknowledged()));
                 set.signal(replica, "STOP");
                 rest(chance.nextInt(30));
                 set.signal(replica, "CONT");
@@ -179,10 +250,40 @@ final class FaultCampaign implements AutoCloseable {
         }
     }
 
+    /** What went wrong in the last cycle. */
+    String faults() {
+        return String.join(", ", faults);
+    }
+
+    int cycles() {
+        return cycles;
+    }
+
+    int audits() {
+        return audits;
+    }
+
+    Map<Fault, Integer> done() {
+        return done;
+    }
+
+    /** -9, of each process. */
+    Map<String, Integer> kills() {
+        return kills;
+    }
+
+    List<WatchedVolume> volumes() {
+        return volumes;
+    }
+
+    long acknowledged() {
+        return volumes.stream().mapToLong(WatchedVolume::acknowledged).sum();
+    }
+
     /** How much of what. */
     String summary() {
         Map<Integer, Integer> errors = new TreeMap<>();
-        clients.forEach(client -> client.errors().forEach((error, times) -> errors.merge(error, times, Integer::sum)));
+        volumes.forEach(volume -> volume.errors().forEach((error, times) -> errors.merge(error, times, Integer::sum)));
         return String.format(
                 Locale.ROOT,
                 "%d cycles in %d s, seed %d; faults %s; killed %s; writes acknowledged %d, unknown %d; errors answered %s",
@@ -191,28 +292,28 @@ final class FaultCampaign implements AutoCloseable {
                 seed,
                 done,
                 kills,
-                oracle.acknowledged(),
-                oracle.unknown(),
+                acknowledged(),
+                volumes.stream().mapToLong(WatchedVolume::unknown).sum(),
                 errors);
     }
 
     @Override
     public void close() {
-        clients.forEach(OracleClient::close);
+        volumes.forEach(WatchedVolume::close);
     }
 
     // ---- What goes wrong -------------------------------------------------------------------------------------------
 
     private void inject() {
         Fault fault = possible.get(chance.nextInt(possible.size()));
-        String writer = set.awaitWriter();
-        boolean another = !fault.isDamage() && chance.nextInt(4) == 0;
+        String writer = set.awaitWriter(focus.name());
+        boolean another = !fault.isAlone() && chance.nextInt(4) == 0;
         begin(fault, writer);
         if (another) {
             Fault second = possible.get(chance.nextInt(possible.size()));
             rest(chance.nextInt(1_500));
             if (!second.waits() && second != fault) {
-                begin(second, set.writer().orElse(writer));
+                begin(second, set.writer(focus.name()).orElse(writer));
             }
         }
     }
@@ -220,8 +321,11 @@ final class FaultCampaign implements AutoCloseable {
     private void begin(Fault fault, String writer) {
         String replica = FaultySet.other(writer);
         done.merge(fault, 1, Integer::sum);
-        damaged |= fault.isDamage();
-        tell(fault + ", " + writer + " writes");
+        faults.add(fault.name());
+        if (fault.isDamage()) {
+            volumes.forEach(WatchedVolume::damaged);
+        }
+        tell(fault + ", " + writer + " writes " + focus.name());
         Network network = set.network();
         switch (fault) {
             case KILL_WRITER -> killAndWait(writer);
@@ -246,10 +350,10 @@ final class FaultCampaign implements AutoCloseable {
             }
             case KILL_WRITER_THEN_SUCCESSOR -> {
                 kill(writer);
-                if (chance.nextBoolean()) {
+                if (chance.nextBoolean() || !focus.oneCopyIsEnough()) {
                     set.start(writer);
                 }
-                String successor = set.awaitWriter();
+                String successor = set.awaitWriter(focus.name());
                 tell("now " + successor + " writes");
                 rest(chance.nextInt(700));
                 kill(successor);
@@ -314,26 +418,86 @@ final class FaultCampaign implements AutoCloseable {
             case FLIP_IN_JOURNAL -> {
                 String victim = killOneOfTwo(writer);
                 for (int i = chance.nextInt(3); i >= 0; i--) {
-                    tell("damaged at " + victim + ": " + JournalDamage.flip(set.replica(victim), chance));
+                    tell("damaged at " + victim + ": " + JournalDamage.flip(set.replica(victim, focus.name()), chance));
                 }
                 set.start(victim);
             }
             case FLIP_IN_HISTORY -> {
                 // What the image has, and the replica needs from the journal.
-                long from = set.end();
+                long from = set.end(focus.name());
                 kill(replica);
-                awaitAcknowledged(50 + chance.nextInt(200));
-                long to = set.end();
+                if (focus.oneCopyIsEnough()) {
+                    focus.awaitAcknowledged(50 + chance.nextInt(200));
+                }
+                long to = set.end(focus.name());
                 set.stop(writer);
-                tell("damaged at " + writer + ": " + JournalDamage.flip(set.replica(writer), from, to, chance));
+                if (to > from) {
+                    tell("damaged at " + writer + ": "
+                            + JournalDamage.flip(set.replica(writer, focus.name()), from, to, chance));
+                }
                 set.start(writer);
             }
             case SEGMENT_CUT_SHORT -> {
                 String victim = killOneOfTwo(writer);
-                tell("cut short at " + victim + ": " + JournalDamage.cutShort(set.replica(victim), chance));
+                tell("cut short at " + victim + ": "
+                        + JournalDamage.cutShort(set.replica(victim, focus.name()), chance));
                 set.start(victim);
             }
             case RECORD_OF_ANOTHER_VERSION -> otherVersion(writer);
+            case POWER_LOSS_AT_WRITER -> losePower(List.of(writer));
+            case POWER_LOSS_AT_REPLICA -> losePower(List.of(replica));
+            case POWER_LOSS_AT_LOCK_MANAGER -> losePower(List.of(FaultySet.LOCKMGR));
+            case POWER_LOSS_EVERYWHERE -> losePower(FaultySet.PROCESSES);
+            case SLOW_DISK_AT_WRITER -> slowDisk(writer);
+            case SLOW_DISK_AT_REPLICA -> slowDisk(replica);
+            case CLOCK_STEP -> stepClocks();
+            case UPGRADE -> upgrade(writer);
+        }
+    }
+
+    private void losePower(List<String> machines) {
+        boolean all = machines.containsAll(FaultySet.AGENTS);
+        // Of a replica that does not count, the other one may be the only copy.
+        boolean others = !all && volumes.stream().allMatch(volume -> set.bothCount(volume.name()));
+        machines.forEach(machine -> kills.merge(machine, 1, Integer::sum));
+        set.losePower(machines, this::tell);
+        if (!others && !machines.equals(List.of(FaultySet.LOCKMGR))) {
+            rest();
+            volumes.forEach(WatchedVolume::powerLoss);
+        }
+        if (all) {
+            startInAnyOrder();
+        } else {
+            rest(chance.nextInt(2) * chance.nextInt(4_000));
+        }
+    }
+
+    private void slowDisk(String process) {
+        tell("the disk of " + process + " is slow");
+        set.slowDisk(process, 20 + chance.nextInt(200), 1_500 + chance.nextInt(3_000));
+    }
+
+    private void stepClocks() {
+        for (int i = chance.nextInt(4); i >= 0; i--) {
+            String process = FaultySet.PROCESSES.get(chance.nextInt(FaultySet.PROCESSES.size()));
+            long seconds = (chance.nextBoolean() ? 1 : -1)
+                    * List.of(1L, 60L, 3_600L, 86_400L, 20L * 365 * 86_400).get(chance.nextInt(5));
+            tell("the clock of " + process + " is off by " + seconds + " s");
+            set.clocks().step(process, seconds);
+            rest(chance.nextInt(2_000));
+        }
+    }
+
+    /** As docs/operations.md says of agents: the next one when the last one is in sync again. */
+    private void upgrade(String writer) {
+        otherBuild = !otherBuild;
+        Path build = otherBuild ? plan.otherBuild.orElseThrow() : LiveSet.home();
+        for (String process : List.of(FaultySet.other(writer), writer, FaultySet.LOCKMGR)) {
+            tell(process + " goes on with " + build);
+            set.stop(process);
+            set.use(process, build);
+            set.start(process);
+            set.awaitInSync();
         }
     }
 
@@ -362,9 +526,10 @@ final class FaultCampaign implements AutoCloseable {
         rest(past.toMillis() + chance.nextInt(2_500));
         if (chance.nextInt(3) == 0) {
             await().atMost(LiveSet.PATIENCE)
-                    .until(() -> set.writer()
+                    .until(() -> set.writer(focus.name())
                                     .filter(writer -> !writer.equals(process))
                                     .isPresent()
+                            || !focus.oneCopyIsEnough()
                             || process.equals(FaultySet.LOCKMGR));
         }
         set.signal(process, "CONT");
@@ -387,21 +552,22 @@ final class FaultCampaign implements AutoCloseable {
 
     /** Both copies are whole, so that either may be damaged as long as the other is not. */
     private String killOneOfTwo(String writer) {
-        await().atMost(LiveSet.PATIENCE).until(set::inSync);
+        set.awaitInSync(focus.name());
         String victim = chance.nextInt(3) == 0 ? writer : FaultySet.other(writer);
         kill(victim);
         return victim;
     }
 
     private void otherVersion(String writer) {
-        String volume = set.status(writer).map(status -> status.getUuid()).orElseThrow();
+        String volume =
+                set.status(writer, focus.name()).map(status -> status.getUuid()).orElseThrow();
         String victim = killOneOfTwo(writer);
         Optional<JournalDamage.OtherVersion> changed =
-                JournalDamage.otherVersion(set.replica(victim), UUID.fromString(volume));
+                JournalDamage.otherVersion(set.replica(victim, focus.name()), UUID.fromString(volume));
         tell("another version at " + victim + ": " + changed);
         set.start(victim);
         rest(2_000 + chance.nextInt(2_000));
-        String serving = set.awaitWriter();
+        String serving = focus.oneCopyIsEnough() ? set.awaitWriter(focus.name()) : FaultySet.other(victim);
         if (changed.isPresent() && !serving.equals(FaultySet.other(victim))) {
             throw new AssertionError("agent " + serving + " serves with a journal of another version");
         }
@@ -414,14 +580,14 @@ final class FaultCampaign implements AutoCloseable {
     // ---- Making whole, and looking ---------------------------------------------------------------------------------
 
     private void heal() {
-        boolean quiet = chance.nextBoolean();
+        boolean quiet = chance.nextBoolean() || resting;
         if (quiet) {
-            clients.forEach(OracleClient::stop);
+            volumes.forEach(WatchedVolume::stop);
         }
         tell("healing, clients " + (quiet ? "rest" : "write on"));
         set.network().heal();
         for (String agent : FaultySet.AGENTS) {
-            if (set.hasSmallDisks()) {
+            if (set.disks().canFill()) {
                 set.freeDisk(agent);
             }
             set.signal(agent, "CONT");
@@ -429,109 +595,47 @@ final class FaultCampaign implements AutoCloseable {
         set.signal(FaultySet.LOCKMGR, "CONT");
         set.startMissing();
         if (!quiet) {
-            awaitAcknowledged(50);
+            volumes.forEach(volume -> volume.awaitAcknowledged(50));
         }
         set.awaitInSync();
     }
 
+    private void rest() {
+        resting = true;
+        volumes.forEach(WatchedVolume::stop);
+        volumes.forEach(WatchedVolume::awaitQuiet);
+    }
+
     private void audit() {
-        clients.forEach(OracleClient::stop);
-        clients.forEach(OracleClient::awaitQuiet);
-        checkClients();
-        List<Violation> violations = new ArrayList<>();
-        await("the volume can be read from one end to the other: " + set)
-                .atMost(LiveSet.PATIENCE)
-                .until(() -> readAll(violations));
-        if (!violations.isEmpty()) {
-            throw new AssertionError(violations.size() + " sectors are wrong:\n" + tell(violations));
-        }
+        rest();
+        guests.forEach(Guest::leave);
+        volumes.forEach(WatchedVolume::auditContent);
+        guests.forEach(Guest::comeBack);
+        guests.forEach(Guest::leave);
         set.awaitApplied();
-        long mismatch = set.mismatch();
-        if (mismatch >= 0) {
-            throw new AssertionError("the images differ at offset " + mismatch);
-        }
-        if (damaged) {
-            damaged = false;
-            journalsWholeFrom = set.end();
-        }
-        long at = set.journalMismatch(journalsWholeFrom);
-        if (at >= 0) {
-            throw new AssertionError("the journals differ in the record at position " + at);
-        }
+        volumes.forEach(WatchedVolume::auditJournals);
+        compareImages("");
         checkLogs();
         set.forgetRescued();
-        tell("all is well, " + oracle.acknowledged() + " writes acknowledged");
+        audits++;
+        tell("all is well, " + acknowledged() + " writes acknowledged");
     }
 
-    private void checkClients() {
-        for (OracleClient client : clients) {
-            Throwable failure = client.failure();
-            if (failure != null) {
-                throw new AssertionError("a client failed: " + failure, failure);
-            }
-            if (!client.violations().isEmpty()) {
-                throw new AssertionError("a client read what cannot be:\n" + tell(client.violations()));
+    private void compareImages(String when) {
+        for (FaultySet.Volume volume : set.volumes()) {
+            long mismatch = set.mismatch(volume.name());
+            if (mismatch >= 0) {
+                throw new AssertionError("the images of " + volume.name() + " differ at offset " + mismatch + when);
             }
         }
-    }
-
-    private static String tell(List<Violation> violations) {
-        StringBuilder told = new StringBuilder();
-        violations.stream()
-                .limit(VIOLATIONS_TOLD)
-                .forEach(violation -> told.append(violation).append('\n'));
-        return told.toString();
-    }
-
-    private boolean readAll(List<Violation> violations) {
-        for (InetSocketAddress agent : set.nbd()) {
-            try (NbdConnection connection = NbdConnection.open(agent, FaultySet.VOLUME, 5_000)) {
-                Flush flush = oracle.issueFlush();
-                connection.send(NbdConnection.FLUSH, 0, 1, 0, 0, new byte[0]);
-                if (connection.receive(30_000).error() != 0) {
-                    return false;
-                }
-                oracle.flushed(flush);
-                for (int at = 0; at < oracle.size(); at += PIECE_SECTORS) {
-                    int sectors = Math.min(PIECE_SECTORS, oracle.size() - at);
-                    Read read = oracle.beginRead(at, sectors);
-                    boolean answered = false;
-                    try {
-                        connection.send(
-                                NbdConnection.READ,
-                                0,
-                                at,
-                                (long) at * Oracle.SECTOR_BYTES,
-                                sectors * Oracle.SECTOR_BYTES,
-                                new byte[0]);
-                        if (connection.receive(30_000).error() != 0) {
-                            return false;
-                        }
-                        byte[] data = connection.data(sectors * Oracle.SECTOR_BYTES);
-                        answered = true;
-                        violations.addAll(oracle.audit(read, stamp.read(data, at)));
-                    } finally {
-                        if (!answered) {
-                            oracle.giveUp(read);
-                        }
-                    }
-                }
-                connection.disconnect();
-                return true;
-            } catch (IOException notHere) {
-                // The other one, or not yet.
-            }
-        }
-        return false;
     }
 
     private void stopAndStart() {
         tell("stop in order");
+        rest();
+        guests.forEach(Guest::leave);
         set.stopInOrder();
-        long mismatch = set.mismatch();
-        if (mismatch >= 0) {
-            throw new AssertionError("the images differ at offset " + mismatch + " after a clean stop");
-        }
+        compareImages(" after a clean stop");
         checkLogs();
         set.startMissing();
         set.awaitInSync();
@@ -546,20 +650,10 @@ final class FaultCampaign implements AutoCloseable {
 
     private void resume() {
         int pace = List.of(60, 400, 2_000).get(chance.nextInt(3));
-        tell("cycle " + cycles + ": " + CLIENTS + " clients, at most " + pace + " requests a second each");
-        clients.forEach(client -> client.resume(pace, false));
-    }
-
-    private void awaitAcknowledged(int more) {
-        long goal = oracle.acknowledged() + more;
-        try {
-            await().atMost(LiveSet.PATIENCE).pollInterval(Duration.ofMillis(10)).until(() -> {
-                checkClients();
-                return oracle.acknowledged() >= goal;
-            });
-        } catch (ConditionTimeoutException e) {
-            throw new AssertionError("writes are not acknowledged: " + set, e);
-        }
+        tell("cycle " + cycles + ": clients with at most " + pace + " requests a second each");
+        resting = false;
+        volumes.forEach(volume -> volume.resume(pace, false));
+        guests.forEach(Guest::resume);
     }
 
     private static void rest(long millis) {

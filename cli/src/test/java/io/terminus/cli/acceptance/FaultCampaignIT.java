@@ -6,6 +6,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
@@ -44,8 +46,9 @@ class FaultCampaignIT {
         Path folder = folder();
         long writes = Long.getLong("terminus.campaign.hot-writes", 4_000);
         try (Network network = new Proxies(seed);
-                FaultySet set = FaultySet.start(folder, network, false, SIZE_BYTES, AckLevel.RECEIVED);
-                FaultCampaign campaign = new FaultCampaign(set, folder, SIZE_BYTES, seed)) {
+                FaultySet set = FaultySet.start(
+                        folder, network, Disks.ordinary(), Clocks.ordinary(), volumes(AckLevel.RECEIVED));
+                FaultCampaign campaign = campaign(set, folder, seed)) {
             for (long done = 0; done < writes; done += HOT_WRITES_AT_A_TIME) {
                 campaign.overwriteHotBlocks((int) Math.min(HOT_WRITES_AT_A_TIME, writes - done));
             }
@@ -58,8 +61,10 @@ class FaultCampaignIT {
         AckLevel level = seed % 3 == 0 ? AckLevel.DURABLE : AckLevel.RECEIVED;
         System.out.println(
                 "A campaign of faults with -Dterminus.campaign.seed=" + seed + ", level " + level + ", in " + folder);
-        try (FaultySet set = FaultySet.start(folder, network, smallDisks, SIZE_BYTES, level);
-                FaultCampaign campaign = new FaultCampaign(set, folder, SIZE_BYTES, seed)) {
+        List<FaultySet.Volume> volumes = volumes(level);
+        Disks disks = smallDisks ? new MemoryDisks(folder, FaultySet.diskMebibytes(volumes)) : Disks.ordinary();
+        try (FaultySet set = FaultySet.start(folder, network, disks, Clocks.ordinary(), volumes);
+                FaultCampaign campaign = campaign(set, folder, seed)) {
             long cycles = Long.getLong("terminus.campaign.cycles", 0);
             long endNanos = System.nanoTime() + IN_EVERY_BUILD.toNanos();
             for (long i = 0; cycles > 0 ? i < cycles : System.nanoTime() < endNanos; i++) {
@@ -70,6 +75,14 @@ class FaultCampaignIT {
             }
             System.out.println(campaign.summary());
         }
+    }
+
+    private static List<FaultySet.Volume> volumes(AckLevel level) {
+        return List.of(new FaultySet.Volume("demo", SIZE_BYTES, level, 1));
+    }
+
+    private static FaultCampaign campaign(FaultySet set, Path folder, long seed) {
+        return new FaultCampaign(set, folder, seed, FaultCampaign.Plan.ofEveryBuild(), List.of(), Set.of());
     }
 
     private static Path folder() throws IOException {

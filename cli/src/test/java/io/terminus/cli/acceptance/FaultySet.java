@@ -29,15 +29,18 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /**
  * A lock manager and two agents, run as docs/operations.md says and not through the launcher, so that each has its own place
- * in a {@link Network} and can be killed, stopped and started in no time. Leases and timeouts are short. One volume, failover
- * automatic; its journals are small, so that a replica that is away needs copies soon.
+ * in a {@link Network}, on {@link Disks} of its own, and can be killed, stopped and started in no time. Leases and timeouts are
+ * short. Volumes with automatic failover; their journals are small, so that a replica that is away needs copies soon.
  *
  * <p>One thread at a time.
  */
@@ -45,6 +48,7 @@ final class FaultySet implements AutoCloseable {
 
     static final String LOCKMGR = "lockmgr";
     static final List<String> AGENTS = List.of("a", "b");
+    static final List<String> PROCESSES = List.of(LOCKMGR, "a", "b");
     static final int LOCK_PORT = 10811;
     static final int NBD_PORT = 10809;
     static final int CONTROL_PORT = 10813;
@@ -52,12 +56,15 @@ final class FaultySet implements AutoCloseable {
     private static final int LOCK_REST_PORT = 10812;
     private static final int REST_PORT = 10814;
 
-    static final String VOLUME = "demo";
+    /** @param minCopies with 2 nothing is acknowledged, and nobody elected, by one agent alone */
+    record Volume(String name, long sizeBytes, AckLevel level, int minCopies) {}
+
     static final Duration LEASE = Duration.ofSeconds(2);
     static final Duration PEER_TIMEOUT = Duration.ofSeconds(1);
     private static final int SEGMENT_BYTES = 4 << 20;
     private static final int JOURNAL_BUDGET_MIB = 48;
-    private static final String DISK_SIZE = "208m";
+    /** Of a volume's journal, superblock and marks, and the least that an agent wants free. */
+    private static final int BESIDE_IMAGE_MIB = 184;
 
     /** Whatever becomes of machines, these are never true. */
     private static final List<String> COMPLAINTS =
@@ -69,52 +76,53 @@ final class FaultySet implements AutoCloseable {
 
     private final Path folder;
     private final Network network;
-    private final boolean smallDisks;
-    private final Map<String, Process> processes = new HashMap<>();
+    private final Disks disks;
+    private final Clocks clocks;
+    private final List<Volume> volumes;
+    /** Where each process has its program from, if not from this build. */
+    private final Map<String, Path> builds = new HashMap<>();
+
+    private final Map<String, Process> processes = new ConcurrentHashMap<>();
     private final Map<String, ManagedChannel> channels = new HashMap<>();
     private final Map<String, Long> logLinesRead = new HashMap<>();
-    private final Thread atExit = new Thread(this::killAll);
+    private final Thread atExit = new Thread(this::end);
+    private volatile boolean closed;
 
-    private FaultySet(Path folder, Network network, boolean smallDisks) {
+    private FaultySet(Path folder, Network network, Disks disks, Clocks clocks, List<Volume> volumes) {
         this.folder = folder;
         this.network = network;
-        this.smallDisks = smallDisks;
+        this.disks = disks;
+        this.clocks = clocks;
+        this.volumes = volumes;
         Runtime.getRuntime().addShutdownHook(atExit);
     }
 
-    /**
-     * Starts everything and makes the volume.
-     *
-     * @param smallDisks each agent on a file system of its own in memory, which can be filled; needs root
-     */
-    static FaultySet start(Path folder, Network network, boolean smallDisks, long sizeBytes, AckLevel level)
+    /** Starts everything and makes the volumes. */
+    static FaultySet start(Path folder, Network network, Disks disks, Clocks clocks, List<Volume> volumes)
             throws IOException {
         LiveSet.prepare(folder);
-        FaultySet set = new FaultySet(folder, network, smallDisks);
+        FaultySet set = new FaultySet(folder, network, disks, clocks, volumes);
         try {
-            for (String agent : AGENTS) {
-                Files.createDirectories(set.data(agent));
-                if (smallDisks) {
-                    Program.run(
-                            folder,
-                            "mount",
-                            "-t",
-                            "tmpfs",
-                            "-o",
-                            "size=" + DISK_SIZE,
-                            "tmpfs",
-                            set.data(agent).toString());
-                }
+            for (String process : PROCESSES) {
+                Files.createDirectories(set.data(process));
+                disks.attach(process, set.data(process));
             }
             set.startMissing();
             await().atMost(PATIENCE).pollInterval(POLL).until(() -> set.connected("a") && set.connected("b"));
-            set.create(sizeBytes, level);
+            volumes.forEach(set::create);
             set.awaitInSync();
             return set;
         } catch (RuntimeException | Error e) {
             set.close();
             throw e;
         }
+    }
+
+    /** How large an agent's disk has to be for these. */
+    static int diskMebibytes(List<Volume> volumes) {
+        return volumes.stream()
+                .mapToInt(volume -> (int) (volume.sizeBytes >> 20) + BESIDE_IMAGE_MIB)
+                .sum();
     }
 
     static String other(String agent) {
@@ -135,8 +143,8 @@ final class FaultySet implements AutoCloseable {
         return folder.resolve(process);
     }
 
-    Path replica(String agent) {
-        return data(agent).resolve("volumes").resolve(VOLUME);
+    Path replica(String agent, String volume) {
+        return data(agent).resolve("volumes").resolve(volume);
     }
 
     Path log(String process) {
@@ -150,11 +158,36 @@ final class FaultySet implements AutoCloseable {
 
     /** kill -9, and returns when it is gone. */
     void kill(String process) {
+        beginToKill(process);
+        awaitEnd(process);
+    }
+
+    /** kill -9: none of its instructions runs any more, though a disk that does not answer keeps it from being gone. */
+    void beginToKill(String process) {
         Process running = processes.get(process);
         if (running != null) {
             running.destroyForcibly();
+        }
+    }
+
+    void awaitEnd(String process) {
+        Process running = processes.get(process);
+        if (running != null) {
             awaitEnd(running);
         }
+    }
+
+    long pid(String process) {
+        Process running = processes.get(process);
+        if (running == null) {
+            throw new IllegalStateException(process + " was never started");
+        }
+        return running.pid();
+    }
+
+    /** From its next start on it is of this build: a directory like that of this repository, built. */
+    void use(String process, Path build) {
+        builds.put(process, build);
     }
 
     /** @param signal STOP or CONT */
@@ -171,7 +204,7 @@ final class FaultySet implements AutoCloseable {
 
     /** Starts what does not run. */
     void startMissing() {
-        for (String process : List.of(LOCKMGR, "a", "b")) {
+        for (String process : PROCESSES) {
             start(process);
         }
     }
@@ -181,8 +214,15 @@ final class FaultySet implements AutoCloseable {
         if (isRunning(process)) {
             return;
         }
+        if (closed) {
+            throw new AssertionError("the set is closed");
+        }
         boolean agent = !process.equals(LOCKMGR);
-        List<String> command = command(network, process, agent ? "replication-agent" : "lockmgr-service");
+        String service = agent ? "replication-agent" : "lockmgr-service";
+        List<String> place = new ArrayList<>(disks.place(process));
+        place.addAll(network.place(process));
+        place.addAll(clocks.place(process));
+        List<String> command = command(place, service, Objects.requireNonNullElse(builds.get(process), LiveSet.home()));
         if (agent) {
             command.addAll(List.of(
                     "--agent.name=" + process,
@@ -203,6 +243,9 @@ final class FaultySet implements AutoCloseable {
                     "--lockmgr.data-dir=" + data(process),
                     "--lockmgr.bind-address=" + network.host(process),
                     "--lockmgr.grpc-port=" + LOCK_PORT,
+                    // After a loss of memory nothing is granted for so long.
+                    "--lockmgr.default-ttl=" + LEASE.toMillis() + "ms",
+                    "--lockmgr.max-ttl=" + LEASE.toMillis() + "ms",
                     // The maps are made and mapped at each start.
                     "--lockmgr.max-locks=1000",
                     "--server.port=" + LOCK_REST_PORT));
@@ -212,7 +255,11 @@ final class FaultySet implements AutoCloseable {
 
     /** A service in its place, without the settings that are its own. */
     static List<String> command(Network network, String process, String service) {
-        List<String> command = new ArrayList<>(network.place(process));
+        return command(network.place(process), service, LiveSet.home());
+    }
+
+    private static List<String> command(List<String> place, String service, Path build) {
+        List<String> command = new ArrayList<>(place);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(List.of(
                 "-Xmx512m",
@@ -223,7 +270,7 @@ final class FaultySet implements AutoCloseable {
                 "-XX:MaxDirectMemorySize=512m",
                 "--sun-misc-unsafe-memory-access=allow",
                 "--enable-native-access=ALL-UNNAMED"));
-        Path target = LiveSet.module().resolveSibling(service).resolve("target");
+        Path target = build.resolve(service).resolve("target");
         command.addAll(List.of(
                 "-XX:AOTCache=" + target.resolve(service + ".aot"),
                 "-Xlog:aot*=off",
@@ -249,7 +296,7 @@ final class FaultySet implements AutoCloseable {
 
     /** Asks the agents to end, the writer first, then the lock manager. */
     void stopInOrder() {
-        String writer = writer().orElse("a");
+        String writer = writer(volumes.getFirst().name).orElse("a");
         for (String process : List.of(writer, other(writer), LOCKMGR)) {
             stop(process);
         }
@@ -265,50 +312,61 @@ final class FaultySet implements AutoCloseable {
     }
 
     /** What an agent says of the volume, unless it does not answer. */
-    Optional<VolumeStatus> status(String agent) {
+    Optional<VolumeStatus> status(String agent, String volume) {
         try {
             return Optional.of(stub(agent)
-                    .getVolume(GetVolumeRequest.newBuilder().setName(VOLUME).build()));
+                    .getVolume(GetVolumeRequest.newBuilder().setName(volume).build()));
         } catch (StatusRuntimeException noAnswer) {
             return Optional.empty();
         }
     }
 
     /** The agent that says so, with the highest term. */
-    Optional<String> writer() {
-        return writerStatus().map(VolumeStatus::getWriter);
+    Optional<String> writer(String volume) {
+        return writerStatus(volume).map(VolumeStatus::getWriter);
     }
 
-    private Optional<VolumeStatus> writerStatus() {
+    /** Both replicas count, however far they are. */
+    boolean bothCount(String volume) {
+        return writerStatus(volume)
+                .filter(status -> status.getReplicasCount() == AGENTS.size())
+                .filter(status -> status.getReplicasList().stream().allMatch(ReplicaStatus::getInSync))
+                .isPresent();
+    }
+
+    private Optional<VolumeStatus> writerStatus(String volume) {
         return AGENTS.stream()
                 .filter(this::isRunning)
-                .flatMap(agent -> status(agent).stream())
+                .flatMap(agent -> status(agent, volume).stream())
                 .filter(status ->
                         status.getRole() == Role.WRITER && !status.getNbdUri().isEmpty())
                 .max((one, other) -> Long.compare(one.getTerm(), other.getTerm()));
     }
 
-    String awaitWriter() {
-        await("the volume is served: " + this)
+    String awaitWriter(String volume) {
+        await("volume " + volume + " is served: " + this)
                 .atMost(PATIENCE)
                 .pollInterval(POLL)
-                .until(() -> writer().isPresent());
-        return writer().orElseThrow(() -> new AssertionError("served no more"));
+                .until(() -> writer(volume).isPresent());
+        return writer(volume).orElseThrow(() -> new AssertionError("served no more"));
     }
 
-    /** Waits until both replicas count, and have everything. All processes run, or this fails at once. */
+    /** Waits until both replicas of each volume count, and have had everything. All processes run, or this fails at once. */
     void awaitInSync() {
-        await("both replicas are in sync")
+        volumes.forEach(volume -> awaitInSync(volume.name));
+    }
+
+    void awaitInSync(String volume) {
+        await("both replicas of " + volume + " are in sync")
                 .atMost(PATIENCE)
                 .pollInterval(POLL)
                 .failFast(
-                        "a process ended by itself",
-                        () -> Stream.of(LOCKMGR, "a", "b").anyMatch(process -> !isRunning(process)))
-                .until(this::inSync);
+                        "a process ended by itself", () -> PROCESSES.stream().anyMatch(process -> !isRunning(process)))
+                .until(() -> inSync(volume));
     }
 
-    boolean inSync() {
-        return writerStatus()
+    private boolean inSync(String volume) {
+        return writerStatus(volume)
                 .filter(status -> status.getReplicasCount() == AGENTS.size())
                 .filter(status -> status.getReplicasList().stream()
                         .allMatch(replica -> replica.getInSync() && replica.getLagBytes() == 0 && !replica.hasCopy()))
@@ -320,43 +378,49 @@ final class FaultySet implements AutoCloseable {
         await("both replicas have applied everything")
                 .atMost(PATIENCE)
                 .pollInterval(POLL)
-                .until(() -> inSync()
-                        && writerStatus()
-                                .map(status -> {
-                                    Set<Long> positions = new HashSet<>();
-                                    for (ReplicaStatus replica : status.getReplicasList()) {
-                                        positions.add(replica.getReceived());
-                                        positions.add(replica.getApplied());
-                                    }
-                                    return positions.size() == 1;
-                                })
-                                .orElse(false));
+                .until(() -> volumes.stream().allMatch(volume -> inSync(volume.name) && applied(volume.name)));
+    }
+
+    private boolean applied(String volume) {
+        return writerStatus(volume)
+                .map(status -> {
+                    Set<Long> positions = new HashSet<>();
+                    for (ReplicaStatus replica : status.getReplicasList()) {
+                        positions.add(replica.getReceived());
+                        positions.add(replica.getApplied());
+                    }
+                    return positions.size() == 1;
+                })
+                .orElse(false);
     }
 
     /** Where the images differ first; -1: nowhere. */
-    long mismatch() {
+    long mismatch(String volume) {
         try {
             return Files.mismatch(
-                    replica("a").resolve("image.raw"), replica("b").resolve("image.raw"));
+                    replica("a", volume).resolve("image.raw"),
+                    replica("b", volume).resolve("image.raw"));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
     }
 
     /** Where the journals differ first in what both still hold, from this position on; -1: nowhere. */
-    long journalMismatch(long from) {
-        return JournalRecords.mismatch(replica("a"), replica("b"), from);
+    long journalMismatch(String volume, long from) {
+        return JournalRecords.mismatch(replica("a", volume), replica("b", volume), from);
     }
 
     /** The end of the journal. */
-    long end() {
-        return writerStatus().map(status -> status.getReplicas(0).getReceived()).orElse(0L);
+    long end(String volume) {
+        return writerStatus(volume)
+                .map(status -> status.getReplicas(0).getReceived())
+                .orElse(0L);
     }
 
     /** Lines of the logs, since the last time, that say of a product that it is wrong itself. */
     List<String> complaints() {
         List<String> complaints = new ArrayList<>();
-        for (String process : List.of(LOCKMGR, "a", "b")) {
+        for (String process : PROCESSES) {
             try (Stream<String> lines = Files.lines(log(process))) {
                 List<String> said =
                         lines.skip(logLinesRead.getOrDefault(process, 0L)).toList();
@@ -371,8 +435,16 @@ final class FaultySet implements AutoCloseable {
         return complaints;
     }
 
-    boolean hasSmallDisks() {
-        return smallDisks;
+    Disks disks() {
+        return disks;
+    }
+
+    Clocks clocks() {
+        return clocks;
+    }
+
+    List<Volume> volumes() {
+        return volumes;
     }
 
     /** To the last page. */
@@ -406,16 +478,65 @@ final class FaultySet implements AutoCloseable {
     /** What replicas put aside is nobody's after an audit, and the disks are small. */
     void forgetRescued() {
         for (String agent : AGENTS) {
-            Path rescued = replica(agent).resolve("rescued");
-            if (Files.exists(rescued)) {
-                try (Stream<Path> files = Files.list(rescued)) {
-                    for (Path file : files.toList()) {
-                        Files.deleteIfExists(file);
+            for (Volume volume : volumes) {
+                Path rescued = replica(agent, volume.name).resolve("rescued");
+                if (Files.exists(rescued)) {
+                    try (Stream<Path> files = Files.list(rescued)) {
+                        for (Path file : files.toList()) {
+                            Files.deleteIfExists(file);
+                        }
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
                     }
-                } catch (IOException e) {
-                    throw new UncheckedIOException(e);
                 }
             }
+        }
+    }
+
+    /**
+     * Machines lose their power at one moment. Their disks are back with what they kept, or when this returns; nothing is started.
+     */
+    void losePower(List<String> machines, Consumer<String> tell) {
+        PowerDisks power = (PowerDisks) disks;
+        power.cut(machines, tell);
+        machines.forEach(this::beginToKill);
+        power.fail(machines);
+        machines.forEach(this::awaitEnd);
+        power.restore(machines);
+    }
+
+    /** Each fdatasync takes so much longer for a while. Returns after that. */
+    void slowDisk(String process, int millis, int whileMillis) {
+        if (disks instanceof PowerDisks power) {
+            power.slow(process, millis);
+            rest(whileMillis);
+            power.slow(process, 0);
+        } else {
+            List<String> command = List.of(
+                    "strace",
+                    "-f",
+                    "-qq",
+                    "-e",
+                    "trace=fsync,fdatasync",
+                    "-e",
+                    "inject=fsync,fdatasync:delay_enter=" + millis * 1_000,
+                    "-o",
+                    "/dev/null",
+                    "-p",
+                    Long.toString(pid(process)));
+            Program tracer = Program.start(folder, command);
+            rest(whileMillis);
+            // At its end it lets go of the process; killed, it does so as well.
+            tracer.close();
+        }
+    }
+
+    static void rest(long millis) {
+        try {
+            TimeUnit.MILLISECONDS.sleep(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new AssertionError("interrupted", e);
         }
     }
 
@@ -425,47 +546,49 @@ final class FaultySet implements AutoCloseable {
         StringBuilder said = new StringBuilder("lockmgr " + (isRunning(LOCKMGR) ? "runs" : "is down"));
         for (String agent : AGENTS) {
             said.append("; ").append(agent).append(isRunning(agent) ? " runs" : " is down");
-            status(agent).ifPresent(status -> {
-                said.append(", ")
-                        .append(status.getRole())
-                        .append(" in term ")
-                        .append(status.getTerm())
-                        .append(", \"")
-                        .append(status.getDetail())
-                        .append('"');
-                for (ReplicaStatus replica : status.getReplicasList()) {
-                    said.append(", [")
-                            .append(replica.getAgent())
-                            .append(replica.getInSync() ? " in sync" : " not in sync")
-                            .append(" received ")
-                            .append(replica.getReceived())
-                            .append(" durable ")
-                            .append(replica.getDurable())
-                            .append(" applied ")
-                            .append(replica.getApplied())
-                            .append(replica.hasCopy() ? " " + replica.getCopy().getPhase() : "")
-                            .append(replica.getDetail().isEmpty() ? "" : " \"" + replica.getDetail() + "\"")
-                            .append(']');
-                }
-            });
+            volumes.forEach(volume -> status(agent, volume.name).ifPresent(status -> tell(status, said)));
         }
         return said.toString();
     }
 
+    private static void tell(VolumeStatus status, StringBuilder said) {
+        said.append(", ")
+                .append(status.getName())
+                .append(": ")
+                .append(status.getRole())
+                .append(" in term ")
+                .append(status.getTerm())
+                .append(", \"")
+                .append(status.getDetail())
+                .append('"');
+        for (ReplicaStatus replica : status.getReplicasList()) {
+            said.append(", [")
+                    .append(replica.getAgent())
+                    .append(replica.getInSync() ? " in sync" : " not in sync")
+                    .append(" received ")
+                    .append(replica.getReceived())
+                    .append(" durable ")
+                    .append(replica.getDurable())
+                    .append(" applied ")
+                    .append(replica.getApplied())
+                    .append(replica.hasCopy() ? " " + replica.getCopy().getPhase() : "")
+                    .append(replica.getDetail().isEmpty() ? "" : " \"" + replica.getDetail() + "\"")
+                    .append(']');
+        }
+    }
+
     @Override
     public void close() {
-        killAll();
+        end();
         channels.values().forEach(ManagedChannel::shutdownNow);
-        if (smallDisks) {
-            for (String agent : AGENTS) {
-                Machine.succeeds(folder, "umount", data(agent).toString());
-            }
-        }
+        disks.close();
         forget(atExit);
     }
 
-    private void killAll() {
-        killAll(processes.values());
+    /** Starts nothing more. */
+    private void end() {
+        closed = true;
+        killAll(List.copyOf(processes.values()));
     }
 
     static void killAll(Collection<Process> processes) {
@@ -500,14 +623,14 @@ final class FaultySet implements AutoCloseable {
         }
     }
 
-    private void create(long sizeBytes, AckLevel level) {
+    private void create(Volume volume) {
         VolumeStatus unused = stub("a")
                 .withDeadlineAfter(60, TimeUnit.SECONDS)
                 .createVolume(CreateVolumeRequest.newBuilder()
-                        .setName(VOLUME)
-                        .setSizeBytes(sizeBytes)
-                        .setAckLevel(level)
-                        .setMinCopies(1)
+                        .setName(volume.name)
+                        .setSizeBytes(volume.sizeBytes)
+                        .setAckLevel(volume.level)
+                        .setMinCopies(volume.minCopies)
                         .setFailover(Failover.AUTOMATIC)
                         .setSegmentBytes(SEGMENT_BYTES)
                         .addPeers(ReplicaAddress.newBuilder()

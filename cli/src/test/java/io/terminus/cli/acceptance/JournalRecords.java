@@ -1,6 +1,7 @@
 package io.terminus.cli.acceptance;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -63,10 +64,11 @@ final class JournalRecords {
     }
 
     private static long mismatchIn(Path segment, Path counterpart, long from) throws IOException {
-        try (FileChannel file = FileChannel.open(segment);
+        try (Arena arena = Arena.ofConfined();
+                FileChannel file = FileChannel.open(segment);
                 FileChannel otherFile = FileChannel.open(counterpart)) {
-            ByteBuffer bytes = mapped(file);
-            ByteBuffer other = mapped(otherFile);
+            ByteBuffer bytes = mapped(file, arena);
+            ByteBuffer other = mapped(otherFile, arena);
             long first = first(segment, file);
             for (int at = 0; at + HEADER_BYTES <= Math.min(bytes.limit(), other.limit()); ) {
                 if (!isRecord(bytes, at, first) || !isRecord(other, at, first)) {
@@ -86,8 +88,9 @@ final class JournalRecords {
     }
 
     private static void read(Path segment, List<Entry> into) throws IOException {
-        try (FileChannel file = FileChannel.open(segment)) {
-            ByteBuffer bytes = mapped(file);
+        try (Arena arena = Arena.ofConfined();
+                FileChannel file = FileChannel.open(segment)) {
+            ByteBuffer bytes = mapped(file, arena);
             long first = first(segment, file);
             for (int at = 0; at + HEADER_BYTES <= bytes.limit(); at += lengthBytes(bytes, at)) {
                 if (!isRecord(bytes, at, first)) {
@@ -98,8 +101,11 @@ final class JournalRecords {
         }
     }
 
-    private static ByteBuffer mapped(FileChannel file) throws IOException {
-        return file.map(FileChannel.MapMode.READ_ONLY, 0, file.size()).order(ByteOrder.LITTLE_ENDIAN);
+    /** Not longer than the arena is open: what is mapped cannot be unmounted. */
+    private static ByteBuffer mapped(FileChannel file, Arena arena) throws IOException {
+        return file.map(FileChannel.MapMode.READ_ONLY, 0, file.size(), arena)
+                .asByteBuffer()
+                .order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** The position at which a segment begins. */

@@ -82,9 +82,18 @@ final class LiveSet implements AutoCloseable {
         }
     }
 
+    /** The directory of the repository. */
+    static Path home() {
+        return module().resolveSibling("").normalize();
+    }
+
     /** The directory of this Maven module. */
     static Path module() {
-        return (Files.exists(Path.of("terminus")) ? Path.of("cli") : Path.of("")).toAbsolutePath();
+        // scripts/campaign is called from wherever its caller is.
+        String home = System.getProperty("terminus.home");
+        return home != null
+                ? Path.of(home, "cli")
+                : (Files.exists(Path.of("terminus")) ? Path.of("cli") : Path.of("")).toAbsolutePath();
     }
 
     /** The first start: it makes the volume. */

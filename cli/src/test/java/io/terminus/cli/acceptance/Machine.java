@@ -12,7 +12,13 @@ import org.junit.jupiter.api.Assumptions;
  */
 final class Machine {
 
+    private static final List<String> PLACES = List.of("/usr/sbin", "/sbin", "/usr/bin", "/bin");
+
     private Machine() {}
+
+    static boolean has(String program) {
+        return PLACES.stream().anyMatch(place -> Files.isExecutable(Path.of(place, program)));
+    }
 
     static void needsRoot(String what) throws IOException {
         boolean root = Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
@@ -32,7 +38,11 @@ final class Machine {
     /** Runs it to its end. */
     static boolean succeeds(Path folder, String... command) {
         try (Program program = Program.start(folder, List.of(command))) {
-            return program.exitCode() == 0;
+            boolean succeeded = program.exitCode() == 0;
+            if (succeeded) {
+                program.forget();
+            }
+            return succeeded;
         }
     }
 }

@@ -180,6 +180,8 @@ final class Oracle {
     private long lastId;
     private long acknowledged;
     private long unknown;
+    private long flushes;
+    private long sectorsRead;
 
     /** Of a volume that holds zeros. */
     Oracle(int sectors) {
@@ -206,6 +208,16 @@ final class Oracle {
 
     synchronized long unknown() {
         return unknown;
+    }
+
+    /** That were answered. */
+    synchronized long flushes() {
+        return flushes;
+    }
+
+    /** And judged. */
+    synchronized long sectorsRead() {
+        return sectorsRead;
     }
 
     /** Before the request is sent. */
@@ -253,6 +265,7 @@ final class Oracle {
     /** After the answer came: what had been acknowledged when the flush was issued survives a loss of memory. */
     synchronized void flushed(Flush flush) {
         now++;
+        flushes++;
         unflushed.removeIf(write -> {
             boolean covered = write.ended < flush.issued;
             if (covered) {
@@ -282,6 +295,7 @@ final class Oracle {
     synchronized List<Violation> ended(Read read, long[] writes) {
         List<Violation> violations = new ArrayList<>();
         long ended = ++now;
+        sectorsRead += writes.length;
         for (int i = 0; i < writes.length; i++) {
             String wrong = judge(sectors[read.first + i], writes[i], read.began, ended);
             if (wrong != null) {

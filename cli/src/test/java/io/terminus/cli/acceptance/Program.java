@@ -48,7 +48,9 @@ final class Program implements AutoCloseable {
     /** Runs it to its end, which must be a good one, and returns what it wrote. */
     static String run(Path folder, String... command) {
         try (Program program = start(folder, List.of(command))) {
-            return program.succeed();
+            String said = program.succeed();
+            program.forget();
+            return said;
         }
     }
 
@@ -80,6 +82,15 @@ final class Program implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new AssertionError("interrupted while waiting for " + title, e);
+        }
+    }
+
+    /** What it wrote interests nobody. */
+    void forget() {
+        try {
+            Files.deleteIfExists(output);
+        } catch (IOException e) {
+            throw new AssertionError("cannot delete " + output, e);
         }
     }
 

@@ -75,6 +75,9 @@ public final class Journal implements AutoCloseable {
     private volatile long oldest;
     private volatile Lineage lineage;
     private volatile Recovery recovery;
+    /** Written by {@link #open} alone. */
+    private long syncedHere;
+
     private volatile @Nullable JournalFailedException failure;
     private volatile boolean closed;
 
@@ -243,6 +246,11 @@ public final class Journal implements AutoCloseable {
     /** What opening found; after {@link #create} and {@link #reset} a clean, empty journal. */
     public Recovery recovery() {
         return recovery;
+    }
+
+    /** Where opening found it in a valid record: up to here this agent had synced the journal when it was its writer. */
+    public long syncedHere() {
+        return syncedHere;
     }
 
     /** Whether opening found an end that may have been further on, had nothing been missing from this position on; see {@link
@@ -961,6 +969,7 @@ public final class Journal implements AutoCloseable {
         landedEnd = end;
         touchedEnd = scan.touchedEnd();
         recovery = found;
+        syncedHere = scan.syncedBy(spec.self());
     }
 
     private @Nullable ByteBuffer segmentBytes(long number) {

@@ -3,6 +3,8 @@ package io.terminus.agent.journal;
 import static io.terminus.agent.journal.RecordFormat.*;
 
 import java.nio.ByteBuffer;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
@@ -34,6 +36,9 @@ final class RecoveryScan {
     private long end;
     private long committed;
     private long synced;
+    /** By the hash of the writer whose disk it was. */
+    private final Map<Long, Long> syncedByOrigin = new HashMap<>();
+
     private long strayEnd;
     private long touchedEnd;
     private boolean begun;
@@ -64,6 +69,11 @@ final class RecoveryScan {
             verdict = new Recovery.Clean();
         }
         return new Recovery(end, lineage, committed, synced, knownSafe, strayEnd, verdict);
+    }
+
+    /** The highest synced position that a valid record of this agent's own terms claims: so far its own disk had everything. */
+    long syncedBy(String agent) {
+        return syncedByOrigin.getOrDefault(originHash(agent), 0L);
     }
 
     /** Behind the last byte that belongs to a record, whole or not, as far as can be seen. */
@@ -191,6 +201,7 @@ final class RecoveryScan {
     private void noteClaims(ByteBuffer bytes, int at) {
         committed = Math.max(committed, bytes.getLong(at + COMMITTED_AT));
         synced = Math.max(synced, bytes.getLong(at + SYNCED_AT));
+        syncedByOrigin.merge(bytes.getLong(at + ORIGIN_AT), bytes.getLong(at + SYNCED_AT), Math::max);
     }
 
     private @Nullable ByteBuffer segmentOf(long position) {

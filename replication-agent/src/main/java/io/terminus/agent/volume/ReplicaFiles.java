@@ -103,7 +103,7 @@ final class ReplicaFiles {
                     .with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false))
                     .reaching(0);
         } else {
-            damaged = lostBytes(config, journal, missing) | isCorrupt(config, journal);
+            damaged = lostBytes(config, journal, missing) | isCorrupt(config, before, bootId, journal);
         }
         ImageReach reach = imageReach(superblock, journal, damaged);
         superblock = superblock.opened(bootId, damaged).reaching(journal.readyEnd());
@@ -129,7 +129,7 @@ final class ReplicaFiles {
         return lost;
     }
 
-    private static boolean isCorrupt(VolumeConfig config, Journal journal) {
+    private static boolean isCorrupt(VolumeConfig config, Superblock before, String bootId, Journal journal) {
         return switch (journal.recovery().verdict()) {
             case Recovery.Clean clean -> false;
             case Recovery.TornTail torn -> {
@@ -137,6 +137,16 @@ final class ReplicaFiles {
                         "volume {}: the journal ends at {}; what was begun behind it was not acknowledged alone",
                         config.name(),
                         torn.at());
+                yield false;
+            }
+            case Recovery.Corrupt corrupt
+            when corrupt.at() >= promisedHere(config, before, bootId, journal) -> {
+                LOG.warn(
+                        "volume {}: the journal ends at {}: what followed was lost with the machine's memory; others may hold"
+                                + " it, up to {} it was relied on",
+                        config.name(),
+                        corrupt.at(),
+                        corrupt.knownSafe());
                 yield false;
             }
             case Recovery.Corrupt corrupt -> {
@@ -149,6 +159,18 @@ final class ReplicaFiles {
                 yield true;
             }
         };
+    }
+
+    /**
+     * Where the journal may end on this disk without being damaged. With the memory of the machine goes what was not synced, a
+     * record here and there; a later one that was not lost may tell that members had received it, or that another agent, which
+     * wrote it, had synced it. Neither says that it was on this disk, but at the level that acknowledges nothing else.
+     */
+    private static long promisedHere(VolumeConfig config, Superblock before, String bootId, Journal journal) {
+        boolean memoryLost = before.opened(bootId, false).life().memoryLost();
+        return memoryLost && config.ackLevel() != AckLevel.DURABLE
+                ? Math.max(before.checkpoint().position(), journal.syncedHere())
+                : journal.recovery().knownSafe();
     }
 
     /** Of a journal that lost its end nobody knows how far it went, but in no segment that it did not have. */

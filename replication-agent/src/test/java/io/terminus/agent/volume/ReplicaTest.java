@@ -389,6 +389,34 @@ class ReplicaTest {
     }
 
     @Test
+    void whatWasLostWithTheMemoryIsNoDamageThoughALaterRecordSaysThatItWasReceived() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        long first = write(before, 0, 1, 0);
+        before.syncHere(first);
+        long second = write(before, 4_096, 2, first);
+        long third = write(before, 8_192, 3, second); // says that the second was committed
+        Path killed = killed(before, "r", "killed");
+        Path withoutPower = killed(before, "r", "without-power");
+        Path rotten = killed(before, "r", "rotten");
+
+        wipe(killed, first, second);
+        wipe(withoutPower, first, second);
+        wipe(rotten, first - 128, first);
+
+        assertThat(third).isGreaterThan(second);
+        Replica sameMemory = opened(killed, "boot");
+        assertThat(sameMemory.superblock().life().damaged()).isTrue();
+        Replica after = opened(withoutPower, "next boot");
+        assertThat(after.superblock().life().damaged()).isFalse();
+        assertThat(after.superblock().life().memoryLost()).isTrue();
+        assertThat(after.journal().end()).isEqualTo(first);
+        assertThat(opened(rotten, "next boot").superblock().life().damaged())
+                .as("what had been synced here")
+                .isTrue();
+    }
+
+    @Test
     void aReplicaThatStartedOverMissesNoSegmentOfItsJournalBefore() throws IOException {
         Replica before = created("r");
         before.journal().openTerm(1, "a", 10, 0);
@@ -742,6 +770,12 @@ class ReplicaTest {
         replica.requestSync(end);
         await().until(() -> String.valueOf(replica.waitingFor()).contains("space for the image"));
         return replica;
+    }
+
+    private static void wipe(Path replica, long from, long to) throws IOException {
+        try (FileChannel file = FileChannel.open(segment(replica, 0), StandardOpenOption.WRITE)) {
+            file.write(ByteBuffer.allocate((int) (to - from)), from);
+        }
     }
 
     private static void cutShort(Path replica, long number, long lengthBytes) throws IOException {
