@@ -139,24 +139,24 @@ final class ReplicaFiles {
                         torn.at());
                 yield false;
             }
-            case Recovery.Corrupt corrupt
-            when corrupt.at() >= promisedHere(config, before, bootId, journal) -> {
-                LOG.warn(
-                        "volume {}: the journal ends at {}: what followed was lost with the machine's memory; others may hold"
-                                + " it, up to {} it was relied on",
-                        config.name(),
-                        corrupt.at(),
-                        corrupt.knownSafe());
-                yield false;
-            }
             case Recovery.Corrupt corrupt -> {
-                LOG.error(
-                        "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what"
-                                + " follows has to come from another replica",
-                        config.name(),
-                        corrupt.at(),
-                        corrupt.knownSafe());
-                yield true;
+                boolean damaged = corrupt.at() < promisedHere(config, before, bootId, journal);
+                if (damaged) {
+                    LOG.error(
+                            "volume {}: the journal is damaged at position {}, below {} which was known to be safe; what"
+                                    + " follows has to come from another replica",
+                            config.name(),
+                            corrupt.at(),
+                            corrupt.knownSafe());
+                } else {
+                    LOG.warn(
+                            "volume {}: the journal ends at {}: what followed was lost with the machine's memory; others"
+                                    + " may hold it, up to {} it was relied on",
+                            config.name(),
+                            corrupt.at(),
+                            corrupt.knownSafe());
+                }
+                yield damaged;
             }
         };
     }
