@@ -423,9 +423,13 @@ final class Rewriting {
                         to.new_(desc(instead));
                     }
                 }
-                case MonitorInstruction m
-                when !generated ->
-                    to.invokestatic(SYNC, m.opcode() == Opcode.MONITORENTER ? "enter" : "exit", OF_OBJECT);
+                case MonitorInstruction m -> {
+                    if (generated) {
+                        to.with(m);
+                    } else {
+                        to.invokestatic(SYNC, m.opcode() == Opcode.MONITORENTER ? "enter" : "exit", OF_OBJECT);
+                    }
+                }
                 case FieldInstruction f -> {
                     if (isVolatile(f)) {
                         to.invokestatic(WORLD, "point", MethodTypeDesc.of(ConstantDescs.CD_void));
