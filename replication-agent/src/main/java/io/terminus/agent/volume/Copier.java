@@ -228,7 +228,7 @@ final class Copier {
             if (!stopped) {
                 replica.fail("the image cannot be read: " + e.getMessage());
             }
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             LOG.error("the copy to {} is begun anew: our own bug", agent, e);
             failed = true;
             pump.run(); // the stream finds it out, and with it everything begins anew

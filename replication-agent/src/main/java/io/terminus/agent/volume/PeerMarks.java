@@ -178,14 +178,10 @@ final class PeerMarks {
             upTo = reached[0];
             save();
         } catch (IOException | RuntimeException | Error e) {
-            cannotKeep(e, to);
+            // An Error as well: a mapped page that finds no room on the disk is an InternalError.
+            LOG.warn("marks in {}: everything counts as marked from now on: {}", stateFile, e.toString());
+            giveUp(to);
         }
-    }
-
-    /** An Error as well: a mapped page that finds no room on the disk is an InternalError. */
-    private void cannotKeep(Throwable what, long position) {
-        LOG.warn("marks in {}: everything counts as marked from now on: {}", stateFile, what.toString());
-        giveUp(position);
     }
 
     /** The model's step: one record, before its position is covered. */
@@ -320,12 +316,7 @@ final class PeerMarks {
         upTo = Math.max(upTo, position);
         ExtentMap extents = map;
         if (extents != null && markedBlocks > 0) {
-            try {
-                markedBlocks -= extents.clear(there.extent(), there.blocks(), position);
-            } catch (Error e) {
-                cannotKeep(e, position);
-                return;
-            }
+            markedBlocks -= extents.clear(there.extent(), there.blocks(), position);
         }
         passWhole(there, position);
     }
@@ -346,13 +337,9 @@ final class PeerMarks {
      * a copy of them from that position on is wanted. Told before {@link #compared} is told of their extent.
      */
     synchronized void differ(long offset, long length, long blocks, long position) throws IOException {
-        try {
-            for (long left = blocks; left != 0; left &= left - 1) {
-                long at = (long) Long.numberOfTrailingZeros(left) * ExtentMap.BLOCK_BYTES;
-                mark(offset + at, Math.min(ExtentMap.BLOCK_BYTES, length - at), position - 1);
-            }
-        } catch (Error e) {
-            cannotKeep(e, position);
+        for (long left = blocks; left != 0; left &= left - 1) {
+            long at = (long) Long.numberOfTrailingZeros(left) * ExtentMap.BLOCK_BYTES;
+            mark(offset + at, Math.min(ExtentMap.BLOCK_BYTES, length - at), position - 1);
         }
     }
 

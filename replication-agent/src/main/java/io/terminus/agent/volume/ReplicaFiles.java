@@ -105,7 +105,9 @@ final class ReplicaFiles {
         } else {
             damaged = lostBytes(config, journal, missing) | isCorrupt(config, before, bootId, journal);
         }
-        ImageReach reach = imageReach(superblock, journal, damaged);
+        // Where it ended before is as unknown of a journal that lost its end with the memory.
+        boolean endUnknown = damaged || journal.recovery().verdict() instanceof Recovery.Corrupt;
+        ImageReach reach = imageReach(superblock, journal, endUnknown);
         superblock = superblock.opened(bootId, damaged).reaching(journal.readyEnd());
         // Also on a full disk: or this replica would stay away after there is space again.
         SuperblockFile.write(superblock, dir);
@@ -174,11 +176,11 @@ final class ReplicaFiles {
     }
 
     /** Of a journal that lost its end nobody knows how far it went, but in no segment that it did not have. */
-    private static ImageReach imageReach(Superblock before, Journal journal, boolean damaged) {
+    private static ImageReach imageReach(Superblock before, Journal journal, boolean endUnknown) {
         ImageReach reach = new ImageReach(before.checkpoint().position());
         if (!before.life().clean()) {
             reach.mayHold(Math.max(journal.end(), journal.recovery().knownSafe()));
-            reach.mayHold(damaged || before.life().damaged() ? before.reach() : 0);
+            reach.mayHold(endUnknown || before.life().damaged() ? before.reach() : 0);
         }
         if (journal.lineage().lastTerm() == 0) {
             reach.nothingIsKnown(); // a new replica's zeros are what the volume held once, at best

@@ -242,7 +242,7 @@ final class Verification {
             if (!writer.isStopped()) {
                 replica.fail("the image cannot be read: " + e.getMessage());
             }
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             LOG.error("the comparison with {} is given up: our own bug", agent, e);
             end(Phase.GIVEN_UP, "internal error: " + e);
         } finally {

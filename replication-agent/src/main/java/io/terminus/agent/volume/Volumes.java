@@ -112,8 +112,12 @@ public final class Volumes implements AutoCloseable {
     }
 
     /** A deletion or a creation that did not get to its end, or does so just now. */
-    private synchronized void clear(Path d) throws IOException {
-        deleteTree(d);
+    private synchronized void clear(Path d) {
+        try {
+            deleteTree(d);
+        } catch (IOException e) {
+            LOG.warn("{} is left of a deletion or a creation, and cannot be deleted: {}", d, e.getMessage());
+        }
     }
 
     /** @return false if it is to be tried once more */
@@ -205,7 +209,7 @@ public final class Volumes implements AutoCloseable {
         // One more of a volume that is in use is made anew: an earlier one here may be known by the machine's plain
         // name.
         make(d, config, config.term() > 0);
-        return start(d, config);
+        return startMade(d, config);
     }
 
     /** Beside, and in its place when it is whole, durably: so what has no superblock there is nothing that this agent has left half done. */
@@ -224,7 +228,21 @@ public final class Volumes implements AutoCloseable {
             deleteTree(beside); // it may be what the disk was full of
             throw e;
         }
-        syncDirectory();
+    }
+
+    /** One that was just made, and is ours from here on: it is opened later if that is not possible now. */
+    private Volume startMade(Path d, VolumeConfig config) throws IOException {
+        try {
+            syncDirectory();
+            return start(d, config);
+        } catch (IOException | RuntimeException e) {
+            boolean full = e instanceof DiskFullException;
+            unopened.put(config.name(), new Unopened(String.valueOf(e.getMessage()), full));
+            if (full) {
+                openLater(d);
+            }
+            throw e;
+        }
     }
 
     /** Whoever is not in {@link #byName} has no replica here: not so while some are not open yet, or are being closed. */
@@ -278,7 +296,7 @@ public final class Volumes implements AutoCloseable {
         Path d = dir.resolve(name);
         make(d, current, true);
         LOG.info("volume {}: the replica here was thrown away, and is empty", name);
-        return start(d, current);
+        return startMade(d, current);
     }
 
     /** Deletes this agent's replica with all its files. Refused while the value block names it. */

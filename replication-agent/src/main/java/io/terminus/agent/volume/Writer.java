@@ -425,7 +425,9 @@ final class Writer {
      */
     private boolean leftBehind(PeerCursor c) {
         VolumeConfig set = config;
-        return set.member(c.address().agent()).isPresent()
+        boolean heard = c.streaming() && c.durable() >= 0; // before, nothing is known of what it lacks
+        return heard
+                && set.member(c.address().agent()).isPresent()
                 && set.inSync().size() > Math.max(set.copiesNeeded(), set.minCopies())
                 && c.durable() < mustGo();
     }

@@ -11,6 +11,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Random;
@@ -80,6 +81,20 @@ class ResyncTest {
         agents.agent("c").wire.letGo();
         agents.awaitInSync("a", "b", "c");
         assertImagesEqual("a", "b", "c");
+    }
+
+    @Test
+    void aMemberThatTheNextWriterHasNotHeardYetIsNotTakenForOneThatIsTooSlow() throws Exception {
+        agents.close();
+        agents = new Agents(temp.resolve("patient"), VOLUME_BYTES, BUDGET_BYTES, Duration.ofSeconds(60));
+        agents.start("a", "b", "c");
+        agents.volume("a").set(null, 2, null, Agents.LONG);
+        agents.agent("c").wire.hold();
+
+        agents.promote("b");
+        agents.volume("b").set(null, null, 2, Agents.LONG); // a removal would come first
+
+        assertThat(agents.members()).containsExactly("a", "b", "c");
     }
 
     @Test
