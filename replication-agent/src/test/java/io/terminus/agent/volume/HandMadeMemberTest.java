@@ -42,6 +42,7 @@ class HandMadeMemberTest {
     @BeforeEach
     void aWriterAndItsMember() throws Exception {
         set = new Agents(temp, 4 * MIB, 64L * MIB, Duration.ofHours(1));
+        set.segmentBytes = 4 * MOST_RUN_BYTES; // no run crosses a segment
         set.start("a", "b");
         client = set.client("a");
         client.writeAndAwait(0, data(100_000));
