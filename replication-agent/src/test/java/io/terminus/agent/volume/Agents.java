@@ -50,6 +50,9 @@ public final class Agents implements AutoCloseable {
     /** Likewise; at LOCAL the first agent alone is in sync. */
     AckLevel ackLevel = AckLevel.RECEIVED;
 
+    /** Likewise. */
+    int segmentBytes = SEGMENT_BYTES;
+
     /** Likewise: an acknowledgement needs so many; 0 is all. */
     int copies;
 
@@ -107,7 +110,7 @@ public final class Agents implements AutoCloseable {
                 uuid,
                 volume,
                 volumeBytes,
-                SEGMENT_BYTES,
+                segmentBytes,
                 0,
                 names[0],
                 members,
