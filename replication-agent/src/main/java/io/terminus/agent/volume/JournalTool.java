@@ -419,7 +419,11 @@ public final class JournalTool {
             case Recovery.Corrupt corrupt -> {
                 say.add("The journal is damaged at " + corrupt.at() + ": everything up to " + corrupt.knownSafe()
                         + " was known to be safe. A start marks this replica as damaged; it vouches for nothing, and the"
-                        + " bytes have to come from another replica.");
+                        + " bytes have to come from another replica."
+                        + (found.replica().config().ackLevel() == AckLevel.DURABLE
+                                ? ""
+                                : " If the machine has lost its memory since they were written, this may be but what was not synced"
+                                        + " here, and then it is no damage."));
                 usable = false;
             }
         }
