@@ -32,7 +32,6 @@ import picocli.CommandLine.Option;
                     + " everything that was promised is there. As root.",
             "Ends with 0 if everything held, 1 if something did not, 2 if it could not run."
         },
-        mixinStandardHelpOptions = true,
         sortOptions = false)
 final class Campaign implements Callable<Integer>, AutoCloseable {
 
@@ -46,6 +45,13 @@ final class Campaign implements Callable<Integer>, AutoCloseable {
     private static final String FILE_SYSTEM = "filesystem";
     private static final String DATABASE = "database";
     private static final long LIE_MILLIS = 2_000;
+
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "show this")
+    @SuppressWarnings("UnusedVariable") // picocli looks at the option
+    private boolean help;
 
     @Option(names = "--minutes", paramLabel = "N", description = "for so long; 5 if neither this nor --cycles is given")
     private int minutes;

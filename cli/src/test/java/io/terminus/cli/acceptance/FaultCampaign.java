@@ -39,6 +39,8 @@ final class FaultCampaign implements AutoCloseable {
         KILL_EVERYTHING(4),
         KILL_WRITER_THEN_SUCCESSOR(6),
         KILL_WHAT_STARTS(6),
+        /** Long, and only when asked for by name: processes are killed and started as fast as they come. */
+        KILL_OVER_AND_OVER(0),
         STOP_WRITER_PAST_ITS_LEASE(5),
         STOP_REPLICA_PAST_ITS_TIMEOUT(3),
         STOP_LOCK_MANAGER_PAST_THE_LEASES(2),
@@ -113,6 +115,7 @@ final class FaultCampaign implements AutoCloseable {
     private static final int CLIENTS_OF_A_VOLUME = 2;
 
     private static final int CYCLES_PER_STOP = 8;
+    private static final int KILLS_OVER_AND_OVER = 12;
     private static final int STORY_LINES = 60;
 
     /**
@@ -367,6 +370,16 @@ final class FaultCampaign implements AutoCloseable {
                     set.start(victim);
                     rest(300 + chance.nextInt(2_500));
                     kill(victim);
+                }
+            }
+            case KILL_OVER_AND_OVER -> {
+                for (int i = 0; i < KILLS_OVER_AND_OVER; i++) {
+                    String victim = FaultySet.PROCESSES.get(chance.nextInt(FaultySet.PROCESSES.size()));
+                    kill(victim);
+                    rest(chance.nextInt(3) * chance.nextInt(200));
+                    set.start(victim);
+                    // Some are killed while they start, some while they are elected, some while they serve.
+                    rest(chance.nextInt(4) == 0 ? 2_000 + chance.nextInt(5_000) : chance.nextInt(1_500));
                 }
             }
             case STOP_WRITER_PAST_ITS_LEASE -> stop(writer, FaultySet.LEASE);

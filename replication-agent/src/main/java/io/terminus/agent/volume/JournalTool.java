@@ -418,9 +418,12 @@ public final class JournalTool {
                         + " was promised to nobody as far as is known here; the election decides what becomes of it.");
             case Recovery.Corrupt corrupt -> {
                 say.add("The journal is damaged at " + corrupt.at() + ": everything up to " + corrupt.knownSafe()
-                        + " was known to be safe. A start marks this replica as damaged, unless the machine has lost its"
-                        + " memory and nothing shows that it had synced them; it vouches for nothing, and the bytes have to"
-                        + " come from another replica.");
+                        + " was known to be safe. A start marks this replica as damaged; it vouches for nothing, and the"
+                        + " bytes have to come from another replica."
+                        + (found.replica().config().ackLevel() == AckLevel.DURABLE
+                                ? ""
+                                : " If the machine has lost its memory since they were written, this may be but what was not synced"
+                                        + " here, and then it is no damage."));
                 usable = false;
             }
         }
