@@ -852,16 +852,17 @@ public final class Journal implements AutoCloseable {
 
     /**
      * Empties the journal so that it starts over at {@code firstPosition}, where another replica's lineage is {@code lineage}. All
-     * files are deleted: bytes of a history that this replica gave up must not be found at their old places.
+     * files are emptied and deleted: bytes of a history that this replica gave up must not be found at their old places, nor take the
+     * space that the new one needs. A crash in the middle leaves some of them: the caller notes before, durably, that none counts.
      */
-    public void reset(long firstPosition, Lineage lineage) throws JournalException {
+    public void reset(long firstPosition, Lineage lineage, Emptying emptying) throws JournalException {
         requireAligned(firstPosition);
         synchronized (syncing) {
             lock.lock();
             try {
                 checkUsable();
                 requireIdle();
-                store.reset(number(firstPosition));
+                store.reset(number(firstPosition), emptying);
                 recovery = startAt(firstPosition, lineage.upTo(firstPosition));
             } catch (JournalException e) {
                 throw e;
