@@ -2,6 +2,7 @@ package io.terminus.cli;
 
 import io.terminus.proto.agent.v1.AgentInfo;
 import io.terminus.proto.agent.v1.CreateVolumeRequest;
+import io.terminus.proto.agent.v1.Failover;
 import io.terminus.proto.agent.v1.ReplicaAddress;
 import io.terminus.proto.agent.v1.ReplicaStatus;
 import io.terminus.proto.agent.v1.SetVolumeRequest;
@@ -11,6 +12,7 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -20,7 +22,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Makes the volumes that are declared and are not there, and gives those that are there what they lack: room, replicas,
  * another rule for acknowledgements. Takes nothing away: who declares less than there is is refused (size), or told
- * (replicas). Each step may be repeated, so a run that was cut off is begun anew.
+ * (replicas); so is another failover, which cannot be changed. Each step may be repeated, so a run that was cut off is begun anew.
  */
 final class VolumeApply implements AutoCloseable {
 
@@ -100,6 +102,7 @@ final class VolumeApply implements AutoCloseable {
         }
         Agent writer = patiently(() -> writer(wanted.name()));
         VolumeStatus now = patiently(() -> writer.client().requireVolume(wanted.name()));
+        requireFailover(wanted, now);
         boolean changed = grow(wanted, writer, now) | set(wanted, writer, now) | addReplicas(wanted, writer, now);
         if (!changed) {
             screen.line(wanted.name() + " is as declared; agent " + now.getWriter() + " serves it.");
@@ -127,6 +130,19 @@ final class VolumeApply implements AutoCloseable {
         screen.line("The volume " + made.getName() + " of " + new ByteSize(made.getSizeBytes()) + " exists; agent "
                 + first + " writes first.");
         return first;
+    }
+
+    /** Before anything is changed. An agent of before does not tell, and is believed to have what is declared. */
+    private static void requireFailover(Declaration.Volume wanted, VolumeStatus now) {
+        VolumeCommand.FailoverChoice declared = wanted.failover();
+        if (declared != null
+                && now.getFailover() != Failover.FAILOVER_UNSPECIFIED
+                && now.getFailover() != VolumeCommand.failover(declared)) {
+            throw new Failure("volume " + wanted.name() + " has failover "
+                    + now.getFailover().name().toLowerCase(Locale.ROOT) + ", and "
+                    + declared.name().toLowerCase(Locale.ROOT)
+                    + " is declared: that is chosen when a volume is created, and cannot be changed");
+        }
     }
 
     private boolean grow(Declaration.Volume wanted, Agent writer, VolumeStatus now) {

@@ -40,6 +40,25 @@ final class Daemon {
         return String.join(" / ", lines.subList(Math.max(0, lines.size() - LAST_LINES), lines.size()));
     }
 
+    /** It stands still until {@link #resume}. */
+    void pause() throws IOException, InterruptedException {
+        signal("STOP");
+    }
+
+    void resume() throws IOException, InterruptedException {
+        signal("CONT");
+    }
+
+    private void signal(String name) throws IOException, InterruptedException {
+        int said = new ProcessBuilder("kill", "-" + name, String.valueOf(pid()))
+                .inheritIO()
+                .start()
+                .waitFor();
+        if (said != 0) {
+            throw new IOException("kill -" + name + " of " + this.name + ", pid " + pid() + ", ended with " + said);
+        }
+    }
+
     /** {@code kill -9}. Returns when it is gone. */
     void kill() throws InterruptedException {
         process.destroyForcibly().waitFor();

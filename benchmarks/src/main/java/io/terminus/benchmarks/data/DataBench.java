@@ -39,7 +39,9 @@ public final class DataBench extends BenchCommand {
         META,
         COPY,
         SENDER,
+        REBUILD,
         FAILOVER,
+        RESENT,
         IDLE
     }
 
@@ -120,14 +122,20 @@ public final class DataBench extends BenchCommand {
                 part(report, Part.SENDER, () -> Sender.measure(report, workshop, home(), volumes.journal(), quick()));
             }
             volumes.stop();
+            if (only.contains(Part.REBUILD)) {
+                part(
+                        report,
+                        Part.REBUILD,
+                        () -> Rebuild.measure(report, workshop, terminus, front, rounds, seconds, quick()));
+            }
             if (only.contains(Part.FAILOVER)) {
                 part(report, Part.FAILOVER, () -> Takeover.measure(report, workshop, terminus, quick() ? 1 : 5));
             }
+            if (only.contains(Part.RESENT)) {
+                part(report, Part.RESENT, () -> SentAgain.measure(report, workshop, terminus, front, quick() ? 1 : 5));
+            }
             if (only.contains(Part.IDLE)) {
                 part(report, Part.IDLE, () -> IdleVolumes.measure(report, terminus, quick()));
-            }
-            if (only.equals(EnumSet.allOf(Part.class))) {
-                notMeasured(report);
             }
             report.note("Clients come by " + front.name().toLowerCase(Locale.ROOT) + " on this machine. Between the two"
                     + " copies: ours by tcp, quorum by "
@@ -172,17 +180,6 @@ public final class DataBench extends BenchCommand {
         } catch (IOException e) {
             return "unknown";
         }
-    }
-
-    private static void notMeasured(Report report) {
-        String copying = "this version cannot copy a replica; one that cannot follow has to be made anew";
-        report.notMeasured("full-copy-to-nbdcopy", "x nbdcopy", Goal.atLeast(1), copying);
-        report.notMeasured("rebuild.foreground-p99", "x", Goal.atMost(2), copying);
-        report.notMeasured(
-                "failover.sent-again",
-                "x unacknowledged bytes",
-                Goal.atMost(1.05),
-                "a killed writer comes back as a replica of the next, and what that sends it is not counted yet");
     }
 
     /** The parts that compare block devices. */
@@ -247,7 +244,7 @@ public final class DataBench extends BenchCommand {
                                 a.uri(front, exportDurable),
                                 List.of(a.process(), b.process(), terminus.lockManager())));
             }
-            contenders.put(QEMU, Peers.qemuNbd(workshop, front, export, sizeBytes));
+            contenders.put(QEMU, Peers.qemuNbd(workshop, QEMU, front, export, sizeBytes));
             contenders.put(QUORUM, Peers.quorum(workshop, front, quorumLink, export, sizeBytes));
         }
 
@@ -428,14 +425,8 @@ public final class DataBench extends BenchCommand {
         }
 
         private Fio.Result copy(Contender contender, double time) throws IOException, InterruptedException {
-            Path source = source();
-            List<String> command = List.of(
-                    "nbdcopy", "--connections=4", "--requests=64", "--flush", source.toString(), contender.uri());
-            noteWithoutUri(command);
-            long start = System.nanoTime();
-            var unused = workshop.run(command);
-            double took = (System.nanoTime() - start) / 1e9;
-            return new Fio.Result(sizeBytes >> 18, sizeBytes, took, Double.NaN, Double.NaN, 0);
+            String source = source().toString();
+            return NbdCopy.run(workshop, source, source, contender.uri(), sizeBytes);
         }
 
         private void noteWithoutUri(List<String> command) {
@@ -504,7 +495,7 @@ public final class DataBench extends BenchCommand {
                     case READ -> ratio(turns, w, ".to-qemu-nbd", QEMU, Rounds.RATE, Goal.atLeast(1));
                     case META -> ratio(turns, w, ".to-quorum", QUORUM, Rounds.RATE, Goal.atLeast(4));
                     case COPY -> report.figure(w.name() + ".to-quorum", turns.ratio(w, OURS, QUORUM, Rounds.RATE), "x");
-                    case SENDER, FAILOVER, IDLE -> throw new IllegalStateException(w.name());
+                    case SENDER, REBUILD, FAILOVER, RESENT, IDLE -> throw new IllegalStateException(w.name());
                 }
             }
         }

@@ -18,12 +18,12 @@ final class Peers {
     private Peers() {}
 
     /** One image, one server: {@code --persistent}, and shared by as many clients as come. */
-    static Contender qemuNbd(Workshop workshop, Front front, String export, long sizeBytes)
+    static Contender qemuNbd(Workshop workshop, String name, Front front, String export, long sizeBytes)
             throws IOException, InterruptedException {
         int port = Ports.free();
-        Path socket = workshop.directory().resolve("qemu-nbd.sock");
-        Daemon server = start(workshop, "qemu-nbd", front, port, socket, export, sizeBytes);
-        Contender contender = new Contender("qemu-nbd", front.uri(port, socket, export), List.of(server));
+        Path socket = workshop.directory().resolve(name + ".sock");
+        Daemon server = start(workshop, name, front, port, socket, export, sizeBytes);
+        Contender contender = new Contender(name, front.uri(port, socket, export), List.of(server));
         awaitServing(workshop, contender);
         return contender;
     }
@@ -76,9 +76,11 @@ final class Peers {
         return workshop.start(name, command);
     }
 
-    private static Path image(Workshop workshop, String name, long sizeBytes) throws IOException {
+    /** An image that is one hole; also of a server that runs, whose image was another. */
+    static Path image(Workshop workshop, String name, long sizeBytes) throws IOException {
         Path image = workshop.directory().resolve(name + ".img");
         try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
+            file.setLength(0);
             file.setLength(sizeBytes);
         }
         return image;

@@ -49,7 +49,9 @@ final class Terminus {
             int grpcPort,
             int peerPort,
             int nbdPort,
+            int httpPort,
             Path socket,
+            List<String> command,
             ManagedChannel channel) {
 
         AgentControlGrpc.AgentControlBlockingStub control() {
@@ -116,6 +118,7 @@ final class Terminus {
         int grpc = Ports.free();
         int peer = Ports.free();
         int nbd = Ports.free();
+        int http = Ports.free();
         List<String> flags = new ArrayList<>(FLAGS);
         flags.add(1, AGENT_DIRECT_MEMORY);
         List<String> command = program("replication-agent", flags);
@@ -127,10 +130,26 @@ final class Terminus {
         command.add("--agent.nbd-port=" + nbd);
         command.add("--agent.nbd-socket=" + socket);
         command.add("--agent.lock-manager=127.0.0.1:" + lockManagerPort);
-        command.add("--server.port=" + Ports.free());
+        command.add("--server.port=" + http);
         command.addAll(List.of(settings));
         workshop.note(command);
-        return new Agent(workshop.start(name, command), name, data, grpc, peer, nbd, socket, channel(grpc));
+        return new Agent(
+                workshop.start(name, command), name, data, grpc, peer, nbd, http, socket, command, channel(grpc));
+    }
+
+    /** The same one in a new process, over the data of the one that was killed. Returns at once. */
+    Agent again(Agent killed) throws IOException {
+        return new Agent(
+                workshop.start(killed.name(), killed.command()),
+                killed.name(),
+                killed.data(),
+                killed.grpcPort(),
+                killed.peerPort(),
+                killed.nbdPort(),
+                killed.httpPort(),
+                killed.socket(),
+                killed.command(),
+                channel(killed.grpcPort()));
     }
 
     static void awaitServing(Agent agent) throws IOException, InterruptedException {
@@ -165,7 +184,12 @@ final class Terminus {
             request.addPeers(peer.address());
         }
         var unused = writer.control().createVolume(request.build());
-        await(writer.process(), "volume " + volume + " to be served", () -> {
+        awaitInSync(writer, volume);
+    }
+
+    /** Waits until it is served here, and every replica is in sync. */
+    static void awaitInSync(Agent writer, String volume) throws IOException, InterruptedException {
+        await(writer.process(), "volume " + volume + " to be served by replicas in sync", () -> {
             VolumeStatus status = volume(writer, volume);
             return status.getRole() == Role.WRITER
                     && !status.getNbdUri().isEmpty()

@@ -193,6 +193,16 @@ class OperationsIT {
             assertThat(smaller.exitCode()).isEqualTo(1);
             assertThat(smaller.output()).contains("more than the 4 MiB that are declared: a volume does not shrink");
         }
+        Files.writeString(file, """
+                {"volumes": [{"name": "books", "size": "16MiB", "replicas": ["b"], "failover": "automatic"}]}
+                """);
+        try (Program otherFailover = set.command("volume", "apply", file.toString())) {
+            assertThat(otherFailover.exitCode()).isEqualTo(1);
+            assertThat(otherFailover.output()).contains("has failover manual, and automatic is declared");
+        }
+        assertThat(set.volume("books").path("sizeBytes").asLong())
+                .as("nothing is changed by what is refused")
+                .isEqualTo(12 << 20);
         set.terminus("volume", "delete", "books");
     }
 

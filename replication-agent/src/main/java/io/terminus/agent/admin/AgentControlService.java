@@ -384,6 +384,8 @@ public final class AgentControlService extends AgentControlGrpc.AgentControlImpl
                         s.config().standing().name()))
                 .setCopies(s.config().copies())
                 .setMinCopies(s.config().minCopies())
+                .setFailover(io.terminus.proto.agent.v1.Failover.valueOf(
+                        s.config().failover().name()))
                 .setWritesWait(s.writesWait());
         if (volume.serving()) {
             b.setNbdUri(endpoints.nbdUri(s.config().name()));

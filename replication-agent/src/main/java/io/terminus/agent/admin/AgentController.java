@@ -140,11 +140,12 @@ public class AgentController {
     }
 
     @DeleteMapping("/volumes/{name}/peers/{agent}")
-    public String removePeer(@PathVariable String name, @PathVariable String agent)
+    public ResponseEntity<?> removePeer(@PathVariable String name, @PathVariable String agent)
             throws InvalidProtocolBufferException, RefusedException, InterruptedException {
         Volume v = find(name);
-        v.removeReplica(agent, CHANGE_TIMEOUT);
-        return JSON.print(control.status(v));
+        return v.removeReplica(agent, CHANGE_TIMEOUT)
+                ? ResponseEntity.ok(JSON.print(control.status(v)))
+                : notFound("No such peer", "agent " + agent + " has no replica of volume " + name);
     }
 
     /** Throws the replica here away; an empty one takes its place, and is copied to. */
@@ -251,9 +252,13 @@ public class AgentController {
     }
 
     private ResponseEntity<ProblemDetail> unknown(String name) {
-        ProblemDetail problem = ProblemDetail.forStatus(404);
-        problem.setTitle("No such volume");
-        problem.setDetail(volumes.absent(name).getMessage());
+        return notFound("No such volume", String.valueOf(volumes.absent(name).getMessage()));
+    }
+
+    private static ResponseEntity<ProblemDetail> notFound(String title, String detail) {
+        ProblemDetail problem = ProblemDetail.forStatus(HttpStatus.NOT_FOUND);
+        problem.setTitle(title);
+        problem.setDetail(detail);
         return ResponseEntity.of(problem).build();
     }
 }

@@ -227,8 +227,11 @@ final class SegmentStore {
         }
     }
 
-    /** Deletes every file and starts an empty window at {@code number}; the caller holds the lock. */
-    void reset(long number) throws IOException {
+    /**
+     * Deletes every file and starts an empty window at {@code number}; the caller holds the lock. A crash in the middle leaves any of
+     * the files, under their names, as they were or empty: whoever asks for this has noted before that none of them counts.
+     */
+    void reset(long number, Journal.Emptying emptying) throws IOException {
         while (preparing) {
             changed.awaitUninterruptibly();
         }
@@ -237,11 +240,11 @@ final class SegmentStore {
             window.set(slot(first), null);
             if (segment != null) {
                 segment.close();
-                Files.delete(segment.file());
+                delete(segment.file(), emptying);
             }
         }
         while (!spare.isEmpty()) {
-            Files.delete(spare.remove());
+            delete(spare.remove(), emptying);
         }
         disk.syncDirectory(directory);
         first = number;
@@ -249,6 +252,16 @@ final class SegmentStore {
         releasedSegments = number;
         wanted = number;
         refusal = null;
+    }
+
+    /** Emptied first, or its space would stay taken as long as it is mapped, and the new journal may need that. */
+    private void delete(Path file, Journal.Emptying emptying) throws IOException {
+        try {
+            emptying.empty(file, segmentBytes);
+        } catch (IOException e) {
+            LOG.debug("{} keeps its space until nobody maps it: {}", file, e.getMessage());
+        }
+        Files.delete(file);
     }
 
     /** Ends the thread and closes the files; slices that are still held stay readable. The caller holds the lock. */

@@ -123,9 +123,18 @@ final class PeerStream implements PeerNetwork.Stream {
 
     @Override
     public void pump() {
+        pump(true);
+    }
+
+    @Override
+    public void forward() {
+        pump(false);
+    }
+
+    private void pump(boolean copies) {
         while (ready && sending.compareAndSet(false, true)) {
             try {
-                sendWhatThereIs();
+                sendWhatThereIs(copies);
             } catch (RuntimeException e) {
                 // Whoever pumps must not suffer from this peer: a client's thread, or another peer's.
                 sayBegunAnew(e);
@@ -140,6 +149,17 @@ final class PeerStream implements PeerNetwork.Stream {
             if (!canSend()) {
                 return;
             }
+            if (!copies && !moreToSend()) {
+                leaveToOwner(); // who offered a copy meanwhile may have found this thread sending
+                return;
+            }
+        }
+    }
+
+    private void leaveToOwner() {
+        DuplexSocket s = socket;
+        if (s != null) {
+            s.wakeOwner();
         }
     }
 
@@ -180,7 +200,7 @@ final class PeerStream implements PeerNetwork.Stream {
         }
     }
 
-    private void sendWhatThereIs() {
+    private void sendWhatThereIs(boolean copies) {
         DuplexSocket s = socket;
         if (s == null) {
             return;
@@ -203,9 +223,13 @@ final class PeerStream implements PeerNetwork.Stream {
             if (!sendRun(s, journal, from, to)) {
                 return;
             }
-            sendOneCopy(s); // where records never cease, copies would never go otherwise
+            if (copies) {
+                sendOneCopy(s); // where records never cease, copies would never go otherwise
+            }
         }
-        sendCopies(s);
+        if (copies) {
+            sendCopies(s);
+        }
         long now = System.nanoTime();
         boolean soon = cursor.committed() > toldCommitted || isFull();
         boolean due =

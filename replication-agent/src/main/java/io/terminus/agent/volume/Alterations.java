@@ -63,14 +63,16 @@ final class Alterations {
     }
 
     /** As {@link Volume#removeReplica}. */
-    void removeReplica(String agent, Duration timeout) throws RefusedException, InterruptedException {
+    boolean removeReplica(String agent, Duration timeout) throws RefusedException, InterruptedException {
         long until = System.nanoTime() + timeout.toNanos();
+        boolean was = false;
         while (true) {
             Writer w = seat.requireServing();
             VolumeConfig now = w.config();
             if (now.address(agent).isEmpty()) {
-                return;
+                return was;
             }
+            was = true;
             if (agent.equals(around.agent())) {
                 throw new RefusedException(
                         Why.OTHER_SHAPE, agent + " writes volume " + known.name() + ": promote another agent first");

@@ -264,7 +264,6 @@ final class Copier {
 
     /** Copies the marked blocks of an extent, or, if that begins a large hole, of many; returns the next extent to look at. */
     private long copy(Marked marked) throws IOException {
-        long began = System.nanoTime();
         long sizeBytes = replica.image().sizeBytes(); // it may grow meanwhile
         long start = marked.extent() * ExtentMap.EXTENT_BYTES;
         int length = (int) Math.min(ExtentMap.EXTENT_BYTES, sizeBytes - start);
@@ -296,11 +295,13 @@ final class Copier {
             int from = block * ExtentMap.BLOCK_BYTES;
             int to = Math.min(behind * ExtentMap.BLOCK_BYTES, length);
             block = marked.next(behind, blocks);
+            long began = System.nanoTime();
             oldest = compare
                     ? compareBlocks(marked, start + from, to - from, oldest, block == blocks)
                     : copyBlocks(marked, start + from, to - from, oldest, block == blocks);
+            // After each piece: a request that meets one waits for that and no more, however rarely they come.
+            rest(System.nanoTime() - began);
         }
-        rest(System.nanoTime() - began);
         return marked.extent() + 1;
     }
 

@@ -9,7 +9,8 @@ import org.jspecify.annotations.Nullable;
  * How fast this volume's replicas are copied: a limit an operator sets, and what foreground writes leave. Any thread.
  *
  * <p>Copies give way by resting: after each piece of work for a multiple of what it took. The multiple doubles while
- * requests take noticeably longer than they do without copies, and falls slowly when they do not.
+ * requests take noticeably longer than they do without copies, on the average or the slowest of a hundred, and falls slowly when they do
+ * not.
  */
 final class CopyRate {
 
@@ -24,6 +25,11 @@ final class CopyRate {
     private static final double MOST_REST = 16;
     private static final double SLOWER = 1.5;
 
+    /** How much one request moves what is taken for the slowest of a hundred: so that it settles where one of a hundred is slower. */
+    private static final double TAIL_STEP = 0.1;
+
+    private static final double TAIL_SHARE = 0.01;
+
     /** Without a request for this long nobody is in the way. */
     private static final long QUIET_NANOS = 50_000_000;
 
@@ -32,7 +38,9 @@ final class CopyRate {
 
     // Guarded by this.
     private double undisturbedNanos;
+    private double undisturbedTailNanos;
     private double recentNanos;
+    private double recentTailNanos;
     private double rest = 1;
     private int copying;
     private volatile long requestAtNanos = System.nanoTime() - QUIET_NANOS;
@@ -76,15 +84,25 @@ final class CopyRate {
         requestAtNanos = nowNanos;
         if (copying > 0) {
             recentNanos = recentNanos == 0 ? nanos : recentNanos * 0.8 + nanos * 0.2;
+            recentTailNanos = tail(recentTailNanos, nanos);
         } else {
             undisturbedNanos = undisturbedNanos == 0 ? nanos : undisturbedNanos * 0.95 + nanos * 0.05;
+            undisturbedTailNanos = tail(undisturbedTailNanos, nanos);
         }
+    }
+
+    private static double tail(double soFar, long nanos) {
+        if (soFar == 0) {
+            return nanos;
+        }
+        return soFar * (nanos > soFar ? 1 + TAIL_STEP * (1 - TAIL_SHARE) : 1 - TAIL_STEP * TAIL_SHARE);
     }
 
     /** One copy or comparison more, or one less. */
     synchronized void copying(boolean begins) {
         copying = Math.max(0, copying + (begins ? 1 : -1));
         recentNanos = 0;
+        recentTailNanos = 0;
         rest = 1;
     }
 
@@ -95,8 +113,9 @@ final class CopyRate {
         }
         if (undisturbedNanos == 0) {
             undisturbedNanos = recentNanos; // requests began after the copy did
+            undisturbedTailNanos = recentTailNanos;
         }
-        rest = recentNanos > undisturbedNanos * SLOWER
+        rest = recentNanos > undisturbedNanos * SLOWER || recentTailNanos > undisturbedTailNanos * SLOWER
                 ? Math.min(MOST_REST, rest * 2)
                 : Math.max(LEAST_REST, rest * 0.9);
         return (long) (workNanos * rest);

@@ -15,6 +15,9 @@ public interface PeerNetwork {
         /** There may be something new to send: send what the socket takes without blocking. */
         void pump();
 
+        /** The same, from a thread that a client waits for: copies are left to others. */
+        void forward();
+
         @Override
         void close();
     }

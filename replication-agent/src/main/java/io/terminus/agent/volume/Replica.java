@@ -88,7 +88,7 @@ final class Replica implements AutoCloseable {
     private volatile boolean closing;
     private final AtomicBoolean failed = new AtomicBoolean();
 
-    /** Makes the files of a new, empty replica. What an unfinished creation left behind is replaced. */
+    /** Makes the files of a new, empty replica, in a directory of its own. */
     static void create(Path dir, VolumeConfig config, int journalSegments, String self, String bootId)
             throws IOException {
         ReplicaFiles.create(dir, config, journalSegments, self, ReplicaFiles.first(bootId));
@@ -413,7 +413,7 @@ final class Replica implements AutoCloseable {
             update(s -> s.with(new Superblock.Checkpoint(at, at, begin, at))
                     .with(new Superblock.Rebuild(copy, since, true))
                     .with(since < 0 ? Superblock.Doubt.NONE : s.doubt()));
-            journal.reset(at, begin);
+            journal.reset(at, begin, Image::empty);
             checkpoints.startsOver(at);
             applied.startsOver(at);
             committed = at;

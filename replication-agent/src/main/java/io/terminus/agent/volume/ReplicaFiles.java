@@ -31,7 +31,7 @@ final class ReplicaFiles {
     /** @param superblock as its file has it now */
     record Opened(Superblock superblock, Journal journal, ImageReach reach) {}
 
-    /** Makes those of a new, empty replica. What an unfinished creation left behind is replaced. */
+    /** Makes those of a new, empty replica, in a directory of its own. */
     static void create(Path dir, VolumeConfig config, int journalSegments, String self, Superblock.Life life)
             throws IOException {
         Files.createDirectories(dir);
@@ -97,7 +97,7 @@ final class ReplicaFiles {
         boolean damaged = false;
         if (superblock.rebuild().journalGoes()) {
             journal.reset(
-                    superblock.checkpoint().position(), superblock.checkpoint().lineage());
+                    superblock.checkpoint().position(), superblock.checkpoint().lineage(), Image::empty);
             Superblock.Rebuild rebuild = superblock.rebuild();
             superblock = superblock
                     .with(new Superblock.Rebuild(rebuild.copy(), rebuild.since(), false))

@@ -1,5 +1,6 @@
 package io.terminus.agent.volume;
 
+import com.google.errorprone.annotations.CanIgnoreReturnValue;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.volume.RefusedException.Why;
@@ -333,9 +334,12 @@ public final class Volume implements AutoCloseable {
      * Takes a replica from the volume; returns when the value block does not name it any more. It leaves the in-sync set
      * by the same rule as one that has failed: the others hold everything acknowledged. Its files stay where they are.
      * Asked of the writer; doing it again is no error.
+     *
+     * @return false: it was none of the volume's
      */
-    public void removeReplica(String agent, Duration timeout) throws RefusedException, InterruptedException {
-        alterations.removeReplica(agent, timeout);
+    @CanIgnoreReturnValue
+    public boolean removeReplica(String agent, Duration timeout) throws RefusedException, InterruptedException {
+        return alterations.removeReplica(agent, timeout);
     }
 
     /**

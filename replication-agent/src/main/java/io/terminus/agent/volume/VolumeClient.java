@@ -172,7 +172,7 @@ public final class VolumeClient implements AutoCloseable {
         captured();
         long sync = durableWanted;
         durableWanted = 0;
-        long now = writer.forward(sync, sync > 0 && waitsForOne());
+        long now = writer.forward(inBatch ? batchAtNanos : 0, sync, sync > 0 && waitsForOne());
         if (inBatch) {
             measured(now);
         }
@@ -190,7 +190,7 @@ public final class VolumeClient implements AutoCloseable {
             captureDrafts();
             long sync = durableWanted;
             durableWanted = 0;
-            writer.forward(sync, false);
+            writer.forward(batchAtNanos, sync, false);
         }
     }
 

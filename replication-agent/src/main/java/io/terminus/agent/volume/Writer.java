@@ -182,7 +182,7 @@ final class Writer {
     /** May a request be taken? Asked before it is captured; waits while too much is not applied yet. */
     boolean admits() {
         if (overfull()) {
-            forward(0, false); // what this caller was handed before must not wait for what it is handed now
+            forward(0, 0, false); // what this caller was handed before must not wait for what it is handed now
         }
         while (overfull() && !stopped.get() && !draining) {
             replica.requestSync(replica.journal().end());
@@ -260,12 +260,13 @@ final class Writer {
     /**
      * What one read of a client's socket brought is in the journal: off it goes. Returns when that began.
      *
+     * @param cameNanos when the first of it came; 0: nothing did
      * @param syncUpTo is to be durable; 0: nothing is
      * @param waits the caller has nothing to do until that is so
      */
-    long forward(long syncUpTo, boolean waits) {
+    long forward(long cameNanos, long syncUpTo, boolean waits) {
         long now = System.nanoTime();
-        probe(now);
+        probe(cameNanos, now);
         if (syncUpTo > syncDemand) {
             syncDemand = syncUpTo; // before the peers are sent to: they are told, and sync at the same time
         }
@@ -277,11 +278,11 @@ final class Writer {
         for (PeerCursor c : cursors) {
             c.published(end, now);
         }
-        for (PeerNetwork.Stream s : streams) {
-            s.pump();
-        }
         if (alone) {
-            advance(now);
+            advance(now); // first: the client waits for nobody who is sent to
+        }
+        for (PeerNetwork.Stream s : streams) {
+            s.forward();
         }
         if (syncUpTo > 0 && waits) {
             replica.syncHere(syncUpTo);
@@ -289,12 +290,12 @@ final class Writer {
         return now;
     }
 
-    /** One request at a time is watched, from its capture until it is committed: copies give way to slow ones. */
-    private void probe(long now) {
-        if (probeAtNanos == 0 && now - probedNanos > PROBE_NANOS) {
+    /** One request at a time is watched, from when it came until it is committed: copies give way to slow ones. */
+    private void probe(long cameNanos, long now) {
+        if (cameNanos != 0 && probeAtNanos == 0 && now - probedNanos > PROBE_NANOS) {
             probedNanos = now;
             probePosition = replica.journal().end();
-            probeAtNanos = now;
+            probeAtNanos = cameNanos;
         }
     }
 

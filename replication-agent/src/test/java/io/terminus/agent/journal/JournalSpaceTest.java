@@ -11,7 +11,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -385,7 +387,17 @@ class JournalSpaceTest {
             fill(journal, 3L * Given.SEGMENT);
             journal.closeTerm();
 
-            journal.reset(first, others);
+            Set<String> emptied = new HashSet<>();
+
+            journal.reset(first, others, (file, bytes) -> {
+                assertThat(file).hasSize(bytes);
+                emptied.add(file.getFileName().toString());
+                throw new IOException("a file system that cannot do that");
+            });
+
+            assertThat(emptied)
+                    .as("before they are deleted, for they may be mapped")
+                    .contains(Segment.fileName(0), Segment.fileName(1), Segment.fileName(2));
 
             assertThat(journal.end())
                     .isEqualTo(first)

@@ -114,7 +114,7 @@ class CopyRateTest {
         for (int i = 0; i < 100; i++) {
             rest();
         }
-        for (int i = 0; i < 100; i++) {
+        for (int i = 0; i < 5_000; i++) {
             request(QUICK);
         }
 
@@ -125,6 +125,31 @@ class CopyRateTest {
         }
 
         assertThat(first).isLessThan(16 * WORK);
+        assertThat(last).isEqualTo(WORK / 4);
+    }
+
+    @Test
+    void aCopyRestsWhereOneRequestOfFiftySuffersThoughTheOthersHideItInTheAverage() {
+        mostlyQuick(1_000);
+        rate.copying(true);
+
+        mostlyQuick(50);
+
+        assertThat(rest()).isEqualTo(2 * WORK);
+        assertThat(rest()).isEqualTo(4 * WORK);
+    }
+
+    @Test
+    void whatIsSlowNowAndThenWithoutACopyIsNoReasonToRest() {
+        mostlyQuick(50);
+        rate.copying(true);
+
+        mostlyQuick(50);
+
+        long last = 0;
+        for (int i = 0; i < 200; i++) {
+            last = rest();
+        }
         assertThat(last).isEqualTo(WORK / 4);
     }
 
@@ -152,6 +177,13 @@ class CopyRateTest {
         assertThat(rest()).isLessThan(WORK);
         request(100 * SLOW);
         assertThat(rest()).isGreaterThan(WORK);
+    }
+
+    /** One of so many is slow, and so no other: of ten thousand requests. */
+    private void mostlyQuick(int oneOf) {
+        for (int i = 1; i <= 10_000; i++) {
+            request(i % oneOf == oneOf / 2 ? 5 * QUICK : QUICK);
+        }
     }
 
     private void request(long tookNanos) {

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.terminus.agent.image.FullDisk;
+import io.terminus.agent.image.Image;
 import io.terminus.agent.journal.Journal;
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.volume.VolumeConfig.Address;
@@ -433,6 +434,35 @@ class ReplicaTest {
     }
 
     @Test
+    void aStartAmidAJournalThatStartsOverReadsNothingOfTheOneBeforeThoughItsSegmentsAreThere() throws IOException {
+        Replica before = created("r");
+        before.journal().openTerm(1, "a", 10, 0);
+        for (int i = 0; i < 3 * 16; i++) {
+            write(before, 0, filled(65_536, i), 0);
+        }
+        before.journal().closeTerm();
+        before.syncNow();
+        long at = SEGMENT;
+        before.update(s -> s.with(new Superblock.Checkpoint(at, at, Lineage.EMPTY, at))
+                .with(new Superblock.Rebuild("copy", -1, true)));
+        Path copy = killed(before, "r", "after");
+        Image.empty(segment(copy, 2), SEGMENT);
+        Files.delete(segment(copy, 3));
+
+        assertThat(segment(copy, 1)).as("where the new journal begins").exists();
+
+        Replica after = opened(copy, "boot");
+        Replica again = opened(killed(after, "after", "again"), "boot");
+
+        for (Replica one : List.of(after, again)) {
+            assertThat(one.journal().end()).isEqualTo(at);
+            assertThat(one.journal().lineage()).isEqualTo(Lineage.EMPTY);
+            assertThat(one.superblock().rebuild().journalGoes()).isFalse();
+            assertThat(one.superblock().life().damaged()).isFalse();
+        }
+    }
+
+    @Test
     void historyBeginsBehindASegmentThatWasCutShort() throws IOException {
         Replica replica = created("r");
         replica.start(NOBODY);
@@ -512,7 +542,7 @@ class ReplicaTest {
         before.journal().closeTerm();
         before.update(s -> s.with(new Superblock.Checkpoint(128, 128, Lineage.EMPTY, 128))
                 .with(new Superblock.Rebuild("copy", -1, true)));
-        before.journal().reset(128, Lineage.EMPTY);
+        before.journal().reset(128, Lineage.EMPTY, Image::empty);
 
         before.goOn("copy", -1, 128);
 

@@ -316,8 +316,8 @@ class ResyncTest {
                 .hasMessageContaining("promote another");
         assertThatThrownBy(() -> agents.agent("b").volumes().delete("v")).hasMessageContaining("one of the volume's");
 
-        agents.volume("a").removeReplica("b", Agents.LONG);
-        agents.volume("a").removeReplica("b", Agents.LONG);
+        assertThat(agents.volume("a").removeReplica("b", Agents.LONG)).isTrue();
+        assertThat(agents.volume("a").removeReplica("b", Agents.LONG)).isFalse();
         write(client, 12 << 20, 0, VOLUME_BYTES);
 
         assertThat(agents.members()).containsExactly("a");
