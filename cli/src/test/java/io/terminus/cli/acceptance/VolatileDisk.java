@@ -7,16 +7,15 @@ import java.nio.channels.FileChannel;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Random;
-import java.util.Set;
 
 /**
- * A disk with a cache that a loss of power empties. What was written since the last flush is on the medium or not, each sector
- * by itself, in no order; of a sector that was written several times any of the versions may be. A flush puts everything on the
- * medium. The cache is bounded: what is over goes to the medium, the oldest first.
+ * A disk with a cache that a loss of power empties. What was written since the last flush is on the medium or not, each piece of
+ * 1 KiB by itself, in no order, and sometimes each block of 4 KiB; of a piece that was written several times any of the versions
+ * may be. (Smaller pieces no file system stands: ext4 relies on its superblock, of 1 KiB, being written whole.) A flush puts
+ * everything on the medium. The cache is bounded: what is over goes to the medium, the oldest first.
  *
  * <p>One that lies answers a flush and keeps nothing: what was flushed within the last while is lost with what was not. It loses
  * in order, so that file systems stay whole, and only what was flushed is missing.
@@ -26,6 +25,7 @@ import java.util.Set;
 final class VolatileDisk {
 
     static final int SECTOR_BYTES = 512;
+    private static final int PIECE_SECTORS = 2;
     private static final int BLOCK_SECTORS = 8;
 
     /** What a loss of power did to the cache. */
@@ -90,12 +90,14 @@ final class VolatileDisk {
 
     synchronized void write(long offset, byte[] data) {
         check(offset, data.length);
+        boolean outAlready = false;
         for (int at = 0; at < data.length; at += SECTOR_BYTES) {
             long sector = (offset + at) / SECTOR_BYTES;
             byte[] bytes = new byte[SECTOR_BYTES];
             System.arraycopy(data, at, bytes, 0, SECTOR_BYTES);
             byte[] older = unflushed.remove(sector);
-            if (older != null && lieNanos == 0 && chance.nextInt(4) == 0) {
+            outAlready = at == 0 || sector % PIECE_SECTORS == 0 ? chance.nextInt(4) == 0 : outAlready;
+            if (older != null && lieNanos == 0 && outAlready) {
                 put(sector, older);
             }
             unflushed.put(sector, bytes);
@@ -120,16 +122,10 @@ final class VolatileDisk {
         long kept = 0;
         if (lieNanos == 0) {
             int share = chance.nextInt(4); // quarters that had reached the medium
-            boolean blocks = chance.nextBoolean();
-            Set<Long> keptBlocks = new HashSet<>();
-            Set<Long> lostBlocks = new HashSet<>();
+            int unit = chance.nextBoolean() ? BLOCK_SECTORS : PIECE_SECTORS;
+            Map<Long, Boolean> verdicts = new HashMap<>();
             for (Map.Entry<Long, byte[]> entry : unflushed.entrySet()) {
-                long block = entry.getKey() / BLOCK_SECTORS;
-                boolean keep = chance.nextInt(4) < share;
-                if (blocks) {
-                    keep = keptBlocks.contains(block) || !lostBlocks.contains(block) && keep;
-                    (keep ? keptBlocks : lostBlocks).add(block);
-                }
+                boolean keep = verdicts.computeIfAbsent(entry.getKey() / unit, one -> chance.nextInt(4) < share);
                 if (keep) {
                     put(entry.getKey(), entry.getValue());
                     kept++;
@@ -146,9 +142,13 @@ final class VolatileDisk {
         if (!pretended.isEmpty()) {
             pretended.removeFirst().sectors.forEach(this::keep);
         } else {
-            Map.Entry<Long, byte[]> oldest = unflushed.entrySet().iterator().next();
-            unflushed.remove(oldest.getKey());
-            keep(oldest.getKey(), oldest.getValue());
+            long piece = unflushed.keySet().iterator().next() / PIECE_SECTORS;
+            for (long sector = piece * PIECE_SECTORS; sector < (piece + 1) * PIECE_SECTORS; sector++) {
+                byte[] bytes = unflushed.remove(sector);
+                if (bytes != null) {
+                    keep(sector, bytes);
+                }
+            }
         }
     }
 

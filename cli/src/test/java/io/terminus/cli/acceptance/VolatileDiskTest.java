@@ -102,10 +102,13 @@ class VolatileDiskTest {
                 there += version(disk, sector) == i ? 1 : 0;
             }
             assertThat(there).isEqualTo((int) lost.kept());
+            for (int sector = 0; sector < 8; sector += 2) {
+                assertThat(version(disk, sector) == i).as("half a piece").isEqualTo(version(disk, sector + 1) == i);
+            }
             left.add(there);
         }
 
-        assertThat(left).as("none, all, and some").contains(0, 8, 3);
+        assertThat(left).as("none, all, and some").contains(0, 8, 2, 6);
     }
 
     @Test
