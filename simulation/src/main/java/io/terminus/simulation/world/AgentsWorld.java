@@ -650,7 +650,10 @@ public final class AgentsWorld implements Scenario {
         VolumeSight s = sight(host.name());
         down(host, true, lastsNanos);
         if (s.safe() > s.oldest()) {
-            long position = s.oldest() + rng.below(s.safe() - s.oldest());
+            // What is behind the checkpoint is read at the start; the rest only by whoever sends it to others.
+            long from =
+                    s.checkpoint() < s.safe() && rng.perMille(700) ? Math.max(s.oldest(), s.checkpoint()) : s.oldest();
+            long position = from + rng.below(s.safe() - from);
             String image = v.imagePath().toString().substring(1 + host.name().length());
             String file = image.substring(0, image.lastIndexOf('/'))
                     + "/journal/%016x.seg".formatted(position / SEGMENT_BYTES);
@@ -870,7 +873,7 @@ public final class AgentsWorld implements Scenario {
         if (not != null) {
             if (created && config() != null && checks.mayBeStuck()) {
                 world.say("world", "not repaired, as it may be: " + not);
-                world.count("ended stuck");
+                world.count("ended stuck: " + checks.whyStuck());
                 AGENTS.stream().filter(a -> volume(a) != null).forEach(this::holdsOnlyWhatWasWritten);
             } else {
                 world.violation("nothing fails any more, and yet: " + not);

@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -120,14 +121,16 @@ final class ReplicaChecks {
 
     /** By a writer that looks so, just now. */
     void acknowledged(VolumeSight by) {
-        acked = acked.or(committed(by));
-        due = true;
+        Promised now = acked.or(committed(by));
+        due |= !now.equals(acked);
+        acked = now;
     }
 
     /** A flush is answered, before which that much was committed. */
     void flushed(Promised before) {
-        flushed = flushed.or(before);
-        due = true;
+        Promised now = flushed.or(before);
+        due |= !now.equals(flushed);
+        flushed = now;
     }
 
     /** Whether a look is worth it now. */
@@ -414,11 +417,23 @@ final class ReplicaChecks {
         if (config == null) {
             return false;
         }
+        Set<String> silent = new HashSet<>(broken());
+        silent.addAll(memoryLost);
+        return among(config, broken()) > 0 && among(config, silent) >= needed(config);
+    }
+
+    private Set<String> broken() {
         Set<String> broken = new HashSet<>(failed.keySet());
         broken.addAll(diskLost);
         broken.addAll(diskDamaged);
-        Set<String> silent = new HashSet<>(broken);
-        silent.addAll(memoryLost);
-        return among(config, broken) > 0 && among(config, silent) >= needed(config);
+        return broken;
+    }
+
+    /** In words of which there are few: they are counted. */
+    String whyStuck() {
+        VolumeConfig config = Objects.requireNonNull(block);
+        return "of " + config.inSync().size() + " with " + needed(config) + " copies " + among(config, failed.keySet())
+                + " failed and " + among(config, diskLost) + " on new disks and " + among(config, diskDamaged)
+                + " damaged and " + among(config, memoryLost) + " not vouching";
     }
 }

@@ -22,7 +22,7 @@ class ReplicaChecksTest {
 
     private static final int BUDGET = 10_000;
     private static final Lineage FIRST = lineage(1, 0);
-    private static final Lineage SECOND = FIRST.plus(new TermStart(2, "b", 100));
+    private static final Lineage SECOND = FIRST.plus(new TermStart(2, "b", 128));
 
     private final World world = new World(1, false);
     private final Oracle oracle = new Oracle(world, 4);
@@ -474,7 +474,7 @@ class ReplicaChecksTest {
         look(sight(), other, sight(), ALL, 1);
 
         // then
-        assertBroken("have parted at 100");
+        assertBroken("have parted at 128");
     }
 
     @Test
