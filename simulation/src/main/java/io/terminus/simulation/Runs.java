@@ -6,6 +6,7 @@ import io.terminus.simulation.kernel.World;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedMap;
 import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
@@ -24,6 +25,7 @@ public final class Runs {
 
     /**
      * @param violation which rule was broken; null if none was
+     * @param counts what happened how often: a run in which nothing did shows nothing
      * @param digest the same for two runs that did the same
      */
     public record Result(
@@ -35,7 +37,8 @@ public final class Runs {
             long nanos,
             List<String> story,
             List<Fault> faults,
-            SortedSet<Integer> without) {
+            SortedSet<Integer> without,
+            SortedMap<String, Long> counts) {
 
         String command() {
             return "./terminus sim --world " + world + " --seed " + seed
@@ -79,7 +82,17 @@ public final class Runs {
             }
         }
         w.run();
-        return new Result(world, seed, w.violation(), w.digest(), w.steps(), w.nowNanos(), w.story(), faults, without);
+        return new Result(
+                world,
+                seed,
+                w.violation(),
+                w.digest(),
+                w.steps(),
+                w.nowNanos(),
+                w.story(),
+                faults,
+                without,
+                w.counts());
     }
 
     /** The same run with as few faults as still break a rule. */

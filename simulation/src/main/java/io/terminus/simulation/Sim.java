@@ -3,6 +3,8 @@ package io.terminus.simulation;
 import io.terminus.simulation.kernel.Fault;
 import java.io.IOException;
 import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
@@ -81,6 +83,7 @@ public final class Sim implements Callable<Integer> {
                 story.subList(Math.max(0, story.size() - tail), story.size()).forEach(System.out::println);
             }
             System.out.println(r.summary());
+            System.out.println(Jobs.seen(r.counts()));
             broken |= r.violation() != null;
         }
         return broken ? 1 : 0;
@@ -96,10 +99,12 @@ public final class Sim implements Callable<Integer> {
         long began = System.nanoTime();
         long runs = 0;
         int broken = 0;
+        SortedMap<String, Long> counts = new TreeMap<>();
         for (long s = from; s <= to; s += step) {
             for (String w : worlds()) {
                 Runs.Result r = Runs.run(w, s, false, new TreeSet<>());
                 runs++;
+                r.counts().forEach((what, times) -> counts.merge(what, times, Long::sum));
                 if (r.violation() != null) {
                     broken++;
                     System.out.println(r.summary());
@@ -108,6 +113,7 @@ public final class Sim implements Callable<Integer> {
             }
         }
         double seconds = (System.nanoTime() - began) / 1e9;
+        System.out.println(Jobs.seen(counts));
         System.out.printf(Jobs.TALLY, runs, seconds, runs / seconds * 60, broken);
         return broken > 0 ? 1 : 0;
     }

@@ -116,7 +116,8 @@ class SimTest {
         for (long seed = Long.parseLong(ends[0]); seed <= Long.parseLong(ends[1]); seed++) {
             Runs.Result r = run(world, seed);
             if (r.violation() != null) {
-                broken.add(r.command() + ": " + r.violation());
+                broken.add(r.violation() + "; the shortest that breaks a rule: "
+                        + Runs.shrunk(world, seed).command());
             }
         }
         return broken;

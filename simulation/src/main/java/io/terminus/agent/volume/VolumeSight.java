@@ -58,6 +58,37 @@ public record VolumeSight(
                 r.rebuilding());
     }
 
+    /** The term that this replica writes, from the instant at which its record stands in the journal; 0: none. */
+    public static long openedTerm(Volume v) {
+        Writer w = v.writer();
+        return w != null && v.replica().journal().lineage().lastTerm() == w.term() ? w.term() : 0;
+    }
+
+    /** What is certain to be left when the power goes. */
+    public VolumeSight afterLossOfPower(long onDisk) {
+        return new VolumeSight(
+                role,
+                detail,
+                false,
+                false,
+                0,
+                lineage,
+                oldest,
+                Math.min(end, onDisk),
+                Math.min(end, onDisk),
+                committed,
+                Math.min(applied, checkpoint),
+                checkpoint,
+                safe,
+                fenceTerm,
+                configVersion,
+                failed,
+                incarnation,
+                memoryLost,
+                damaged,
+                rebuilding);
+    }
+
     /** The block as the lock manager has it; null if it is none. */
     public static @Nullable VolumeConfig config(byte[] value) {
         try {

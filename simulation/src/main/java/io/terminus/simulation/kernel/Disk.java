@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * either all, nothing, or the rest behind a sector in the middle of the page, whatever the order of the writes was; and of a
  * size that was not synced the old one may be back. Names (made, moved, deleted) are journalled: of those since the last sync
  * of any directory the later part is undone. A sync may fail once (EIO): then what was to be synced is dropped from the cache's
- * list of dirty pages, so that a later sync that succeeds does not bring it back. A write may fail with EIO. A disk that is
+ * list of dirty pages, so that a later sync that succeeds does not bring it back. A write may fail with EIO, and so may a read, but for what is mapped. A disk that is
  * full has no pages but those that are given back to it; names can be made. While a
  * machine is without power what its disk has may become something else, see {@link #rot}, and the disk may be replaced by an empty one.
  * Each sync takes its time, in which other tasks run.
@@ -50,6 +50,7 @@ public final class Disk {
 
     private int failSyncs;
     private int failWrites;
+    private int failReads;
     private String failing = "";
     private long syncNanos = 300_000;
     private long inodes;
@@ -76,6 +77,9 @@ public final class Disk {
         /** Pages whose sync failed: on the disk is what was there before, and no sync will change that. */
         private final BitSet lost = new BitSet();
 
+        /** Of pages that are on the disk: what was there before. None: zeros, or nothing. */
+        private final Map<Integer, byte[]> previous = new HashMap<>();
+
         /** Oldest first. */
         private final ArrayList<Sync> underWay = new ArrayList<>();
 
@@ -99,7 +103,12 @@ public final class Disk {
             return size;
         }
 
-        public int read(ByteBuffer into, long at) {
+        public int read(ByteBuffer into, long at) throws IOException {
+            if (failReads > 0 && matches(this)) {
+                failReads--;
+                world.say(host, "a read fails with EIO: " + name(this));
+                throw new IOException("Input/output error");
+            }
             if (at >= size) {
                 return -1;
             }
@@ -248,10 +257,20 @@ public final class Disk {
             }
         }
 
+        /** The disk is about to have something else there. */
+        private void keepPrevious(int page) {
+            int at = page * PAGE_BYTES;
+            int count = Math.min(PAGE_BYTES, stable.capacity() - at);
+            if (count > 0) {
+                stable.get(at, previous.computeIfAbsent(page, p -> new byte[PAGE_BYTES]), 0, count);
+            }
+        }
+
         /** As much of the page as the file has room for, as the cache has it. */
         private void putOnDisk(int page) {
             int at = page * PAGE_BYTES;
             int count = Math.min(PAGE_BYTES, content.capacity() - at);
+            keepPrevious(page);
             if (count > 0) {
                 stable.put(at, content, at, count);
             }
@@ -281,6 +300,7 @@ public final class Disk {
                     if (bytes == null) {
                         putOnDisk(page);
                     } else {
+                        keepPrevious(page);
                         stable.put(page * PAGE_BYTES, bytes);
                     }
                 }
@@ -364,6 +384,18 @@ public final class Disk {
             return all;
         }
 
+        private byte[] sector(int at, int count) {
+            byte[] bytes = new byte[count];
+            content.get(at, bytes, 0, Math.max(0, Math.min(count, content.capacity() - at)));
+            return bytes;
+        }
+
+        /** As the disk had it before. */
+        private byte[] previousSector(int at, int count) {
+            byte[] page = previous.getOrDefault(at / PAGE_BYTES, new byte[PAGE_BYTES]);
+            return Arrays.copyOfRange(page, at % PAGE_BYTES, at % PAGE_BYTES + count);
+        }
+
         void flip(long bit) {
             int at = (int) (bit / 8);
             if (at < content.capacity()) {
@@ -375,15 +407,15 @@ public final class Disk {
             }
         }
 
-        private void overwrite(int at, ByteBuffer bytes) {
-            ByteBuffer copy = ByteBuffer.allocate(bytes.remaining()).put(bytes).flip();
-            content.put(at, copy, 0, copy.remaining());
-            if (at + copy.remaining() <= stable.capacity()) {
-                stable.put(at, copy, 0, copy.remaining());
+        private void overwrite(int at, byte[] bytes) {
+            content.put(at, bytes);
+            if (at + bytes.length <= stable.capacity()) {
+                stable.put(at, bytes);
             }
         }
 
         private void free() {
+            previous.clear();
             give(content);
             give(stable);
             content = NOTHING;
@@ -443,7 +475,13 @@ public final class Disk {
         failing = nameContains;
     }
 
+    public void failNextRead(String nameContains) {
+        failReads = 1;
+        failing = nameContains;
+    }
+
     public void wellAgain() {
+        failReads = 0;
         failSyncs = 0;
         failWrites = 0;
         full = false;
@@ -463,33 +501,47 @@ public final class Disk {
     }
 
     /**
-     * What the disk brings of a file is not what was written: a bit is another one, a sector is of another place, or it is
-     * as it was before it was written. Only while the machine has no power.
+     * What the disk brings of a file is not what was written: a bit is another one, a sector is of another place, of this file
+     * or another one, or it is as it was before it was written last. Only while the machine has no power.
      *
-     * @return what was done, in words
+     * @return what was done, in words; null: what is there is what was there
      */
-    public String rot(String name, int at, Rng by) {
+    public @Nullable String rot(String name, int at, Rng by) {
         Node file = nodes.get(name);
-        if (file == null || file.size <= at) {
-            return "nothing is there";
+        if (file == null || file.size <= at || file.content.capacity() <= at) {
+            return null;
         }
         int sector = at / SECTOR_BYTES * SECTOR_BYTES;
         int count = (int) Math.min(SECTOR_BYTES, file.size - sector);
-        return switch (by.below(3)) {
+        byte[] before = file.sector(sector, count);
+        String how = switch (by.below(4)) {
             case 0 -> {
                 file.flip(at * 8L + by.below(8));
                 yield "a bit flipped";
             }
-            case 1 -> {
-                int from = by.below((int) (file.size / SECTOR_BYTES)) * SECTOR_BYTES;
-                file.overwrite(sector, file.content.slice(from, count));
-                yield "the sector is that of " + from + " in " + name;
+            case 1 -> misdirected(file, name, sector, count, by);
+            case 2 -> {
+                List<String> others = nodes.entrySet().stream()
+                        .filter(e ->
+                                e.getValue().size >= SECTOR_BYTES && !e.getKey().equals(name))
+                        .map(Map.Entry::getKey)
+                        .toList();
+                String other = others.isEmpty() ? name : by.pick(others);
+                yield misdirected(file, other, sector, count, by);
             }
             default -> {
-                file.overwrite(sector, ByteBuffer.allocate(count));
-                yield "the sector was never written";
+                file.overwrite(sector, file.previousSector(sector, count));
+                yield "the sector is what was there before";
             }
         };
+        return Arrays.equals(before, file.sector(sector, count)) ? null : how;
+    }
+
+    private String misdirected(Node file, String other, int sector, int count, Rng by) {
+        Node of = nodes.getOrDefault(other, file);
+        int from = by.below((int) (of.size / SECTOR_BYTES)) * SECTOR_BYTES;
+        file.overwrite(sector, of.sector(from, count));
+        return "the sector is that of " + from + " in " + other;
     }
 
     void processDied() {
@@ -505,6 +557,7 @@ public final class Disk {
         nodes.values().forEach(Node::losePower);
         failSyncs = 0;
         failWrites = 0;
+        failReads = 0;
     }
 
     void close() {

@@ -10,6 +10,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.PriorityQueue;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
@@ -63,6 +65,9 @@ public final class World {
 
     /** What the stand-ins keep for the length of a run. */
     private final Map<Class<?>, Object> attic = new LinkedHashMap<>();
+
+    /** What happened how often, for who wants to know whether a run has shown anything. */
+    private final TreeMap<String, Long> counts = new TreeMap<>();
 
     private Runnable afterStep = () -> {};
     private long nowNanos;
@@ -314,6 +319,18 @@ public final class World {
 
     public List<String> story() {
         return story;
+    }
+
+    public void count(String what) {
+        counts.merge(what, 1L, Long::sum);
+    }
+
+    public long counted(String what) {
+        return counts.getOrDefault(what, 0L);
+    }
+
+    public SortedMap<String, Long> counts() {
+        return counts;
     }
 
     /** Two runs that did the same have the same. */

@@ -277,6 +277,9 @@ public final class Misc {
             String text = MessageFormatter.basicArrayFormat(message, arguments);
             World w = World.current();
             w.say(World.here().name(), name + " " + (level == Level.INFO ? "" : level + " ") + text + trace(w, thrown));
+            if (text.contains("never flushed may be missing")) {
+                w.count("losses told");
+            }
             if (text.contains("our own bug") || text.contains("impossible state")) {
                 w.violation("the product found a bug of its own: " + text + trace(thrown));
             }

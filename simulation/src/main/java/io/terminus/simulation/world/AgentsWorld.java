@@ -104,6 +104,7 @@ public final class AgentsWorld implements Scenario {
         Rng shape = w.rng("shape");
         level = shape.coin() ? AckLevel.RECEIVED : AckLevel.DURABLE;
         copies = shape.coin() ? 2 : 0;
+        copies = w.rng("one copy").below(6) == 0 ? 1 : copies;
         minCopies = shape.below(3) == 0 ? 2 : 1;
         automatic = shape.below(5) != 0;
         troubleNanos = SETUP_NANOS + (6 + shape.below(14)) * 1_000_000_000L;
@@ -147,7 +148,33 @@ public final class AgentsWorld implements Scenario {
             faults.add(f);
         }
         addBadMedia(w.rng("bad media"), diskFailed, faults);
+        addBlackout(w.rng("blackout"), most, faults);
         return faults;
+    }
+
+    /**
+     * As likely as two of the kinds above. Several machines lose their power in one instant, so that what is on no disk is gone;
+     * half the time behind a second in which their disks are so slow that it is much.
+     */
+    private void addBlackout(Rng r, int chances, List<Fault> faults) {
+        for (int i = 0; i < chances; i++) {
+            if (r.below(13) == 0) {
+                List<String> dark = new ArrayList<>(AGENTS);
+                String first = dark.remove(r.below(dark.size()));
+                if (r.coin()) {
+                    dark.remove(r.below(dark.size()));
+                }
+                if (r.coin()) {
+                    dark.add(r.below(dark.size() + 1), MANAGER);
+                }
+                faults.add(new Fault(
+                        r.between(SETUP_NANOS, troubleNanos),
+                        r.coin() ? "blackout" : "slow blackout",
+                        first,
+                        String.join(",", dark),
+                        r.below(3_000_000_000L)));
+            }
+        }
     }
 
     /** Of disks at most one in a run: two may leave nobody to serve, and the rest of the run would show nothing. */
@@ -180,7 +207,7 @@ public final class AgentsWorld implements Scenario {
             w.host(a, Faults.rate(shape), shape.below(1_000_000_000L));
         }
         oracle = new Oracle(w, blocks);
-        checks = new ReplicaChecks(w, oracle, level == AckLevel.RECEIVED, budgetBytes);
+        checks = new ReplicaChecks(w, oracle, level == AckLevel.RECEIVED, copies, budgetBytes);
         startManager();
         AGENTS.forEach(this::startAgent);
         w.spawn(w.host(OPERATOR).process(), "operator", this::operate);
@@ -448,35 +475,51 @@ public final class AgentsWorld implements Scenario {
             int kind = rng.below(20);
             if (kind == 0) {
                 long[] safe = oracle.flushIssued();
-                open.put(cookie, () -> oracle.flushed(safe));
+                ReplicaChecks.Promised before = ReplicaChecks.committed(VolumeSight.of(volume));
+                open.put(cookie, () -> flushed(safe, before));
                 client.flush(cookie);
             } else if (kind < 6) {
                 read(client, first, count, term);
-            } else if (kind == 6) {
-                long id = oracle.issue(first, count, term, true);
-                open.put(cookie, () -> acked(id));
-                client.zero(cookie, (long) first * BLOCK_BYTES, (long) count * BLOCK_BYTES, false, rng.coin());
             } else {
-                boolean fua = kind == 7;
-                long id = oracle.issue(first, count, term, false);
-                long[] safe = fua ? oracle.flushIssued() : null;
-                open.put(cookie, () -> acked(id));
+                boolean zeros = kind == 6;
+                boolean fua = kind == 7 || zeros && rng.below(3) == 0;
+                long id = oracle.issue(first, count, term, zeros);
+                if (fua) {
+                    long[] safe = oracle.flushIssued();
+                    ReplicaChecks.Promised before = ReplicaChecks.committed(VolumeSight.of(volume));
+                    open.put(cookie, () -> {
+                        acked(id);
+                        oracle.flushedWrite(id);
+                        flushed(safe, before);
+                    });
+                } else {
+                    open.put(cookie, () -> acked(id));
+                }
+                if (zeros) {
+                    client.zero(cookie, (long) first * BLOCK_BYTES, (long) count * BLOCK_BYTES, fua, rng.coin());
+                    return;
+                }
                 ByteBuffer bytes =
                         ByteBuffer.allocateDirect(count * BLOCK_BYTES).order(ByteOrder.LITTLE_ENDIAN);
                 while (bytes.hasRemaining()) {
                     bytes.putLong(id);
                 }
-                client.write(cookie, (long) first * BLOCK_BYTES, bytes.flip(), fua);
                 // Its pages may be written over as soon as the batch is captured; here they stay.
-                if (safe == null) {
-                    return;
-                }
+                client.write(cookie, (long) first * BLOCK_BYTES, bytes.flip(), fua);
             }
         }
 
         private void acked(long id) {
-            checks.acknowledged(volume);
+            world.count("acknowledgements");
+            checks.acknowledged(VolumeSight.of(volume));
             oracle.acknowledged(id);
+        }
+
+        /** What was acknowledged before it was asked for stands before it in the journal. */
+        private void flushed(long[] safe, ReplicaChecks.Promised before) {
+            world.count("flushes");
+            checks.flushed(before);
+            oracle.flushed(safe);
         }
 
         private void read(io.terminus.agent.volume.VolumeClient client, int first, int count, long term) {
@@ -549,16 +592,24 @@ public final class AgentsWorld implements Scenario {
                 host.disk().wipe();
             }
             case "rot" -> rot(host, f.lastsNanos());
+            case "blackout" -> blackout(f);
+            case "slow blackout" -> {
+                dark(f).forEach(h -> h.disk().syncTakes(1_000_000_000L));
+                world.after(1_000_000_000L, () -> {
+                    dark(f).forEach(h -> h.disk().syncTakes(300_000));
+                    blackout(f);
+                });
+            }
             case "slow" -> world.net().slow(f.at(), f.other(), f.lastsNanos() / 20, 10);
             case "full" -> {
                 host.disk().full(true);
                 world.after(f.lastsNanos(), () -> host.disk().full(false));
             }
             case "eio" -> {
-                if (rng.coin()) {
-                    host.disk().failNextSync(f.other());
-                } else {
-                    host.disk().failNextWrite(f.other());
+                switch (rng.below(5)) {
+                    case 0, 1 -> host.disk().failNextSync(f.other());
+                    case 2, 3 -> host.disk().failNextWrite(f.other());
+                    default -> host.disk().failNextRead(f.other());
                 }
             }
             case "slow disk" -> {
@@ -567,6 +618,23 @@ public final class AgentsWorld implements Scenario {
             }
             case "garble" -> world.net().garble(f.at(), f.other());
             default -> Faults.strike(world, f);
+        }
+    }
+
+    private List<Host> dark(Fault f) {
+        List<Host> hosts = new ArrayList<>(List.of(world.host(f.at())));
+        for (String other : f.other().split(",")) {
+            hosts.add(world.host(other));
+        }
+        return hosts;
+    }
+
+    /** They come back one after the other. */
+    private void blackout(Fault f) {
+        world.count("blackouts");
+        List<Host> dark = dark(f);
+        for (int i = 0; i < dark.size(); i++) {
+            down(dark.get(i), true, f.lastsNanos() * (i + 1) / dark.size());
         }
     }
 
@@ -582,12 +650,20 @@ public final class AgentsWorld implements Scenario {
         VolumeSight s = sight(host.name());
         down(host, true, lastsNanos);
         if (s.safe() > s.oldest()) {
-            long position = s.oldest() + rng.below(s.safe() - s.oldest());
+            // What is behind the checkpoint is read at the start; the rest only by whoever sends it to others.
+            long from =
+                    s.checkpoint() < s.safe() && rng.perMille(700) ? Math.max(s.oldest(), s.checkpoint()) : s.oldest();
+            long position = from + rng.below(s.safe() - from);
             String image = v.imagePath().toString().substring(1 + host.name().length());
             String file = image.substring(0, image.lastIndexOf('/'))
                     + "/journal/%016x.seg".formatted(position / SEGMENT_BYTES);
             String how = host.disk().rot(file, (int) (position % SEGMENT_BYTES), rng);
+            if (how == null) {
+                world.say("FAULT", "position " + position + " of the journal of " + host.name() + " is as it was");
+                return;
+            }
             world.say("FAULT", "position " + position + " of the journal of " + host.name() + ": " + how);
+            world.count("rots");
             checks.diskDamaged(host.name());
             rotten.add(host.name());
         }
@@ -596,7 +672,8 @@ public final class AgentsWorld implements Scenario {
     private void down(Host host, boolean power, long lastsNanos) {
         String name = host.name();
         if (AGENTS.contains(name)) {
-            checks.dies(name, volume(name), power, config());
+            noteBlock();
+            checks.dies(name, volume(name) == null ? null : sight(name), power);
         }
         if (power) {
             host.losePower();
@@ -685,6 +762,27 @@ public final class AgentsWorld implements Scenario {
     // ---- checkers
 
     private void afterStep() {
+        noteBlock();
+        if (!armed.isEmpty() && world.steps() % 64 == 0) {
+            strikeArmed();
+        }
+        if (!created) {
+            return;
+        }
+        if (world.steps() % 128 == 0 || checks.due()) {
+            look();
+        }
+        for (String a : AGENTS) {
+            Volume v = volume(a);
+            long term = v == null ? 0 : VolumeSight.openedTerm(v);
+            if (checks.isNew(term)) {
+                look();
+                checks.opened(a, term);
+            }
+        }
+    }
+
+    private void noteBlock() {
         long version = version();
         if (version > seenVersion) {
             seenVersion = version;
@@ -693,19 +791,16 @@ public final class AgentsWorld implements Scenario {
                 checks.moved(config, version);
             }
         }
-        if (!armed.isEmpty() && world.steps() % 64 == 0) {
-            strikeArmed();
-        }
-        if (world.steps() % 128 == 0 && created) {
-            Map<String, Volume> volumes = new TreeMap<>();
-            for (String a : AGENTS) {
-                Volume v = volume(a);
-                if (v != null) {
-                    volumes.put(a, v);
-                }
+    }
+
+    private void look() {
+        Map<String, VolumeSight> volumes = new TreeMap<>();
+        for (String a : AGENTS) {
+            if (volume(a) != null) {
+                volumes.put(a, sight(a));
             }
-            checks.look(volumes, config(), version());
         }
+        checks.look(volumes, config(), version());
     }
 
     private void calm() {
@@ -713,7 +808,7 @@ public final class AgentsWorld implements Scenario {
         armed.clear();
         world.net().weather(100_000, 100_000, 0);
         for (Host host : world.hosts()) {
-            host.disk().full(false);
+            host.disk().wellAgain();
             host.disk().syncTakes(300_000);
         }
         world.say("world", "from here on nothing fails");
@@ -776,14 +871,17 @@ public final class AgentsWorld implements Scenario {
     private void judge() {
         String not = created ? notWell() : "the volume was never created";
         if (not != null) {
-            if (created && checks.mayBeStuck(config())) {
+            if (created && config() != null && checks.mayBeStuck()) {
                 world.say("world", "not repaired, as it may be: " + not);
+                world.count("ended stuck: " + checks.whyStuck());
+                AGENTS.stream().filter(a -> volume(a) != null).forEach(this::holdsOnlyWhatWasWritten);
             } else {
                 world.violation("nothing fails any more, and yet: " + not);
             }
             world.finish();
             return;
         }
+        world.count("ended served");
         byte[] first = null;
         for (String a : AGENTS) {
             byte[] image = image(a);
@@ -794,6 +892,7 @@ public final class AgentsWorld implements Scenario {
                     world.violation("in the end block " + b + " at " + a + " holds " + stamp + ", where only "
                             + oracle.allowed(b) + " may be");
                 }
+                oracle.shown(stamp, "in the end " + a);
             }
             if (first != null && !Arrays.equals(first, image)) {
                 world.violation("in the end the images of " + AGENTS.getFirst() + " and " + a + " differ");
@@ -804,18 +903,31 @@ public final class AgentsWorld implements Scenario {
         world.finish();
     }
 
-    /** Of what all of them still have, byte for byte. */
+    /** Whose volume is not served may be behind, but has nothing that nobody wrote. */
+    private void holdsOnlyWhatWasWritten(String agent) {
+        ByteBuffer bytes = ByteBuffer.wrap(image(agent)).order(ByteOrder.LITTLE_ENDIAN);
+        for (int b = 0; b < blocks; b++) {
+            long stamp = stamp(bytes, b, agent);
+            if (!oracle.wasWritten(b, stamp)) {
+                world.violation("in the end block " + b + " at " + agent + " holds " + stamp
+                        + ", which was never written there");
+            }
+        }
+    }
+
+    /** Of what all of them still have, byte for byte; but for those whose disk has made something else of it. */
     private void journalsAreTheSame() {
+        List<String> sound = AGENTS.stream().filter(a -> !rotten.contains(a)).toList();
         long from = AGENTS.stream().mapToLong(a -> sight(a).oldest()).max().orElseThrow();
         long to = AGENTS.stream().mapToLong(a -> sight(a).end()).min().orElseThrow();
         for (long at = from; at < to; at = (at / SEGMENT_BYTES + 1) * SEGMENT_BYTES) {
             int begin = (int) (at % SEGMENT_BYTES);
             int end = (int) Math.min(SEGMENT_BYTES, to - at + begin);
-            byte[] first = segment(AGENTS.getFirst(), at);
-            for (String a : AGENTS) {
+            byte[] first = segment(sound.getFirst(), at);
+            for (String a : sound) {
                 int differs = Arrays.mismatch(first, begin, end, segment(a, at), begin, end);
-                if (differs >= 0 && !rotten.contains(a) && !rotten.contains(AGENTS.getFirst())) {
-                    world.violation("in the end the journals of " + AGENTS.getFirst() + " and " + a
+                if (differs >= 0) {
+                    world.violation("in the end the journals of " + sound.getFirst() + " and " + a
                             + " differ at position " + (at + differs));
                 }
             }

@@ -11,6 +11,9 @@ import io.terminus.lockmgr.client.LockRange;
 import io.terminus.lockmgr.client.LockRefusedException;
 import io.terminus.lockmgr.client.PutOutcome;
 import io.terminus.lockmgr.client.Value;
+import io.terminus.lockmgr.lock.ClaimView;
+import io.terminus.lockmgr.lock.LockQuery;
+import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.simulation.kernel.Fault;
 import io.terminus.simulation.kernel.Host;
 import io.terminus.simulation.kernel.Rng;
@@ -28,6 +31,7 @@ import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,8 +39,9 @@ import org.jspecify.annotations.Nullable;
  * value blocks. The lock manager is killed, paused, and loses its power; so are clients; links fail in one direction or both.
  *
  * <p>Checked: while two clients believe, they never hold what does not stand together; what a later holder of a range writes
- * has a higher token than anything before; a value block that was written is never lost and no version is written twice; and
- * when nothing fails any more, everybody is answered.
+ * has a higher token than anything before, and no two grants have the same; what the lock manager has granted stands together,
+ * and nobody waits there for nothing; a value block that was written is never lost and no version is written twice; and
+ * when nothing fails any more, everybody is answered, also who wants everything and waits until it is there.
  */
 @SuppressWarnings("NullAway.Init") // nothing is asked of a scenario before its faults and its beginning
 public final class LocksWorld implements Scenario {
@@ -58,11 +63,14 @@ public final class LocksWorld implements Scenario {
     private long ttlMillis;
     private long compactAfterBytes;
     private boolean quiet;
-    private int busy;
     private long lastCheckedStep;
+    private @Nullable SimulatedLockManager manager;
 
     /** By volume and unit: the highest token with which anybody has written there. */
     private final Map<String, long[]> tokens = new HashMap<>();
+
+    /** By volume: which lock each token belongs to that anybody has written with. */
+    private final Map<String, Map<Long, Long>> holders = new HashMap<>();
 
     /** By volume: the highest version that is known to be written, and what each version was. */
     private final Map<String, Long> versions = new HashMap<>();
@@ -73,6 +81,9 @@ public final class LocksWorld implements Scenario {
     private static final class Client {
         final String name;
         final List<Grant> grants = new ArrayList<>();
+
+        /** Hands that have not finished, of the process that runs now. */
+        int busy;
 
         @Nullable
         LockClient locks;
@@ -145,7 +156,7 @@ public final class LocksWorld implements Scenario {
         Host host = world.host(MANAGER);
         host.powerUp();
         world.spawn(host.process(), "main", () -> {
-            SimulatedLockManager.start(
+            manager = SimulatedLockManager.start(
                     SimFileSystem.path("/" + MANAGER + "/data"),
                     PORT,
                     host.bootId(),
@@ -159,6 +170,7 @@ public final class LocksWorld implements Scenario {
         Client client = Objects.requireNonNull(clients.get(name));
         client.grants.clear();
         client.locks = null;
+        client.busy = 1;
         int hands = 1 + rng.below(3);
         world.spawn(host.process(), "main", () -> {
             LockClient locks = LockClient.connect(LockClient.Config.of(MANAGER + ":" + PORT, name)
@@ -166,8 +178,10 @@ public final class LocksWorld implements Scenario {
                     .withListener(listener(client)));
             client.locks = locks;
             for (int i = 0; i < hands; i++) {
+                client.busy++;
                 world.spawn(host.process(), "hand" + i, () -> work(client));
             }
+            client.busy--;
         });
     }
 
@@ -208,23 +222,46 @@ public final class LocksWorld implements Scenario {
 
     private void work(Client client) {
         while (!quiet) {
-            busy++;
             try {
                 act(client);
             } catch (LockRefusedException e) {
                 // Every reason there is may come.
             } catch (InterruptedException e) {
                 throw new IllegalStateException(e);
-            } finally {
-                busy--;
             }
             World.sleep(rng.below(200_000_000L));
         }
-        busy++;
         for (Grant grant : List.copyOf(client.grants)) {
             give(client, grant);
         }
-        busy--;
+        for (String volume : VOLUMES) {
+            waitForAll(client, volume);
+        }
+        client.busy--;
+    }
+
+    /** However long it takes: if nobody wakes who waits, it is busy in the end. */
+    private void waitForAll(Client client, String volume) {
+        while (true) {
+            try {
+                Grant grant = client.connected()
+                        .acquire(AcquireRequest.of(
+                                volume, LockRange.of(0, Long.MAX_VALUE), LockMode.EX, Duration.ofHours(24)))
+                        .get();
+                client.grants.add(grant);
+                checkBeliefs();
+                World.sleep(rng.below(50_000_000L));
+                write(client, grant);
+                give(client, grant);
+                world.count("waits to the end");
+                return;
+            } catch (InterruptedException e) {
+                throw new IllegalStateException(e);
+            } catch (ExecutionException e) {
+                // What a session that ended takes with it is asked for anew.
+                World.sleep(100_000_000L);
+            }
+        }
     }
 
     private void act(Client client) throws InterruptedException {
@@ -354,6 +391,13 @@ public final class LocksWorld implements Scenario {
             return;
         }
         long token = grant.token();
+        world.count("writes");
+        Long other =
+                holders.computeIfAbsent(grant.volume(), v -> new HashMap<>()).putIfAbsent(token, grant.lockId());
+        if (other != null && other != grant.lockId()) {
+            world.violation(client.name + " writes to " + grant.volume() + " with token " + token + " under lock "
+                    + grant.lockId() + ", which lock " + other + " has written with");
+        }
         long[] seen = tokens.computeIfAbsent(grant.volume(), v -> new long[UNITS]);
         for (long unit = r.startInclusive() / UNIT_BYTES;
                 unit < Math.min(UNITS, r.endExclusive() / UNIT_BYTES);
@@ -437,6 +481,41 @@ public final class LocksWorld implements Scenario {
         if (world.steps() - lastCheckedStep >= 200) {
             lastCheckedStep = world.steps();
             checkBeliefs();
+            SimulatedLockManager m = manager;
+            if (m != null) {
+                VOLUMES.forEach(volume -> checkGranted(m.table(), volume));
+                if (!m.table().recovering()) {
+                    checkWaiters(m.table());
+                }
+            }
+        }
+    }
+
+    /** What the lock manager itself has granted stands together. */
+    private void checkGranted(LockTable table, String volume) {
+        List<ClaimView.LockView> locks =
+                table.locks(LockQuery.all(volume, 1_000)).items();
+        for (int i = 0; i < locks.size(); i++) {
+            for (int j = i + 1; j < locks.size(); j++) {
+                ClaimView.LockView a = locks.get(i);
+                ClaimView.LockView b = locks.get(j);
+                if (a.start() < b.end() && b.start() < a.end() && !a.mode().compatibleWith(b.mode())) {
+                    world.violation("the lock manager has granted both " + a + " and " + b);
+                }
+            }
+        }
+    }
+
+    /** One of several locks that are asked for together may wait for the others only; but not all of them for nothing. */
+    private void checkWaiters(LockTable table) {
+        Map<List<Object>, List<ClaimView.WaiterView>> requests = VOLUMES.stream()
+                .flatMap(volume -> table.waiters(LockQuery.all(volume, 1_000)).items().stream())
+                .collect(Collectors.groupingBy(w -> List.of(w.sessionId(), w.requestId(), w.convertsLockId())));
+        for (List<ClaimView.WaiterView> together : requests.values()) {
+            world.count("waiters looked at");
+            if (together.stream().allMatch(w -> w.blockedBy().isEmpty())) {
+                world.violation("nothing is in the way of " + together + ", and it waits");
+            }
         }
     }
 
@@ -490,6 +569,9 @@ public final class LocksWorld implements Scenario {
                     host.losePower();
                 }
                 forget(f.at());
+                if (f.at().equals(MANAGER)) {
+                    manager = null;
+                }
                 Host.Process process = host.process();
                 w.after(f.lastsNanos(), () -> {
                     if (process.equals(host.process())) {
@@ -521,7 +603,7 @@ public final class LocksWorld implements Scenario {
     private void calm() {
         quiet = true;
         world.net().weather(100_000, 100_000, 0);
-        world.say("world", "from here on nothing fails, and everybody finishes; busy: " + busy);
+        world.say("world", "from here on nothing fails, and everybody finishes");
     }
 
     private void judge() {
@@ -532,6 +614,10 @@ public final class LocksWorld implements Scenario {
             if (c.locks == null || c.locks.status().state() != LockClient.State.ATTACHED) {
                 world.violation(c.name + " found no way back to the lock manager: "
                         + (c.locks == null ? "never started" : c.locks.status()));
+            }
+            if (c.busy > 0) {
+                world.violation(c.name + " has not finished, though nothing fails any more: " + c.busy
+                        + " of its hands still wait");
             }
             if (!c.grants.isEmpty()) {
                 world.violation(c.name + " still holds " + c.grants);

@@ -16,7 +16,8 @@ import java.util.Set;
  * <p>An acknowledgement rules out what was issued before. A read of term T rules out what was issued before that which it
  * shows, and what was issued in earlier terms behind it: whoever is not in the state that T began with never will be. A flush
  * makes what was acknowledged before it the oldest state to which any loss of memory may lead back; without a loss of memory,
- * or at the level that syncs before it acknowledges, nothing leads back at all.
+ * or at the level that syncs before it acknowledges, nothing leads back at all. And where something does, it leads back to what
+ * was there at one moment: who sees a write after a loss sees what was acknowledged before that was issued.
  */
 final class Oracle {
 
@@ -32,7 +33,11 @@ final class Oracle {
         /** As {@code may}, if memory is lost. */
         final List<Write> mayAfterLoss = new ArrayList<>();
 
+        /** What anybody has ever wanted in it. */
+        final Set<Long> issued = new HashSet<>();
+
         Block() {
+            issued.add(NEVER.stamp);
             may.add(NEVER);
             mayAfterLoss.add(NEVER);
         }
@@ -42,7 +47,15 @@ final class Oracle {
     private final Block[] blocks;
     private final Map<Long, int[]> ranges = new HashMap<>();
     private final Map<Long, Long> ackedUpTo = new HashMap<>();
+
+    /** Of each write: what was acknowledged when it was issued, and so stands before it in the journal. */
+    private final Map<Long, Behind> behind = new HashMap<>();
+
     private long lastId;
+    private int losses;
+
+    /** @param losses before which it is known that what is there is there with all it stands behind */
+    private record Behind(long[] safe, int losses) {}
 
     Oracle(World world, int count) {
         this.world = world;
@@ -55,11 +68,13 @@ final class Oracle {
     /** The number of a write that is about to be issued. */
     long issue(int first, int count, long term, boolean zeros) {
         long id = ++lastId;
+        behind.put(id, new Behind(flushIssued(), losses));
         ranges.put(id, new int[] {first, count});
         for (int b = first; b < first + count; b++) {
             Write write = new Write(id, zeros ? 0 : id, term);
             blocks[b].may.add(write);
             blocks[b].mayAfterLoss.add(write);
+            blocks[b].issued.add(write.stamp);
         }
         return id;
     }
@@ -102,8 +117,20 @@ final class Oracle {
         }
     }
 
+    /** That write is on as many disks as a flush asks for. */
+    void flushedWrite(long id) {
+        int[] range = Objects.requireNonNull(ranges.get(id));
+        for (int b = range[0]; b < range[0] + range[1]; b++) {
+            int at = at(blocks[b].mayAfterLoss, id);
+            if (at > 0) {
+                blocks[b].mayAfterLoss.subList(0, at).clear();
+            }
+        }
+    }
+
     /** As many machines lost their memory as held what was only acknowledged. */
     void memoryMayBeLost() {
+        losses++;
         for (Block block : blocks) {
             block.may.clear();
             block.may.addAll(block.mayAfterLoss);
@@ -133,9 +160,32 @@ final class Oracle {
             return;
         }
         keep(block.may, at, term);
+        shown(stamp, by);
         // What lost the election to it is lost in any case; what was before it may come back with a loss of memory.
         long id = block.may.getFirst().id;
         block.mayAfterLoss.removeIf(w -> w.id > id && w.term < term);
+    }
+
+    /**
+     * That write is there. A journal is lost from its end: so is, whatever was lost since, all that was acknowledged before the
+     * write was issued.
+     */
+    void shown(long id, String by) {
+        Behind before = behind.get(id);
+        if (before == null || before.losses == losses) {
+            return;
+        }
+        behind.put(id, new Behind(before.safe, losses));
+        for (int b = 0; b < blocks.length; b++) {
+            long safe = before.safe[b];
+            int at = safe == 0 ? -1 : at(blocks[b].may, safe);
+            if (at > 0) {
+                blocks[b].may.subList(0, at).clear();
+            } else if (at < 0 && blocks[b].may.stream().allMatch(w -> w.id < safe)) {
+                world.violation(by + " shows write " + id + ", but not write " + safe + " of block " + b
+                        + ", which was acknowledged before that was issued: only " + allowed(b) + " may be there");
+            }
+        }
     }
 
     private static void keep(List<Write> may, int at, long term) {
@@ -147,6 +197,11 @@ final class Oracle {
     /** Of a copy at rest. */
     boolean allows(int b, long stamp) {
         return stamped(blocks[b].may, stamp) >= 0;
+    }
+
+    /** Of a copy of whatever time. */
+    boolean wasWritten(int b, long stamp) {
+        return blocks[b].issued.contains(stamp);
     }
 
     String allowed(int b) {

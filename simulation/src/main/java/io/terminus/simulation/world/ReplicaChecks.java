@@ -2,14 +2,15 @@ package io.terminus.simulation.world;
 
 import io.terminus.agent.journal.Lineage;
 import io.terminus.agent.volume.Role;
-import io.terminus.agent.volume.Volume;
 import io.terminus.agent.volume.VolumeConfig;
 import io.terminus.agent.volume.VolumeSight;
 import io.terminus.simulation.kernel.World;
 import io.terminus.simulation.model.HandoverModel;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -20,26 +21,33 @@ import org.jspecify.annotations.Nullable;
  * <ul>
  *   <li>never two writers serve and believe;
  *   <li>any set the lock manager may hold, elected now, has everything that is acknowledged: of its n members at most n - q
- *       lack any of it;
+ *       lack any of it, on the disk where that was promised; and so with what was flushed, whatever was lost of memories;
  *   <li>an image never has more than is committed and durable in the replica's journal;
  *   <li>a replica never answers to an older term again, nor goes back to an older value block, and the lock manager's never
  *       goes back either;
  *   <li>what has failed stays failed, over restarts, until it is made anew;
- *   <li>the lock manager's value block takes only steps that {@link HandoverModel} takes, and a term is served only when as
- *       many members of the set it began with are sealed as the model wants;
+ *   <li>the lock manager's value block takes only steps that {@link HandoverModel} takes, and a term is opened only when as
+ *       many members of the set it began with are sealed as the model wants, and what those may have lost is told;
  *   <li>of what two replicas both know to be committed, the lineage is the same: no record of another history stands there;
  *   <li>a journal is never longer than its budget.
  * </ul>
  */
 final class ReplicaChecks {
 
+    /** What a world counts when an election says that something may be missing. */
+    private static final String LOSS_TOLD = "losses told";
+
     private final World world;
     private final Oracle oracle;
     private final boolean memoryCounts;
+    private final int copies;
     private final long budgetBytes;
 
     /** What was last seen of each, also of those that are down. */
     private final Map<String, VolumeSight> last = new HashMap<>();
+
+    /** Up to where the journal that was last seen of each is on its disk: a restart forgets that, the disk does not. */
+    private final Map<String, Long> onDisk = new HashMap<>();
 
     /** Whose word does not count: they lost their power, or something on their disk, since the in-sync set took them in. */
     private final Set<String> memoryLost = new HashSet<>();
@@ -47,7 +55,16 @@ final class ReplicaChecks {
     /** Whose disk is another one, and empty. */
     private final Set<String> diskLost = new HashSet<>();
 
+    /** Whose disk has something else than was written. */
+    private final Set<String> diskDamaged = new HashSet<>();
+
+    private final Set<String> rotNoticed = new HashSet<>();
+
     private final Map<String, Long> fences = new HashMap<>();
+
+    /** The highest term that each has ever answered to, on whatever disk. */
+    private final Map<String, Long> answeredTo = new HashMap<>();
+
     private final Map<String, Long> versions = new HashMap<>();
     private final Map<String, String> failed = new HashMap<>();
     private final Set<String> beingReplaced = new HashSet<>();
@@ -58,55 +75,109 @@ final class ReplicaChecks {
     /** The set each term began with. */
     private final Map<Long, VolumeConfig> taken = new HashMap<>();
 
-    /** The newest term that was seen to be served. */
-    private long servedTerm;
+    /** The newest term that was seen to be opened. */
+    private long openedTerm;
 
-    private long ackedEnd = -1;
-    private Lineage ackedIn = Lineage.EMPTY;
+    private Promised acked = Promised.NOTHING;
+    private Promised flushed = Promised.NOTHING;
+
+    /** Something was promised or moved since the last look. */
+    private boolean due;
 
     /** Something that was committed may be gone with the memory of q members: from then on histories may part. */
     private boolean mayPart;
 
-    ReplicaChecks(World world, Oracle oracle, boolean memoryCounts, long budgetBytes) {
+    /** So many elections had told of a possible loss when the newest term was opened. */
+    private long lossesTold;
+
+    /** The journal of that history up to there. */
+    record Promised(long end, Lineage in) {
+        static final Promised NOTHING = new Promised(-1, Lineage.EMPTY);
+
+        /** Which of two is later; of what is said late, who has written since had it. */
+        Promised or(Promised other) {
+            long term = in.lastTerm();
+            long others = other.in.lastTerm();
+            return others > term || others == term && other.end > end ? other : this;
+        }
+    }
+
+    /**
+     * @param memoryCounts an acknowledgement vouches for no disk
+     * @param copies as the operator has asked for them, and not as the product reckons
+     */
+    ReplicaChecks(World world, Oracle oracle, boolean memoryCounts, int copies, long budgetBytes) {
         this.world = world;
         this.budgetBytes = budgetBytes;
         this.oracle = oracle;
         this.memoryCounts = memoryCounts;
+        this.copies = copies;
     }
 
-    /** By that writer, just now. What it has committed counts as well: it may be acknowledged at any moment. */
-    void acknowledged(Volume by) {
-        VolumeSight s = VolumeSight.of(by);
-        if (s.lineage().lastTerm() < ackedIn.lastTerm()) {
-            return; // said late; who has written since had it
-        }
-        if (s.committed() > ackedEnd || s.lineage().lastTerm() > ackedIn.lastTerm()) {
-            ackedEnd = s.committed();
-            ackedIn = s.lineage();
-        }
+    /** What a writer has committed: it may be acknowledged at any moment, and is what a flush makes safe. */
+    static Promised committed(VolumeSight writer) {
+        return new Promised(writer.committed(), writer.lineage());
     }
 
-    /** An agent is about to die. */
-    void dies(String agent, @Nullable Volume volume, boolean power, @Nullable VolumeConfig config) {
-        if (volume != null) {
-            VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(volume));
-            last.put(agent, s);
+    /** By a writer that looks so, just now. */
+    void acknowledged(VolumeSight by) {
+        Promised now = acked.or(committed(by));
+        due |= !now.equals(acked);
+        acked = now;
+    }
+
+    /** A flush is answered, before which that much was committed. */
+    void flushed(Promised before) {
+        Promised now = flushed.or(before);
+        due |= !now.equals(flushed);
+        flushed = now;
+    }
+
+    /** Whether a look is worth it now. */
+    boolean due() {
+        return due;
+    }
+
+    /** Copies that an acknowledgement needs in that set, by what the operator asked for. */
+    private int needed(VolumeConfig config) {
+        int n = config.inSync().size();
+        return copies == 0 ? n : Math.min(copies, n);
+    }
+
+    /** An agent is about to die. What the lock manager had last counts, also while it is down itself. */
+    void dies(String agent, @Nullable VolumeSight s, boolean power) {
+        if (s != null) {
+            sees(agent, s);
             fences.merge(agent, s.fenceTerm(), Math::max);
+        }
+        VolumeSight was = last.get(agent);
+        if (power && was != null) {
+            last.put(agent, was.afterLossOfPower(onDisk.getOrDefault(agent, 0L)));
         }
         if (power && memoryCounts) {
             memoryLost.add(agent);
-            if (config == null
-                    || config.inSync().stream()
-                                    .filter(m -> memoryLost.contains(m.agent()))
-                                    .count()
-                            >= config.copiesNeeded()) {
+            VolumeConfig config = block;
+            if (config != null && among(config, memoryLost) >= needed(config)) {
                 world.say("world", "with the memory of " + memoryLost + " what was not flushed may be gone");
+                world.count("losses of the memory of q");
                 oracle.memoryMayBeLost();
                 mayPart = true;
-                ackedEnd = -1;
-                ackedIn = Lineage.EMPTY;
+                acked = flushed;
             }
         }
+    }
+
+    private static long among(VolumeConfig config, Set<String> agents) {
+        return config.inSync().stream().filter(m -> agents.contains(m.agent())).count();
+    }
+
+    private void sees(String agent, VolumeSight s) {
+        VolumeSight before = last.get(agent);
+        long kept =
+                before == null ? 0 : before.lineage().commonEnd(s.lineage(), onDisk.getOrDefault(agent, 0L), s.end());
+        onDisk.put(agent, Math.max(kept, s.durable()));
+        last.put(agent, s);
+        answeredTo.merge(agent, s.fenceTerm(), Math::max);
     }
 
     /** Its disk is another one, with nothing on it. */
@@ -123,6 +194,7 @@ final class ReplicaChecks {
     /** Something of what its disk had is not as it was, and it will say so. */
     void diskDamaged(String agent) {
         memoryLost.add(agent);
+        diskDamaged.add(agent);
     }
 
     /** It is being thrown away. */
@@ -140,6 +212,7 @@ final class ReplicaChecks {
         fences.remove(agent);
         versions.remove(agent);
         last.remove(agent);
+        onDisk.remove(agent);
     }
 
     /** The lock manager has another value block; told of each. */
@@ -157,6 +230,7 @@ final class ReplicaChecks {
         }
         block = to;
         blockVersion = version;
+        due = true;
     }
 
     private static HandoverModel.Block asModel(VolumeConfig config, long version) {
@@ -169,24 +243,40 @@ final class ReplicaChecks {
                         .collect(Collectors.toSet()));
     }
 
-    /** A term is served: was it elected by enough of those who might have acknowledged something before? */
-    private void served(String writer, long term) {
+    /** Is that the newest term that was seen to be opened? */
+    boolean isNew(long term) {
+        return term > openedTerm;
+    }
+
+    /** A term is opened: was it elected by enough of those who might have acknowledged something before? */
+    void opened(String writer, long term) {
+        openedTerm = Math.max(openedTerm, term);
+        world.count("terms opened");
         VolumeConfig with = taken.get(term);
-        servedTerm = Math.max(servedTerm, term);
         if (with == null || term == 1) {
             return; // nothing was acknowledged before the first one
         }
-        long sealed = with.inSync().stream()
-                .filter(m -> diskLost.contains(m.agent()) || fences.getOrDefault(m.agent(), 0L) >= term)
-                .count();
-        int need = with.inSync().size() - with.copiesNeeded() + 1;
-        if (sealed < need) {
-            world.violation(writer + " serves term " + term + ", for which " + sealed + " of " + with.inSync()
-                    + " are sealed, and not " + need);
+        List<String> answered = with.inSync().stream()
+                .map(VolumeConfig.Member::agent)
+                .filter(a -> answeredTo.getOrDefault(a, 0L) >= term)
+                .toList();
+        int need = with.inSync().size() - needed(with) + 1;
+        if (answered.size() < need) {
+            world.violation(writer + " opens term " + term + ", for which only " + answered + " of " + with.inSync()
+                    + " are sealed, and " + need + " must be");
         }
+        long told = world.counted(LOSS_TOLD);
+        long vouch = answered.stream().filter(a -> !memoryLost.contains(a)).count();
+        if (vouch < need && told == lossesTold) {
+            world.violation(writer + " opens term " + term + ", for which " + answered + " answered, without the memory"
+                    + " of " + memoryLost + ", and tells nobody what may be missing");
+        }
+        lossesTold = told;
     }
 
-    void look(Map<String, Volume> volumes, @Nullable VolumeConfig config, long version) {
+    /** @param volumes what there is of each agent that is up, as its own process sees it */
+    void look(Map<String, VolumeSight> volumes, @Nullable VolumeConfig config, long version) {
+        due = false;
         if (config != null) {
             if (version < managerVersion) {
                 world.violation("the lock manager's value block went back from " + managerVersion + " to " + version);
@@ -194,16 +284,15 @@ final class ReplicaChecks {
             managerVersion = Math.max(managerVersion, version);
         }
         String writer = null;
-        Map<String, Long> serves = new HashMap<>();
-        for (Map.Entry<String, Volume> e : volumes.entrySet()) {
+        for (Map.Entry<String, VolumeSight> e : volumes.entrySet()) {
             String agent = e.getKey();
-            VolumeSight s = world.as(world.host(agent), () -> VolumeSight.of(e.getValue()));
+            VolumeSight s = e.getValue();
             if (!beingReplaced.contains(agent)) {
                 one(agent, s);
             }
-            last.put(agent, s);
-            if (s.serving() && s.term() > servedTerm) {
-                serves.put(agent, s.term());
+            sees(agent, s);
+            if (s.damaged() && diskDamaged.contains(agent) && rotNoticed.add(agent)) {
+                world.count("rots noticed");
             }
             if (s.serving() && s.believes()) {
                 if (writer != null) {
@@ -219,14 +308,18 @@ final class ReplicaChecks {
                     && !s.damaged()) {
                 memoryLost.remove(agent);
                 diskLost.remove(agent);
+                diskDamaged.remove(agent);
             }
         }
-        serves.forEach(this::served);
         if (!mayPart) {
             historiesAreOne(volumes.keySet());
         }
-        if (config != null && ackedEnd >= 0) {
-            enoughHave(config);
+        VolumeConfig set = config == null ? block : config;
+        if (set != null) {
+            enoughHave(set, acked, memoryLost, !memoryCounts, "acknowledged");
+            Set<String> another = new HashSet<>(diskLost);
+            another.addAll(diskDamaged);
+            enoughHave(set, flushed, another, true, "flushed");
         }
     }
 
@@ -281,46 +374,66 @@ final class ReplicaChecks {
         }
     }
 
-    /** Would an election of the set that the lock manager holds now find what is acknowledged? */
-    private void enoughHave(VolumeConfig config) {
-        int n = config.inSync().size();
-        int q = config.copiesNeeded();
-        int lack = 0;
-        StringBuilder who = new StringBuilder();
-        for (VolumeConfig.Member m : config.inSync()) {
-            if (memoryLost.contains(m.agent())) {
-                continue; // it does not count in an election, whatever it has
-            }
-            VolumeSight s = last.get(m.agent());
-            if (s == null || !has(s)) {
-                lack++;
-                who.append(' ')
-                        .append(m.agent())
-                        .append(s == null ? "" : " up to " + s.lineage().commonEnd(ackedIn, s.end(), ackedEnd));
-            }
+    /**
+     * Would an election of the set that the lock manager holds, or held when it went down, find now what is promised?
+     *
+     * @param without their word does not count in an election, whatever they have
+     * @param onDisks only what is on a disk counts
+     */
+    private void enoughHave(VolumeConfig config, Promised promised, Set<String> without, boolean onDisks, String what) {
+        if (promised.end < 0) {
+            return;
         }
-        if (lack > n - q) {
+        int n = config.inSync().size();
+        int q = needed(config);
+        List<String> lack = config.inSync().stream()
+                .map(VolumeConfig.Member::agent)
+                .filter(a -> !without.contains(a) && !has(a, promised, onDisks))
+                .toList();
+        if (lack.size() > n - q) {
             world.violation("of the in-sync set " + config.inSync() + ", of which " + q + " acknowledge, " + lack
-                    + " have not everything acknowledged, which ends at " + ackedEnd + " in term " + ackedIn.lastTerm()
-                    + ":" + who);
+                    + " have not everything " + what + ", which ends at " + promised.end + " in term "
+                    + promised.in.lastTerm() + ": "
+                    + lack.stream().map(a -> a + " " + last.get(a)).toList());
         }
     }
 
-    private boolean has(VolumeSight s) {
-        return s.lineage().commonEnd(ackedIn, s.end(), ackedEnd) >= ackedEnd || s.applied() >= ackedEnd;
+    private boolean has(String agent, Promised promised, boolean onDisks) {
+        VolumeSight s = last.get(agent);
+        if (s == null) {
+            return false;
+        }
+        long end = onDisks ? Math.min(s.end(), onDisk.getOrDefault(agent, 0L)) : s.end();
+        long image = onDisks ? s.checkpoint() : s.applied();
+        return s.lineage().commonEnd(promised.in, end, promised.end) >= promised.end || image >= promised.end;
     }
 
     /**
-     * So many members of the set have failed, or lost what they had not synced, that no election may be won without an
-     * operator who gives something up. What a loss of power took below a committed position counts as damage.
+     * With so many members of the set failed, damaged, on another disk, or without their memory no election may be won without an
+     * operator who gives something up. Losses of memory alone are no excuse: when all answer, the election goes on without.
      */
-    boolean mayBeStuck(@Nullable VolumeConfig config) {
+    boolean mayBeStuck() {
+        VolumeConfig config = block;
         if (config == null) {
             return false;
         }
-        long gone = config.inSync().stream()
-                .filter(m -> failed.containsKey(m.agent()) || memoryLost.contains(m.agent()))
-                .count();
-        return gone > 0 && gone >= config.copiesNeeded();
+        Set<String> silent = new HashSet<>(broken());
+        silent.addAll(memoryLost);
+        return among(config, broken()) > 0 && among(config, silent) >= needed(config);
+    }
+
+    private Set<String> broken() {
+        Set<String> broken = new HashSet<>(failed.keySet());
+        broken.addAll(diskLost);
+        broken.addAll(diskDamaged);
+        return broken;
+    }
+
+    /** In words of which there are few: they are counted. */
+    String whyStuck() {
+        VolumeConfig config = Objects.requireNonNull(block);
+        return "of " + config.inSync().size() + " with " + needed(config) + " copies " + among(config, failed.keySet())
+                + " failed and " + among(config, diskLost) + " on new disks and " + among(config, diskDamaged)
+                + " damaged and " + among(config, memoryLost) + " not vouching";
     }
 }

@@ -155,12 +155,64 @@ class DiskTest {
         host.losePower();
 
         // when
-        String how = host.disk().rot("/file", 5 * Disk.PAGE_BYTES + 700, world.rng("rot"));
+        String how = host.disk().rot("/file", 5 * Disk.PAGE_BYTES + 700, world.rng("rot 2"));
         host.losePower();
 
         // then
         assertThat(how).isNotEmpty();
         assertThat(Arrays.mismatch(file.bytes(), before))
                 .isBetween(5 * Disk.PAGE_BYTES + 512, 5 * Disk.PAGE_BYTES + 1024);
+    }
+
+    /** Also what is as old as the page before last is none of it. */
+    @Test
+    void whatRotsIsABitOrASectorOfThisFileOfAnotherOneOrOfThePagesLastTime() throws IOException {
+        Set<Integer> found = new HashSet<>();
+        for (int i = 0; i < 200; i++) {
+            // given
+            World world = new World(i, false);
+            Host host = world.host("a", 1, 0);
+            Disk.Node other = host.disk().create("/other", false);
+            Disk.Node file = host.disk().create("/file", false);
+            host.disk().syncNames();
+            fill(other, 0, 1, 7);
+            other.sync();
+            for (int with = 1; with <= 3; with++) {
+                fill(file, 0, 2, with);
+                file.sync();
+            }
+            fill(file, 1, 1, 4);
+            file.sync();
+
+            // when
+            String how = host.disk().rot("/file", 700, world.rng("rot"));
+
+            // then
+            Set<Integer> there = contents(file, 0, 1);
+            assertThat(how == null).isEqualTo(there.equals(Set.of(3)));
+            found.addAll(there);
+        }
+        Set<Integer> flipped = new HashSet<>();
+        for (int bit = 0; bit < 8; bit++) {
+            flipped.add((int) (byte) (3 ^ (1 << bit)));
+        }
+        assertThat(found).contains(2, 3, 4, 7);
+        found.removeAll(Set.of(2, 3, 4, 7));
+        assertThat(flipped).containsAll(found);
+    }
+
+    @Test
+    void aReadFailsOnce() throws IOException {
+        // given
+        Host host = new World(5, false).host("a", 1, 0);
+        Disk.Node file = host.disk().create("/file", false);
+        fill(file, 0, 1, 1);
+        host.disk().failNextRead("/file");
+
+        // when
+        assertThatThrownBy(() -> file.read(ByteBuffer.allocate(1), 0)).hasMessageContaining("Input/output error");
+
+        // then
+        assertThat(file.read(ByteBuffer.allocate(1), 0)).isEqualTo(1);
     }
 }
