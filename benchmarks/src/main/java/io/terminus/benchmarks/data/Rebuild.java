@@ -208,12 +208,12 @@ final class Rebuild {
 
     /** The volume has the writer's copy alone, and nothing of another is left. */
     private void removed() {
-        var unused = writer.control()
+        var unusedAnswer = writer.control()
                 .removeReplica(RemoveReplicaRequest.newBuilder()
                         .setName(volume)
                         .setAgent(replica.name())
                         .build());
-        var _ = replica.control()
+        var unusedToo = replica.control()
                 .deleteReplica(DeleteReplicaRequest.newBuilder().setName(volume).build());
     }
 

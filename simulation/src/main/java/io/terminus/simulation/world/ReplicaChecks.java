@@ -65,6 +65,9 @@ final class ReplicaChecks {
     /** The highest term that each has ever answered to, on whatever disk. */
     private final Map<String, Long> answeredTo = new HashMap<>();
 
+    /** The same of those who had their memory then. */
+    private final Map<String, Long> vouchedIn = new HashMap<>();
+
     private final Map<String, Long> versions = new HashMap<>();
     private final Map<String, String> failed = new HashMap<>();
     private final Set<String> beingReplaced = new HashSet<>();
@@ -148,6 +151,7 @@ final class ReplicaChecks {
     void dies(String agent, @Nullable VolumeSight s, boolean power) {
         if (s != null) {
             sees(agent, s);
+            answers(agent, s.fenceTerm());
             fences.merge(agent, s.fenceTerm(), Math::max);
         }
         VolumeSight was = last.get(agent);
@@ -177,7 +181,16 @@ final class ReplicaChecks {
                 before == null ? 0 : before.lineage().commonEnd(s.lineage(), onDisk.getOrDefault(agent, 0L), s.end());
         onDisk.put(agent, Math.max(kept, s.durable()));
         last.put(agent, s);
-        answeredTo.merge(agent, s.fenceTerm(), Math::max);
+    }
+
+    /** It counts what somebody had when it answered, not what it has lost since. */
+    private void answers(String agent, long term) {
+        if (term > answeredTo.getOrDefault(agent, 0L)) {
+            answeredTo.put(agent, term);
+            if (!memoryLost.contains(agent)) {
+                vouchedIn.put(agent, term);
+            }
+        }
     }
 
     /** Its disk is another one, with nothing on it. */
@@ -266,7 +279,9 @@ final class ReplicaChecks {
                     + " are sealed, and " + need + " must be");
         }
         long told = world.counted(LOSS_TOLD);
-        long vouch = answered.stream().filter(a -> !memoryLost.contains(a)).count();
+        long vouch = answered.stream()
+                .filter(a -> vouchedIn.getOrDefault(a, 0L) >= term)
+                .count();
         if (vouch < need && told == lossesTold) {
             world.violation(writer + " opens term " + term + ", for which " + answered + " answered, without the memory"
                     + " of " + memoryLost + ", and tells nobody what may be missing");
@@ -310,6 +325,7 @@ final class ReplicaChecks {
                 diskLost.remove(agent);
                 diskDamaged.remove(agent);
             }
+            answers(agent, s.fenceTerm());
         }
         if (!mayPart) {
             historiesAreOne(volumes.keySet());
