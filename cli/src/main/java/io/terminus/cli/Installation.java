@@ -95,6 +95,7 @@ record Installation(Path home, Path java, List<String> lockManager, List<String>
                 command.add("--lockmgr.mode=cluster");
                 command.add("--lockmgr.cluster.node=" + member.title());
                 command.add("--lockmgr.cluster.members=" + ports.groupMembers());
+                command.add("--lockmgr.groups=" + set.lockManagerGroupCount());
             }
         }
         command.add("--server.port=" + ports.rest(member));

@@ -2,6 +2,8 @@ package io.terminus.cli;
 
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.terminus.proto.lock.Groups;
+import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.ConfigureVolumeRequest;
 import io.terminus.proto.lock.v1.ContentionBucket;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
@@ -25,11 +27,14 @@ import io.terminus.proto.lock.v1.WatchRequest;
 import io.terminus.proto.lock.v1.WatchVolumesRequest;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
@@ -49,8 +54,11 @@ final class LockManagerClient implements AutoCloseable {
     private final Duration deadline;
     private final Map<SetMember, Connection> connections = new EnumMap<>(SetMember.class);
 
-    /** Of a group the one that led when it was last looked for. */
-    private @Nullable SetMember leader;
+    /** By group: the one that led it when it was last looked for. */
+    private final Map<Integer, SetMember> leaders = new HashMap<>();
+
+    /** Over so many the volumes are spread; 0: nobody was asked yet. */
+    private int groups;
 
     LockManagerClient(PortPlan ports, Duration deadline) {
         this.ports = ports;
@@ -60,42 +68,75 @@ final class LockManagerClient implements AutoCloseable {
         }
     }
 
-    /** The one that can answer. */
-    synchronized SetMember leader() {
+    /** Over so many groups the volumes are spread. */
+    synchronized int groups() {
+        if (groups == 0) {
+            groups = ports.lockManagers() == 1
+                    ? 1
+                    : found(
+                            member -> described(member, 0)
+                                    .map(view -> Math.max(1, view.getGroups()))
+                                    .orElse(null),
+                            "none of the lock managers answers");
+        }
+        return groups;
+    }
+
+    /** The one that can answer for a session. */
+    SetMember leaderOfSession(String sessionId) {
+        return leader(Groups.ofSession(sessionId));
+    }
+
+    /** The one that can answer for a group. */
+    private synchronized SetMember leader(int group) {
         if (ports.lockManagers() == 1) {
             return SetMember.LOCKMGR;
         }
-        long endNanos = System.nanoTime() + deadline.toNanos();
-        while (leader == null) {
-            for (SetMember member : ports.lockManagerMembers()) {
-                if (leader == null) {
-                    leader = leaderKnownTo(member);
-                }
-            }
-            if (leader == null) {
-                if (System.nanoTime() - endNanos > 0) {
-                    throw new Failure("none of the lock managers leads: 'terminus lockmgr members list' shows them");
-                }
-                pause();
-            }
+        SetMember known = leaders.get(group);
+        if (known == null) {
+            known = found(
+                    member -> leaderKnownTo(member, group),
+                    "none of the lock managers leads: 'terminus lockmgr members list' shows them");
+            leaders.put(group, known);
         }
-        return leader;
+        return known;
+    }
+
+    /** What one of them answers, who are asked again and again. */
+    private <T> T found(Function<SetMember, @Nullable T> asking, String failure) {
+        long endNanos = System.nanoTime() + deadline.toNanos();
+        while (true) {
+            for (SetMember member : ports.lockManagerMembers()) {
+                T answer = asking.apply(member);
+                if (answer != null) {
+                    return answer;
+                }
+            }
+            if (System.nanoTime() - endNanos > 0) {
+                throw new Failure(failure);
+            }
+            pause();
+        }
     }
 
     /** The member that says of itself that it leads, or is said to; null if this one does not answer or knows none. */
-    private @Nullable SetMember leaderKnownTo(SetMember member) {
+    private @Nullable SetMember leaderKnownTo(SetMember member, int group) {
+        String named = described(member, group).map(ClusterView::getLeader).orElse("");
+        return ports.lockManagerMembers().stream()
+                .filter(one -> one.title().equals(named))
+                .findFirst()
+                .orElse(null);
+    }
+
+    private Optional<ClusterView> described(SetMember member, int group) {
         Connection connection = connection(member);
         try {
-            String named = connection
+            return Optional.of(connection
                     .timed(LockClusterGrpc.newBlockingStub(connection.channel()))
-                    .describe(DescribeClusterRequest.getDefaultInstance())
-                    .getLeader();
-            return ports.lockManagerMembers().stream()
-                    .filter(one -> one.title().equals(named))
-                    .findFirst()
-                    .orElse(null);
+                    .withInterceptors(Groups.to(group))
+                    .describe(DescribeClusterRequest.getDefaultInstance()));
         } catch (StatusRuntimeException down) {
-            return null;
+            return Optional.empty();
         }
     }
 
@@ -104,11 +145,11 @@ final class LockManagerClient implements AutoCloseable {
     }
 
     /** Asks the one that leads; of a group, again and again while none does. */
-    private <T> T ask(Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
+    private <T> T ask(int group, Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
         long endNanos = System.nanoTime() + deadline.toNanos();
         while (true) {
             try {
-                return askLeader(question);
+                return askLeader(group, question);
             } catch (CallFailure e) {
                 boolean another = ports.lockManagers() > 1 && e.code() == Status.Code.UNAVAILABLE;
                 if (!another || System.nanoTime() - endNanos > 0) {
@@ -116,7 +157,7 @@ final class LockManagerClient implements AutoCloseable {
                 }
             }
             synchronized (this) {
-                leader = null;
+                leaders.remove(group);
             }
             pause();
         }
@@ -131,34 +172,44 @@ final class LockManagerClient implements AutoCloseable {
         }
     }
 
-    private <T> T askLeader(Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
-        Connection connection = connection(leader());
-        return connection.call(
-                () -> question.apply(connection.timed(LockAdminGrpc.newBlockingStub(connection.channel()))));
+    private <T> T askLeader(int group, Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
+        Connection connection = connection(leader(group));
+        return connection.call(() -> question.apply(connection
+                .timed(LockAdminGrpc.newBlockingStub(connection.channel()))
+                .withInterceptors(Groups.to(group))));
     }
 
+    private <T> T askFor(String volume, Function<LockAdminGrpc.LockAdminBlockingStub, T> question) {
+        return ask(Groups.ofVolume(volume, groups()), question);
+    }
+
+    /** Of all groups, by name. */
     List<VolumeInfo> volumes() {
         List<VolumeInfo> volumes = new ArrayList<>();
-        String pageToken = "";
-        do {
-            ListVolumesRequest request =
-                    ListVolumesRequest.newBuilder().setPageToken(pageToken).build();
-            ListVolumesResponse page = ask(stub -> stub.listVolumes(request));
-            volumes.addAll(page.getVolumesList());
-            pageToken = page.getNextPageToken();
-        } while (!pageToken.isEmpty());
+        for (int group = 0; group < groups(); group++) {
+            String pageToken = "";
+            do {
+                ListVolumesRequest request =
+                        ListVolumesRequest.newBuilder().setPageToken(pageToken).build();
+                ListVolumesResponse page = ask(group, stub -> stub.listVolumes(request));
+                volumes.addAll(page.getVolumesList());
+                pageToken = page.getNextPageToken();
+            } while (!pageToken.isEmpty());
+        }
+        volumes.sort(Comparator.comparing(VolumeInfo::getName));
         return volumes;
     }
 
     /**
-     * Tells of the volumes as they change, until this lock manager or the connection ends. Has no deadline. A member of a group
-     * that does not lead refuses.
+     * Tells of the volumes of a group as they change, until this lock manager or the connection ends. Has no deadline. A member
+     * that does not lead the group refuses.
      */
-    void watchVolumes(SetMember member, Consumer<List<VolumeInfo>> to) {
+    void watchVolumes(SetMember member, int group, Consumer<List<VolumeInfo>> to) {
         Connection connection = connection(member);
         connection.call(() -> {
             List<VolumeInfo> volumes = new ArrayList<>();
             LockAdminGrpc.newBlockingStub(connection.channel())
+                    .withInterceptors(Groups.to(group))
                     .watchVolumes(WatchVolumesRequest.getDefaultInstance())
                     .forEachRemaining(page -> {
                         volumes.addAll(page.getVolumesList());
@@ -178,7 +229,7 @@ final class LockManagerClient implements AutoCloseable {
         while (locks.size() < LONGEST_LIST) {
             ListLocksRequest request =
                     query.toBuilder().setLimit(PAGE).setPageToken(pageToken).build();
-            ListLocksResponse page = ask(stub -> stub.listLocks(request));
+            ListLocksResponse page = askFor(query.getVolume(), stub -> stub.listLocks(request));
             locks.addAll(page.getLocksList());
             pageToken = page.getNextPageToken();
             if (pageToken.isEmpty()) {
@@ -194,11 +245,12 @@ final class LockManagerClient implements AutoCloseable {
                 .setSessionId(sessionId)
                 .setRequestId(requestId)
                 .build();
-        return ask(stub -> stub.listBlockers(request).getBlockersList());
+        return ask(
+                Groups.ofSession(sessionId), stub -> stub.listBlockers(request).getBlockersList());
     }
 
     List<ContentionBucket> contention(GetContentionRequest request) {
-        return ask(stub -> stub.getContention(request).getBucketsList());
+        return askFor(request.getVolume(), stub -> stub.getContention(request).getBucketsList());
     }
 
     void configure(String volume, Duration lockDelay) {
@@ -206,16 +258,18 @@ final class LockManagerClient implements AutoCloseable {
                 .setVolume(volume)
                 .setLockDelayMillis(lockDelay.toMillis())
                 .build();
-        ask(stub -> stub.configureVolume(request));
+        askFor(volume, stub -> stub.configureVolume(request));
     }
 
     /** Shows what comes until the consumer returns false or the lock manager ends it. Has no deadline. */
     void watch(String volume, Predicate<WatchMessage> to) {
-        Connection connection = connection(leader());
+        int group = Groups.ofVolume(volume, groups());
+        Connection connection = connection(leader(group));
         WatchRequest request = WatchRequest.newBuilder().setVolume(volume).build();
         connection.call(() -> {
-            Iterator<WatchMessage> messages =
-                    LockServiceGrpc.newBlockingStub(connection.channel()).watch(request);
+            Iterator<WatchMessage> messages = LockServiceGrpc.newBlockingStub(connection.channel())
+                    .withInterceptors(Groups.to(group))
+                    .watch(request);
             boolean more = true;
             while (more && messages.hasNext()) {
                 more = to.test(messages.next());
@@ -224,19 +278,21 @@ final class LockManagerClient implements AutoCloseable {
         });
     }
 
-    /** Those whose owner's name begins so. */
+    /** Those of all groups whose owner's name begins so. */
     List<SessionInfo> sessions(String ownerPrefix) {
         List<SessionInfo> sessions = new ArrayList<>();
-        String pageToken = "";
-        do {
-            ListSessionsRequest request = ListSessionsRequest.newBuilder()
-                    .setOwnerPrefix(ownerPrefix)
-                    .setPageToken(pageToken)
-                    .build();
-            ListSessionsResponse page = ask(stub -> stub.listSessions(request));
-            sessions.addAll(page.getSessionsList());
-            pageToken = page.getNextPageToken();
-        } while (!pageToken.isEmpty());
+        for (int group = 0; group < groups(); group++) {
+            String pageToken = "";
+            do {
+                ListSessionsRequest request = ListSessionsRequest.newBuilder()
+                        .setOwnerPrefix(ownerPrefix)
+                        .setPageToken(pageToken)
+                        .build();
+                ListSessionsResponse page = ask(group, stub -> stub.listSessions(request));
+                sessions.addAll(page.getSessionsList());
+                pageToken = page.getNextPageToken();
+            } while (!pageToken.isEmpty());
+        }
         return sessions;
     }
 
@@ -246,7 +302,7 @@ final class LockManagerClient implements AutoCloseable {
                 .setVolume(volume)
                 .setLockId(lockId)
                 .build();
-        ask(stub -> stub.forceRelease(request));
+        askFor(volume, stub -> stub.forceRelease(request));
     }
 
     @Override

@@ -78,7 +78,7 @@ final class SessionsCommand {
         PortPlan ports = terminus.ports(dir);
         String rest;
         try (LockManagerClient client = new LockManagerClient(ports, LocksCommand.DEADLINE)) {
-            rest = ports.endpoints(client.leader()).rest();
+            rest = ports.endpoints(client.leaderOfSession(session)).rest();
         }
         close(rest, session);
         terminus.screen()

@@ -17,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param portBase see {@link PortPlan}
  * @param sizeBytes size of the volume that comes with the set
  * @param lockManagers how many; null, as sets of before have it: one
+ * @param lockManagerGroups over so many the volumes are spread; null: one
  * @param java the java program that runs the services
  * @param processes by {@link SetMember#title}; one that is not running is gone or has another identity
  * @param tls with which this set's processes are asked; beside them lie their own; null: the set is without TLS
@@ -27,6 +28,7 @@ record SetState(
         int portBase,
         long sizeBytes,
         @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Integer lockManagers,
+        @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Integer lockManagerGroups,
         String java,
         Map<String, ProcessIdentity> processes,
         @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable TlsFiles tls) {
@@ -38,7 +40,8 @@ record SetState(
     }
 
     SetState withTls(@Nullable TlsFiles changed) {
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, processes, changed);
+        return new SetState(
+                version, id, portBase, sizeBytes, lockManagers, lockManagerGroups, java, processes, changed);
     }
 
     PortPlan ports() {
@@ -48,6 +51,11 @@ record SetState(
     @JsonIgnore
     int lockManagerCount() {
         return lockManagers == null ? 1 : lockManagers;
+    }
+
+    @JsonIgnore
+    int lockManagerGroupCount() {
+        return lockManagerGroups == null ? 1 : lockManagerGroups;
     }
 
     /** In the order in which they are started. */
@@ -62,16 +70,16 @@ record SetState(
     SetState with(SetMember member, ProcessIdentity identity) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.put(member.title(), identity);
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed, tls);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, lockManagerGroups, java, changed, tls);
     }
 
     SetState without(SetMember member) {
         Map<String, ProcessIdentity> changed = new TreeMap<>(processes);
         changed.remove(member.title());
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, java, changed, tls);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, lockManagerGroups, java, changed, tls);
     }
 
     SetState withJava(String changed) {
-        return new SetState(version, id, portBase, sizeBytes, lockManagers, changed, processes, tls);
+        return new SetState(version, id, portBase, sizeBytes, lockManagers, lockManagerGroups, changed, processes, tls);
     }
 }

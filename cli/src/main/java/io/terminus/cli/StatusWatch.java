@@ -5,6 +5,7 @@ import io.terminus.proto.lock.v1.VolumeInfo;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -40,8 +41,8 @@ final class StatusWatch implements AutoCloseable {
         @Nullable
         List<VolumeStatus> volumes;
 
-        @Nullable
-        List<VolumeInfo> locks;
+        /** By group, of those that it leads. */
+        final Map<Integer, List<VolumeInfo>> locks = new HashMap<>();
 
         long heardAtNanos;
         boolean heard;
@@ -54,6 +55,7 @@ final class StatusWatch implements AutoCloseable {
     private final Installation installation;
     private final SetDirectory directory;
     private final PortPlan ports;
+    private final int groups;
     private final Map<SetMember, Said> said = new EnumMap<>(SetMember.class);
     private final LockManagerClient lockManager;
     private final Map<SetMember, AgentClient> agents = new EnumMap<>(SetMember.class);
@@ -65,6 +67,7 @@ final class StatusWatch implements AutoCloseable {
         this.installation = installation;
         this.directory = directory;
         this.ports = ports;
+        this.groups = directory.loadExisting().lockManagerGroupCount();
         this.lockManager = new LockManagerClient(ports, DEADLINE);
         for (SetMember member : SetMember.of(ports.lockManagers())) {
             said.put(member, new Said());
@@ -83,7 +86,10 @@ final class StatusWatch implements AutoCloseable {
             } else {
                 Connection connection = lockManager.connection(member);
                 follow(member, () -> connection.watchServing(serving -> hear(member, s -> s.serving = serving)));
-                follow(member, () -> watchVolumes(member, connection));
+                for (int group = 0; group < groups; group++) {
+                    int of = group;
+                    follow(member, () -> watchVolumes(member, of, connection));
+                }
             }
         }
     }
@@ -94,7 +100,7 @@ final class StatusWatch implements AutoCloseable {
         ServiceSet set = new ServiceSet(installation, directory, directory.loadExisting());
         List<StatusReport.ProcessStatus> states = new ArrayList<>();
         Map<String, List<VolumeStatus>> views = new TreeMap<>();
-        Optional<List<VolumeInfo>> locks = Optional.empty();
+        Map<Integer, List<VolumeInfo>> locks = new HashMap<>();
         long now = System.nanoTime();
         for (SetMember member : set.state().members()) {
             Optional<ProcessHandle> process = set.running(member);
@@ -107,12 +113,15 @@ final class StatusWatch implements AutoCloseable {
                 if (answers && volumes != null) {
                     views.put(member.title(), volumes);
                 }
-                if (answers && its.locks != null) {
-                    locks = Optional.of(its.locks);
+                if (answers) {
+                    locks.putAll(its.locks);
                 }
             }
         }
-        return new StatusReport(states, VolumeViews.merge(views, locks));
+        Optional<List<VolumeInfo>> all = locks.size() < groups
+                ? Optional.empty()
+                : Optional.of(locks.values().stream().flatMap(List::stream).toList());
+        return new StatusReport(states, VolumeViews.merge(views, all));
     }
 
     /** Returns when every process that runs has said how it is and what it has, or after a time. */
@@ -149,12 +158,13 @@ final class StatusWatch implements AutoCloseable {
     }
 
     /** Of a group only the one that leads can tell; whether the others are well is asked each time they refuse. */
-    private void watchVolumes(SetMember member, Connection connection) {
+    private void watchVolumes(SetMember member, int group, Connection connection) {
         try {
             lockManager.watchVolumes(
                     member,
+                    group,
                     now -> hear(member, s -> {
-                        s.locks = now;
+                        s.locks.put(group, now);
                         s.told = true;
                     }));
         } catch (CallFailure e) {
@@ -163,7 +173,7 @@ final class StatusWatch implements AutoCloseable {
             }
             hear(member, s -> {
                 s.serving = true;
-                s.locks = null;
+                s.locks.remove(group);
                 s.told = true;
             });
         }
@@ -198,7 +208,7 @@ final class StatusWatch implements AutoCloseable {
             its.serving = false;
             its.told = false;
             its.volumes = null;
-            its.locks = null;
+            its.locks.clear();
             changes++;
             notifyAll();
         }

@@ -1,5 +1,6 @@
 package io.terminus.cli;
 
+import io.terminus.proto.lock.Groups;
 import io.terminus.security.TlsFiles;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -155,6 +156,13 @@ public final class Terminus {
                     @Nullable
                     Integer lockManagers,
             @Option(
+                            names = "--lock-manager-groups",
+                            paramLabel = "NUMBER",
+                            description = "1 to 16: over so many groups the volumes of a new set with several lock"
+                                    + " managers are spread, each with a leader of its own (default: 1).")
+                    @Nullable
+                    Integer lockManagerGroups,
+            @Option(
                             names = "--timeout",
                             paramLabel = "TIME",
                             defaultValue = "120s",
@@ -163,13 +171,14 @@ public final class Terminus {
             @Option(names = "--tls", description = "A new set has TLS on every port, with certificates in DIR/certs.")
                     boolean tls) {
         checkLockManagers(lockManagers);
+        checkLockManagerGroups(lockManagerGroups);
         checkPortBase(portBase, lockManagers == null ? 1 : lockManagers);
         checkVolumeSize(size);
         return new Up(
                         installation,
                         plain(dir),
                         screen,
-                        new Up.Options(detach, size, portBase, lockManagers, timeout, tls))
+                        new Up.Options(detach, size, portBase, lockManagers, lockManagerGroups, timeout, tls))
                 .run();
     }
 
@@ -277,6 +286,12 @@ public final class Terminus {
         if (lockManagers != null && lockManagers != 1 && lockManagers != 3 && lockManagers != 5) {
             throw new Failure("--lock-managers of " + lockManagers
                     + " is not 1, 3 or 5: an even number survives no more" + " losses than one less");
+        }
+    }
+
+    private static void checkLockManagerGroups(@Nullable Integer groups) {
+        if (groups != null && (groups < 1 || groups > Groups.MOST)) {
+            throw new Failure("--lock-manager-groups of " + groups + " breaks the rule 1 to " + Groups.MOST);
         }
     }
 

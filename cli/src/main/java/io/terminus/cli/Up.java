@@ -48,6 +48,7 @@ final class Up {
      * @param size null: as it is, or 1 GiB for a new set
      * @param portBase null: as it is, or the default for a new set
      * @param lockManagers null: as it is, or one for a new set
+     * @param lockManagerGroups null: as it is, or one for a new set
      * @param patience how long the set may take until its volume can be used
      * @param tls a new set has TLS on all ports, with certificates of its own
      */
@@ -56,6 +57,7 @@ final class Up {
             @Nullable ByteSize size,
             @Nullable Integer portBase,
             @Nullable Integer lockManagers,
+            @Nullable Integer lockManagerGroups,
             Duration patience,
             boolean tls) {}
 
@@ -130,12 +132,18 @@ final class Up {
     private SetState fresh() {
         ByteSize size = options.size();
         Integer portBase = options.portBase();
+        Integer lockManagers = options.lockManagers();
+        Integer groups = options.lockManagerGroups();
+        if (groups != null && groups > 1 && (lockManagers == null || lockManagers == 1)) {
+            throw new Failure("--lock-manager-groups of " + groups + " needs --lock-managers 3 or 5");
+        }
         return new SetState(
                 SetState.VERSION,
                 UUID.randomUUID().toString(),
                 portBase == null ? PortPlan.DEFAULT_BASE : portBase,
                 size == null ? DEFAULT_SIZE_BYTES : size.bytes(),
                 options.lockManagers(),
+                options.lockManagerGroups(),
                 installation.java().toString(),
                 Map.of(),
                 options.tls() ? SetCertificates.make(directory) : null);
@@ -158,6 +166,12 @@ final class Up {
         if (lockManagers != null && lockManagers != known.lockManagerCount()) {
             throw new Failure("the set in " + directory.path() + " has " + known.lockManagerCount()
                     + " lock managers, not " + lockManagers + ": leave --lock-managers away, or name another --dir");
+        }
+        Integer groups = options.lockManagerGroups();
+        if (groups != null && groups != known.lockManagerGroupCount()) {
+            throw new Failure("the lock managers of the set in " + directory.path() + " have "
+                    + known.lockManagerGroupCount() + " groups, not " + groups
+                    + ": leave --lock-manager-groups away, or name another --dir");
         }
         if (options.tls() && known.tls() == null) {
             throw new Failure("the set in " + directory.path()

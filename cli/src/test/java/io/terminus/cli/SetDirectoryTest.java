@@ -18,6 +18,7 @@ class SetDirectoryTest {
             10809,
             1L << 30,
             null,
+            null,
             "/jdk/bin/java",
             Map.of("a", new ProcessIdentity(4711, 1_700_000_000_000L)),
             null);

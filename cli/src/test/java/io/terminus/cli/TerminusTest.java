@@ -103,7 +103,15 @@ class TerminusTest {
                 Map<String, ProcessIdentity> processes = new HashMap<>();
                 processes.put("lockmgr", ProcessIdentity.of(process.toHandle()));
                 directory.save(new SetState(
-                        SetState.VERSION, state.id(), base, state.sizeBytes(), null, state.java(), processes, null));
+                        SetState.VERSION,
+                        state.id(),
+                        base,
+                        state.sizeBytes(),
+                        null,
+                        null,
+                        state.java(),
+                        processes,
+                        null));
 
                 FakeSet.Result status = run("status", "--json");
 
@@ -129,7 +137,7 @@ class TerminusTest {
     private SetState stoppedSet(int portBase) {
         SetDirectory directory = new SetDirectory(place.resolve("set"));
         directory.create();
-        SetState state = new SetState(SetState.VERSION, "id", portBase, 4096, null, "java", Map.of(), null);
+        SetState state = new SetState(SetState.VERSION, "id", portBase, 4096, null, null, "java", Map.of(), null);
         directory.save(state);
         return state;
     }

@@ -188,6 +188,7 @@ class StandInsTest {
             "io/terminus/lockmgr/grpc/VolumesWatch",
             // The worlds have one lock manager.
             "io/terminus/lockmgr/ha/GroupMember",
+            "io/terminus/lockmgr/ha/RaftHost",
             "io/terminus/lockmgr/app/Roster",
             // NBD clients of the worlds come without sockets.
             "io/terminus/agent/nbd/Relay",

@@ -7,6 +7,7 @@ import io.terminus.lockmgr.client.Grant;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.client.LockMode;
 import io.terminus.lockmgr.client.LockRange;
+import io.terminus.proto.lock.Groups;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,6 +18,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -43,6 +45,7 @@ public final class ClusterBench extends BenchCommand {
     enum Part {
         PAIRS,
         NODES,
+        GROUPS,
         FAILOVER
     }
 
@@ -90,6 +93,9 @@ public final class ClusterBench extends BenchCommand {
             if (only.contains(Part.NODES)) {
                 nodes(report, locks, scratch);
             }
+            if (only.contains(Part.GROUPS)) {
+                groups(report, locks, scratch);
+            }
             if (only.contains(Part.FAILOVER)) {
                 failover(report, locks);
             }
@@ -127,6 +133,54 @@ public final class ClusterBench extends BenchCommand {
         report.figure("unary.to-etcd", measured.ratio("unary", "etcd"), "x", Goal.atLeast(10));
         report.figure("library.to-etcd", measured.ratio("library", "etcd"), "x");
         report.figure("library-many.to-etcd", measured.ratio("library-many", "etcd"), "x", Goal.atLeast(50));
+    }
+
+    /**
+     * The same four volumes on three lock managers with one, two and four groups. The same number of requests is for each volume, and of the
+     * volumes as many are in each group.
+     */
+    private void groups(Report report, Group one, Path scratch) throws Exception {
+        List<String> volumes = new ArrayList<>();
+        for (int group = 0; group < 4; group++) {
+            volumes.add(volumeOf(group, 4));
+        }
+        try (Group two =
+                        Group.ofLockManagers(NODES, 2, home(), Files.createDirectories(scratch.resolve("two-groups")));
+                Group four = Group.ofLockManagers(
+                        NODES, 4, home(), Files.createDirectories(scratch.resolve("four-groups")))) {
+            List<Contender> contenders = new ArrayList<>();
+            Map<Integer, Group> byNumber = new TreeMap<>(Map.of(1, one, 2, two, 4, four));
+            byNumber.forEach((number, group) -> {
+                String of = number + (number == 1 ? "-group" : "-groups");
+                contenders.add(new Contender("unary." + of, group, IN_FLIGHT, () -> unary(group, number, volumes)));
+                contenders.add(
+                        new Contender("library." + of, group, IN_FLIGHT, () -> new LockPairs.Library(group, volumes)));
+                contenders.add(new Contender(
+                        "library-many." + of, group, MANY_IN_FLIGHT, () -> new LockPairs.Library(group, volumes)));
+            });
+            Measured measured = inTurns(report, contenders);
+            measured.report(report);
+            for (String way : List.of("unary", "library", "library-many")) {
+                report.figure(way + ".two-groups-to-one", measured.ratio(way + ".2-groups", way + ".1-group"), "x");
+                report.figure(way + ".four-groups-to-one", measured.ratio(way + ".4-groups", way + ".1-group"), "x");
+            }
+        }
+    }
+
+    private static String volumeOf(int group, int groups) {
+        int i = 0;
+        while (Groups.ofVolume("bench-" + i, groups) != group) {
+            i++;
+        }
+        return "bench-" + i;
+    }
+
+    private static LockPairs unary(Group group, int groups, List<String> volumes) throws Exception {
+        List<LockPairs> ways = new ArrayList<>();
+        for (String volume : volumes) {
+            ways.add(LockPairs.Unary.open(group, Groups.ofVolume(volume, groups), volume));
+        }
+        return new LockPairs.InTurns(ways);
     }
 
     /** A group is asked while another of them rests, so each has the machine for itself but for heartbeats. */

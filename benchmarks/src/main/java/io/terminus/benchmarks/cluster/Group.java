@@ -4,6 +4,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.StatusRuntimeException;
 import io.terminus.benchmarks.Ports;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
@@ -37,6 +38,12 @@ final class Group implements AutoCloseable {
     private final List<Process> processes = new ArrayList<>();
 
     static Group ofLockManagers(int size, Path home, Path directory) throws IOException, InterruptedException {
+        return ofLockManagers(size, 1, home, directory);
+    }
+
+    /** @param groups over which volumes are spread */
+    static Group ofLockManagers(int size, int groups, Path home, Path directory)
+            throws IOException, InterruptedException {
         Path target = home.resolve("lockmgr-service").resolve("target");
         Path jar = target.resolve("lockmgr-service.jar");
         if (!Files.isRegularFile(jar)) {
@@ -65,6 +72,7 @@ final class Group implements AutoCloseable {
                     "--lockmgr.grpc-port=" + group.ports.get(i),
                     "--server.port=" + Ports.free(),
                     "--lockmgr.mode=cluster",
+                    "--lockmgr.groups=" + groups,
                     "--lockmgr.cluster.node=m" + i,
                     "--lockmgr.cluster.members=" + String.join(",", members)));
             group.add(command, own);
@@ -179,11 +187,16 @@ final class Group implements AutoCloseable {
 
     /** Of lock managers: the one that says so of itself. */
     int leader() throws InterruptedException, IOException {
+        return leader(0);
+    }
+
+    /** The same of one of several groups over which volumes are spread. */
+    int leader(int group) throws InterruptedException, IOException {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(START_SECONDS);
         while (System.nanoTime() < deadline) {
             for (int i = 0; i < ports.size(); i++) {
                 requireAlive(i);
-                Optional<ClusterView> view = view(i);
+                Optional<ClusterView> view = view(i, group);
                 if (view.isPresent() && view.get().getLeader().equals("m" + i)) {
                     return i;
                 }
@@ -196,16 +209,17 @@ final class Group implements AutoCloseable {
     /** Of lock managers: has this member applied all that was decided when it was asked? */
     boolean hasCaughtUp(int member) throws InterruptedException, IOException {
         int leader = leader();
-        long goal = view(leader).map(ClusterView::getAppliedIndex).orElse(Long.MAX_VALUE);
-        return view(member).map(ClusterView::getAppliedIndex).orElse(-1L) >= goal - 10;
+        long goal = view(leader, 0).map(ClusterView::getAppliedIndex).orElse(Long.MAX_VALUE);
+        return view(member, 0).map(ClusterView::getAppliedIndex).orElse(-1L) >= goal - 10;
     }
 
-    private Optional<ClusterView> view(int member) {
+    private Optional<ClusterView> view(int member, int group) {
         ManagedChannel channel = ManagedChannelBuilder.forTarget(addresses().get(member))
                 .usePlaintext()
                 .build();
         try {
             return Optional.of(LockClusterGrpc.newBlockingStub(channel)
+                    .withInterceptors(Groups.to(group))
                     .withDeadlineAfter(2, TimeUnit.SECONDS)
                     .describe(DescribeClusterRequest.getDefaultInstance()));
         } catch (StatusRuntimeException down) {

@@ -15,6 +15,7 @@ import io.terminus.lockmgr.client.AcquireRequest;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.client.LockMode;
 import io.terminus.lockmgr.client.LockRange;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
 import io.terminus.proto.lock.v1.Answer;
@@ -75,16 +76,23 @@ sealed interface LockPairs extends AutoCloseable {
     final class Unary implements LockPairs {
         private final ManagedChannel channel;
         private final LockServiceGrpc.LockServiceFutureStub stub;
+        private final String volume;
         private final String session;
 
-        private Unary(ManagedChannel channel, String session) {
+        private Unary(ManagedChannel channel, int ofGroup, String volume, String session) {
             this.channel = channel;
-            this.stub = LockServiceGrpc.newFutureStub(channel);
+            this.stub = LockServiceGrpc.newFutureStub(channel).withInterceptors(Groups.to(ofGroup));
+            this.volume = volume;
             this.session = session;
         }
 
         /** Who has just won its election does not serve yet, and may lose it again. */
         static Unary open(Group group) throws Exception {
+            return open(group, 0, "bench");
+        }
+
+        /** @param volume of that one of the groups over which volumes are spread */
+        static Unary open(Group group, int ofGroup, String volume) throws Exception {
             OpenSessionRequest request = OpenSessionRequest.newBuilder()
                     .setOwner("bench-unary")
                     .setTtlMillis(TimeUnit.SECONDS.toMillis(LEASE_SECONDS))
@@ -92,13 +100,16 @@ sealed interface LockPairs extends AutoCloseable {
             long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LEASE_SECONDS);
             while (true) {
                 ManagedChannel channel = ManagedChannelBuilder.forTarget(
-                                group.addresses().get(group.leader()))
+                                group.addresses().get(group.leader(ofGroup)))
                         .usePlaintext()
                         .build();
                 try {
                     return new Unary(
                             channel,
+                            ofGroup,
+                            volume,
                             LockServiceGrpc.newBlockingStub(channel)
+                                    .withInterceptors(Groups.to(ofGroup))
                                     .withDeadlineAfter(LEASE_SECONDS, TimeUnit.SECONDS)
                                     .openSession(request)
                                     .getSessionId());
@@ -115,7 +126,7 @@ sealed interface LockPairs extends AutoCloseable {
         @Override
         public CompletableFuture<?> pair(long lock) {
             Acquire acquire = Acquire.newBuilder()
-                    .setVolume("bench")
+                    .setVolume(volume)
                     .setRange(Range.newBuilder().setStart(lock).setEnd(lock + 1))
                     .setMode(Mode.MODE_EX)
                     .setWaitMillis(60_000)
@@ -162,9 +173,16 @@ sealed interface LockPairs extends AutoCloseable {
     /** The client library, which sends together what comes up together. */
     final class Library implements LockPairs {
         final LockClient client;
+        private final List<String> volumes;
 
         Library(Group group) throws Exception {
-            client = connect(group.addresses(), "bench-library");
+            this(group, List.of("bench"));
+        }
+
+        /** @param volumes in turns, lock after lock */
+        Library(Group group, List<String> volumes) throws Exception {
+            this.client = connect(group.addresses(), "bench-library");
+            this.volumes = volumes;
         }
 
         static LockClient connect(List<String> addresses, String owner) throws Exception {
@@ -181,12 +199,26 @@ sealed interface LockPairs extends AutoCloseable {
 
         @Override
         public CompletableFuture<?> pair(long lock) {
-            return client.acquire(exclusive("bench", lock)).thenCompose(grant -> grant.release());
+            return client.acquire(exclusive(volumes.get((int) (lock % volumes.size())), lock))
+                    .thenCompose(grant -> grant.release());
         }
 
         @Override
         public void close() {
             client.close();
+        }
+    }
+
+    /** Several ways in turns, lock after lock. */
+    record InTurns(List<LockPairs> ways) implements LockPairs {
+        @Override
+        public CompletableFuture<?> pair(long lock) {
+            return ways.get((int) (lock % ways.size())).pair(lock);
+        }
+
+        @Override
+        public void close() {
+            ways.forEach(LockPairs::close);
         }
     }
 }

@@ -13,8 +13,16 @@ import org.jspecify.annotations.Nullable;
 abstract class Asked<T> extends CompletableFuture<T> {
 
     final LockClient client;
+    private static final long NOT_ASKED = Long.MIN_VALUE;
+
+    /** Whose owner has it, or will: another one if it was for another group than was thought. */
+    @SuppressWarnings("NullAway.Init") // set by whoever hands it over, and needed behind that alone
+    volatile ClientLoop loop;
+
     /** The owner's; 0: not asked yet. */
     long requestId;
+    /** The owner's: its wait begins only once. */
+    private long askedAtNanos = NOT_ASKED;
     /** Written by the owner, read by the callback thread behind a queue. */
     private @Nullable Outcome outcome;
 
@@ -24,6 +32,19 @@ abstract class Asked<T> extends CompletableFuture<T> {
 
     /** On the owner's thread: asks, and returns the request's id. */
     abstract long ask(SessionCore core, long nowNanos);
+
+    /** Where it is to be asked. On an owner's thread. */
+    ClientLoop home() {
+        return loop;
+    }
+
+    /** On the owner's thread: when it was asked for the first time. */
+    final long askedAt(long nowNanos) {
+        if (askedAtNanos == NOT_ASKED) {
+            askedAtNanos = nowNanos;
+        }
+        return askedAtNanos;
+    }
 
     /** On the callback thread: what the outcome brings to the caller; null: nothing. */
     @Nullable

@@ -13,11 +13,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -55,16 +53,14 @@ final class ClientLoop {
 
     private static final long NO_GO = Long.MIN_VALUE;
 
-    /** An idle callback thread ends, once the client is closed. */
-    private static final long LINGER_SECONDS = 1;
-
     private static final LongConsumer NOTHING = now -> {};
 
     private final LockClient.Config config;
     private final Managers managers;
     private final IntervalFunction backOff;
     private final ScheduledExecutorService owner;
-    private final ThreadPoolExecutor callbackThread;
+    private final Callbacks callbacks;
+    private final Others others;
 
     // The way to the owner: what is Asked, and LongConsumers that take the time. Bounded by maxInFlight, the
     // grants, and MAX_UNREAD_MESSAGES.
@@ -75,8 +71,6 @@ final class ClientLoop {
     private final AtomicBoolean closing = new AtomicBoolean();
     /** Whoever asks from now on runs what it asks. */
     private volatile boolean ownerless;
-
-    private volatile @Nullable Thread callbacks;
 
     /** Several callbacks that were handed over together and are not all begun. */
     private final AtomicInteger goes = new AtomicInteger();
@@ -113,21 +107,41 @@ final class ClientLoop {
     private volatile LockClient.Status status = new LockClient.Status(LockClient.State.CONNECTING, "", 0, 0, 0, "");
     private volatile CompletableFuture<String> ready = new CompletableFuture<>();
 
-    /** @param owner one thread, that of the channel's connections where it can be, which never waits */
-    ClientLoop(LockClient.Config config, Managers managers, ScheduledExecutorService owner, Grant.Owner grantOwner) {
+    /** What is not this group's. Called by the owner. */
+    interface Others {
+        /** Over so many groups the volumes are spread. */
+        void learned(int groups);
+
+        /** This request is for that group, and this one is over it. */
+        void moved(Asked<?> request, int group);
+    }
+
+    /**
+     * @param owner one thread, that of the channel's connections where it can be, which never waits
+     * @param group whose lock managers these are
+     * @param groups 0: not known yet
+     */
+    ClientLoop(
+            LockClient.Config config,
+            Managers managers,
+            ScheduledExecutorService owner,
+            Callbacks callbacks,
+            Grant.Owner grantOwner,
+            int group,
+            int groups,
+            Others others) {
         this.config = config;
         this.managers = managers;
+        this.callbacks = callbacks;
+        this.others = others;
         // A group has another leader within a second or so, and who finds it late holds what others wait for.
         this.backOff = managers.several()
                 ? IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(50), 1.5, 0.5, Duration.ofMillis(250))
                 : IntervalFunction.ofExponentialRandomBackoff(Duration.ofMillis(100), 2.0, 0.5, Duration.ofSeconds(3));
         this.owner = owner;
-        // Bounded by what it carries: one task for each run of the owner that had something to tell.
-        this.callbackThread =
-                new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), this::callbackThread);
         this.core = new SessionCore(
                 new SessionCore.Settings(
-                        config.owner(), config.ttl().toNanos(), config.ttl().toNanos()),
+                        config.owner(), config.ttl().toNanos(), config.ttl().toNanos(), group, groups),
                 config.clock(),
                 grantOwner);
     }
@@ -146,10 +160,6 @@ final class ClientLoop {
 
     CompletableFuture<String> ready() {
         return ready;
-    }
-
-    boolean isCallbackThread(Thread thread) {
-        return thread.equals(callbacks);
     }
 
     /** Ends everything here; the future brings the session that is to be given back, if there is one. False: that was done before. */
@@ -174,14 +184,12 @@ final class ClientLoop {
                 alarm.cancel(false);
             }
         }
-        // Callbacks of what is still asked come on that thread too, and not on one that may hold what they wait for.
-        callbackThread.setKeepAliveTime(LINGER_SECONDS, TimeUnit.SECONDS);
-        callbackThread.allowCoreThreadTimeOut(true);
     }
 
     // The owner.
 
     <T> Asked<T> submit(Asked<T> request) {
+        request.loop = this;
         inbox.add(request);
         wake();
         return request;
@@ -215,7 +223,7 @@ final class ClientLoop {
 
     /** The clock comes behind the addition: whoever looks when the time is over finds what was kept back. */
     private boolean keepsBack() {
-        return isCallbackThread(Thread.currentThread())
+        return callbacks.isThread(Thread.currentThread())
                 && goSinceNanos != NO_GO
                 && System.nanoTime() - goSinceNanos < HOLD_BACK_NANOS;
     }
@@ -289,8 +297,13 @@ final class ClientLoop {
             while (command != null) {
                 if (command instanceof Asked<?> request) {
                     asking = request;
-                    request.requestId = request.ask(core, now);
-                    asked.put(request.requestId, request);
+                    ClientLoop home = request.home();
+                    if (home.equals(this)) {
+                        request.requestId = request.ask(core, request.askedAt(now));
+                        asked.put(request.requestId, request);
+                    } else {
+                        home.submit(request);
+                    }
                     asking = null;
                 } else {
                     ((LongConsumer) command).accept(now);
@@ -351,7 +364,9 @@ final class ClientLoop {
             switch (action) {
                 case SessionCore.Action.Complete complete -> {
                     Asked<?> request = asked.remove(complete.requestId());
-                    if (request != null) {
+                    if (request != null && complete.outcome() instanceof Outcome.Elsewhere elsewhere) {
+                        others.moved(request, elsewhere.group());
+                    } else if (request != null) {
                         request.ended(complete.outcome());
                         tidings.add(request);
                     }
@@ -380,6 +395,7 @@ final class ClientLoop {
                     // Not 0: a lock manager that welcomes and then fails must not be asked again without a pause.
                     failedAttempts = 1;
                     managers.welcomed();
+                    others.learned(core.groups());
                     lastFailure = "";
                     readyGiven = true;
                     CompletableFuture<String> waiting = ready;
@@ -428,7 +444,7 @@ final class ClientLoop {
         if (tidings.size() > 1) {
             goes.incrementAndGet();
         }
-        callbackThread.execute(() -> tell(tidings));
+        callbacks.execute(() -> tell(tidings));
     }
 
     private void tell(List<?> tidings) {
@@ -503,8 +519,8 @@ final class ClientLoop {
         ManagedChannel channel = managers.channel();
         channel.resetConnectBackoff();
         Stream opened = new Stream();
-        var unused =
-                ClientCalls.asyncBidiStreamingCall(channel.newCall(SessionWire.method(), CallOptions.DEFAULT), opened);
+        var unused = ClientCalls.asyncBidiStreamingCall(
+                managers.calls(channel).newCall(SessionWire.method(), CallOptions.DEFAULT), opened);
         stream = opened;
         core.streamOpened(nowNanos);
     }
@@ -561,14 +577,5 @@ final class ClientLoop {
                 }
             });
         }
-    }
-
-    // Small things.
-
-    private Thread callbackThread(Runnable task) {
-        Thread thread = new Thread(task, "lock-callbacks-" + config.owner());
-        thread.setDaemon(true);
-        callbacks = thread;
-        return thread;
     }
 }

@@ -12,28 +12,37 @@ import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.handler.ssl.SslContext;
 import io.netty.util.concurrent.DefaultThreadFactory;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.CloseSessionRequest;
 import io.terminus.proto.lock.v1.CloseSessionResponse;
 import io.terminus.proto.lock.v1.LockServiceGrpc;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.function.IntFunction;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A client of the lock manager: one session, all its locks, one lease.
+ * A client of the lock manager: one session, all its locks, one lease. Where volumes are spread over several groups of lock managers it has
+ * a session with each group whose volumes it asks for: a session that is lost takes the locks of its group with it and no others.
  *
  * <p>Blocking:
  *
@@ -64,7 +73,7 @@ import org.slf4j.LoggerFactory;
  *         .exceptionally(failure -> report(failure)); // a LockRefusedException names the reason
  * }</pre>
  *
- * <p>Several at once, all or none, also over volumes:
+ * <p>Several at once, all or none, also over volumes (of one group, where there are several: else it is refused with INVALID_ARGUMENT):
  *
  * <pre>{@code
  * try (GrantSet both = locks.lockAll(List.of(
@@ -164,7 +173,31 @@ public final class LockClient implements AutoCloseable {
 
     /** For status pages. {@code sessionId} is empty while there is none; {@code lastFailure} is empty while attached. */
     public record Status(
-            State state, String sessionId, long epoch, int heldLocks, int requestsInFlight, String lastFailure) {}
+            State state, String sessionId, long epoch, int heldLocks, int requestsInFlight, String lastFailure) {
+
+        private static Status of(List<Status> each) {
+            return new Status(
+                    each.stream()
+                            .map(Status::state)
+                            .max(Comparator.comparing(WORSE::indexOf))
+                            .orElseThrow(),
+                    each.stream()
+                            .map(Status::sessionId)
+                            .filter(id -> !id.isEmpty())
+                            .collect(Collectors.joining(",")),
+                    each.stream().mapToLong(Status::epoch).max().orElseThrow(),
+                    each.stream().mapToInt(Status::heldLocks).sum(),
+                    each.stream().mapToInt(Status::requestsInFlight).sum(),
+                    each.stream()
+                            .map(Status::lastFailure)
+                            .filter(why -> !why.isEmpty())
+                            .findFirst()
+                            .orElse(""));
+        }
+    }
+
+    /** From good to bad. */
+    private static final List<State> WORSE = List.of(State.ATTACHED, State.CONNECTING, State.JEOPARDY, State.CLOSED);
 
     public enum State {
         /** No stream is attached; what is held may still be believed. */
@@ -183,16 +216,26 @@ public final class LockClient implements AutoCloseable {
     private static final int MOST_REFERRALS = 3;
 
     private final Config config;
-    private final Managers managers;
-    private final Runnable over;
-    final ClientLoop loop;
+    private final Callbacks callbacks;
+    private final IntFunction<Way> open;
+    /** By group; the first is always there, others from their first use on. Set under this. */
+    private final AtomicReferenceArray<@Nullable Link> links = new AtomicReferenceArray<>(Groups.MOST);
+
+    /** Over so many the volumes are spread; 0: nobody has said so yet. */
+    private volatile int groups;
+
     private final AtomicInteger inFlight = new AtomicInteger();
+    private boolean closed; // guarded by this
 
     /** Returns at once; {@link #ready()} tells when the session is there. */
     public static LockClient connect(Config config) {
-        EventLoop eventLoop = EventLoops.ALL.next();
-        return connect(
-                config, eventLoop, () -> {}, new Managers(config.target, target -> channel(config, target, eventLoop)));
+        return connect(config, group -> {
+            EventLoop eventLoop = EventLoops.ALL.next();
+            return new Way(
+                    eventLoop,
+                    () -> {},
+                    new Managers(config.target, group, target -> channel(config, target, eventLoop)));
+        });
     }
 
     private static ManagedChannel channel(Config config, String target, EventLoop eventLoop) {
@@ -211,25 +254,105 @@ public final class LockClient implements AutoCloseable {
 
     /** The channel is closed with the client. */
     static LockClient connect(Config config, ManagedChannel channel) {
-        ScheduledThreadPoolExecutor owner = new ScheduledThreadPoolExecutor(
-                1,
-                Thread.ofPlatform().daemon().name("lock-client-" + config.owner).factory());
-        owner.setRemoveOnCancelPolicy(true);
-        return connect(config, owner, owner::shutdownNow, Managers.only(channel));
+        return connect(config, group -> {
+            ScheduledThreadPoolExecutor owner = new ScheduledThreadPoolExecutor(
+                    1,
+                    Thread.ofPlatform()
+                            .daemon()
+                            .name("lock-client-" + config.owner)
+                            .factory());
+            owner.setRemoveOnCancelPolicy(true);
+            return new Way(owner, owner::shutdownNow, Managers.only(channel, group));
+        });
     }
 
-    /** @param over runs when the client has ended, so that its owner may */
-    private static LockClient connect(Config config, ScheduledExecutorService owner, Runnable over, Managers managers) {
-        LockClient client = new LockClient(config, owner, over, managers);
-        client.loop.start();
+    /**
+     * To the lock managers of a group.
+     *
+     * @param over runs when the client has ended, so that its owner may
+     */
+    private record Way(ScheduledExecutorService owner, Runnable over, Managers managers) {}
+
+    private static LockClient connect(Config config, IntFunction<Way> open) {
+        LockClient client = new LockClient(config, open);
+        var unused = client.link(0);
         return client;
     }
 
-    private LockClient(Config config, ScheduledExecutorService owner, Runnable over, Managers managers) {
+    private LockClient(Config config, IntFunction<Way> open) {
         this.config = config;
-        this.managers = managers;
-        this.over = over;
-        this.loop = new ClientLoop(config, managers, owner, new Changes());
+        this.open = open;
+        this.callbacks = new Callbacks(config.owner);
+    }
+
+    /** The session with one group: what is held there, and what that group's lock managers are asked. */
+    private final class Link implements ClientLoop.Others {
+        final Managers managers;
+        final ClientLoop loop;
+        private final Runnable over;
+
+        Link(int group) {
+            Way way = open.apply(group);
+            this.managers = way.managers;
+            this.over = way.over;
+            this.loop = new ClientLoop(config, managers, way.owner, callbacks, new Changes(this), group, groups, this);
+        }
+
+        @Override
+        public void learned(int howMany) {
+            if (groups == 0) {
+                groups = howMany;
+            }
+        }
+
+        @Override
+        public void moved(Asked<?> request, int group) {
+            link(group).loop.submit(request);
+        }
+
+        Channel calls() {
+            return managers.calls(managers.channel());
+        }
+    }
+
+    /** Opened if need be. */
+    private Link link(int group) {
+        Link there = links.get(group);
+        return there == null ? opened(group) : there;
+    }
+
+    private synchronized Link opened(int group) {
+        Link there = links.get(group);
+        if (there == null && closed) {
+            there = links.get(0); // which refuses whatever it is asked now
+        }
+        if (there == null) {
+            there = new Link(group);
+            links.set(group, there);
+            there.loop.start();
+        }
+        return there;
+    }
+
+    /** Before anybody has said how many groups there are, the first one is asked: what is not its own it gives on. */
+    private Link linkOf(String volume) {
+        return link(Groups.ofVolume(volume, groups));
+    }
+
+    private List<Link> opened() {
+        List<Link> all = new ArrayList<>();
+        for (int group = 0; group < links.length(); group++) {
+            Link one = links.get(group);
+            if (one != null) {
+                all.add(one);
+            }
+        }
+        return all;
+    }
+
+    /** Of the first group. For tests. */
+    ClientLoop loop() {
+        return link(0).loop;
     }
 
     /** Of all clients of the process. They are never ended: who does nothing costs a thread that sleeps. */
@@ -240,23 +363,34 @@ public final class LockClient implements AutoCloseable {
                 NioIoHandler.newFactory());
     }
 
-    /** Of the lock manager that is asked now: of a group, the one that leads, as far as is known. For calls beside the session. */
-    public Channel channel() {
-        return managers.channel();
+    /** Of the lock manager that is asked now for a volume: of a group, the one that leads, as far as is known. For calls beside the session. */
+    public Channel channel(String volume) {
+        return linkOf(volume).calls();
     }
 
-    /** Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. */
+    /**
+     * Completes with the session's id while a stream is attached; a new future after each break. Fails when the client is closed. Where
+     * volumes are spread over several groups it is the first group's session; those of others are opened when they are needed.
+     */
     public CompletableFuture<String> ready() {
-        return loop.ready().copy();
+        return link(0).loop.ready().copy();
     }
 
-    /** Empty while there is none. */
+    /** Empty while there is none. Of several groups the ids of all sessions, with commas between them, as {@link #closeSession} takes them. */
     public String sessionId() {
-        return loop.status().sessionId;
+        return status().sessionId;
     }
 
+    /** The session in which a volume is locked; empty while there is none. */
+    public String sessionId(String volume) {
+        Link there = links.get(Groups.ofVolume(volume, groups));
+        return there == null ? "" : there.loop.status().sessionId;
+    }
+
+    /** Of several groups: what is worst, all their locks and requests, the newest epoch. */
     public Status status() {
-        return loop.status();
+        List<Status> each = opened().stream().map(one -> one.loop.status()).toList();
+        return each.size() == 1 ? each.getFirst() : Status.of(each);
     }
 
     // Locks.
@@ -268,7 +402,7 @@ public final class LockClient implements AutoCloseable {
 
     PendingAcquire acquire(AcquireRequest request, Grant.@Nullable Keeper keeper) {
         PendingAcquire waiter = new PendingAcquire(this, request, keeper);
-        ask(waiter);
+        ask(request.volume(), waiter);
         return waiter;
     }
 
@@ -278,7 +412,7 @@ public final class LockClient implements AutoCloseable {
      */
     public CompletableFuture<GrantSet> acquireAll(List<AcquireRequest> parts) {
         List<AcquireRequest> valid = AcquireRequest.requireTogether(parts);
-        return ask(new Asked<GrantSet>(this) {
+        return ask(valid.getFirst().volume(), new Asked<GrantSet>(this) {
             @Override
             long ask(SessionCore core, long nowNanos) {
                 return core.acquireAll(valid, nowNanos);
@@ -360,7 +494,7 @@ public final class LockClient implements AutoCloseable {
     }
 
     void requireNotCallbackThread() {
-        if (loop.isCallbackThread(Thread.currentThread())) {
+        if (callbacks.isThread(Thread.currentThread())) {
             throw new IllegalStateException("a blocking call on the callback thread would wait for itself");
         }
     }
@@ -370,50 +504,69 @@ public final class LockClient implements AutoCloseable {
     }
 
     void giveUp(Asked<?> given) {
-        loop.onOwner(now -> loop.core().cancel(given.requestId));
+        ClientLoop at = given.loop;
+        at.onOwner(now -> {
+            if (at.equals(given.loop)) {
+                at.core().cancel(given.requestId);
+            } else {
+                giveUp(given); // it has been given on meanwhile
+            }
+        });
     }
 
     CompletableFuture<Void> promote(PendingAcquire waiter, Duration wait) {
-        return loop.submit(new Doing(this, (core, now) -> core.promote(waiter.requestId, wait, now)));
+        return waiter.loop.submit(new Doing(this, (core, now) -> core.promote(waiter.requestId, wait, now)) {
+            @Override
+            ClientLoop home() {
+                return waiter.loop;
+            }
+        });
     }
 
     /** What holders want done with their grants. */
     private final class Changes implements Grant.Owner {
+        private final Link link;
+
+        Changes(Link link) {
+            this.link = link;
+        }
+
         @Override
         public CompletableFuture<Void> release(Grant grant) {
             // At once, on the caller's own thread: it must not find itself believed behind this call.
             grant.markGone();
-            return loop.submit(new Doing(LockClient.this, (core, now) -> core.release(grant)));
+            return link.loop.submit(new Doing(LockClient.this, (core, now) -> core.release(grant)));
         }
 
         @Override
         public void progress(Grant grant, long progress) {
-            loop.onOwner(now -> loop.core().progress(grant, progress));
+            link.loop.onOwner(now -> link.loop.core().progress(grant, progress));
         }
 
         @Override
         public CompletableFuture<Void> convert(Grant grant, LockMode mode, Duration wait) {
             Objects.requireNonNull(mode, "mode");
             Grant.Limit limit = grant.limitTo(mode);
-            return loop.submit(new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
-                @Override
-                void gaveUp() {
-                    giveUp(this);
-                }
-            });
+            return link.loop.submit(
+                    new Doing(LockClient.this, (core, now) -> core.convert(grant, mode, wait, limit, now)) {
+                        @Override
+                        void gaveUp() {
+                            giveUp(this);
+                        }
+                    });
         }
 
         @Override
         public CompletableFuture<Void> shrink(Grant grant, LockRange range) {
             Grant.Limit limit = grant.limitTo(range);
-            return loop.submit(new Doing(LockClient.this, (core, now) -> core.shrink(grant, range, limit)));
+            return link.loop.submit(new Doing(LockClient.this, (core, now) -> core.shrink(grant, range, limit)));
         }
 
         @Override
         public CompletableFuture<Grant> split(Grant grant, long at) {
             LockRange whole = grant.range();
             Grant.Limit limit = grant.limitTo(new LockRange(whole.startInclusive(), at));
-            return loop.submit(new Asked<Grant>(LockClient.this) {
+            return link.loop.submit(new Asked<Grant>(LockClient.this) {
                 @Override
                 long ask(SessionCore core, long nowNanos) {
                     return core.split(grant, at, whole.endExclusive(), limit);
@@ -473,7 +626,7 @@ public final class LockClient implements AutoCloseable {
     /** The volume's value block; version 0 if there never was one. Asked again in a new session if the old one ends. */
     public CompletableFuture<Value> value(String volume) {
         AcquireRequest.requireVolume(volume);
-        return ask(new Asked<Value>(this) {
+        return ask(volume, new Asked<Value>(this) {
             @Override
             long ask(SessionCore core, long nowNanos) {
                 return core.value(volume);
@@ -502,7 +655,7 @@ public final class LockClient implements AutoCloseable {
             return CompletableFuture.completedFuture(
                     new PutOutcome.Refused(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
         }
-        return loop.submit(new Asked<PutOutcome>(this) {
+        return linkOf(grant.volume()).loop.submit(new Asked<PutOutcome>(this) {
             @Override
             long ask(SessionCore core, long nowNanos) {
                 return core.putValue(grant, expectedVersion, copy);
@@ -520,30 +673,56 @@ public final class LockClient implements AutoCloseable {
      * Ends another session, so that its locks can be granted at once: for a process that has made sure that the session's owner is
      * dead, as an agent does by holding the file lock of its data directory. An unknown session counts as closed. Tried for a
      * ttl, then fails with gRPC's StatusRuntimeException.
+     *
+     * @param sessionId or several, with commas between them
      */
     public CompletableFuture<Void> closeSession(String sessionId) {
         CompletableFuture<Void> told = new CompletableFuture<>();
-        closeSession(sessionId, config.ttl)
-                .whenComplete((done, failure) -> loop.callBack(List.of((Runnable) () -> {
+        List<CompletableFuture<Void>> each = Stream.of(sessionId.split(","))
+                .map(id -> closeSession(id, config.ttl))
+                .toList();
+        allOf(each)
+                .whenComplete((done, failure) -> link(0).loop.callBack(List.of((Runnable) () -> {
                     if (failure == null) {
                         told.complete(null);
                     } else {
-                        told.completeExceptionally(failure);
+                        told.completeExceptionally(
+                                failure instanceof CompletionException e && e.getCause() != null
+                                        ? e.getCause()
+                                        : failure);
                     }
                 })));
         return told;
     }
 
     private CompletableFuture<Void> closeSession(String sessionId, Duration timeout) {
-        CompletableFuture<Void> closed = new CompletableFuture<>();
-        closeSession(sessionId, System.nanoTime() + timeout.toNanos(), managers.channel(), MOST_REFERRALS, closed);
-        return closed;
+        CompletableFuture<Void> ended = new CompletableFuture<>();
+        // Who is asked first need not lead the session's group: it names the one that does.
+        Link there = links.get(Groups.ofSession(sessionId));
+        Managers managers = (there == null ? link(0) : there).managers;
+        closeSession(
+                sessionId, System.nanoTime() + timeout.toNanos(), managers, managers.channel(), MOST_REFERRALS, ended);
+        return ended;
+    }
+
+    private static CompletableFuture<Void> allOf(List<CompletableFuture<Void>> each) {
+        CompletableFuture<Void> all = CompletableFuture.completedFuture(null);
+        for (CompletableFuture<Void> one : each) {
+            all = all.thenCompose(before -> one);
+        }
+        return all;
     }
 
     /** @param referrals so often another lock manager may be named as the one that leads */
     private void closeSession(
-            String sessionId, long untilNanos, Channel at, int referrals, CompletableFuture<Void> closed) {
+            String sessionId,
+            long untilNanos,
+            Managers managers,
+            Channel at,
+            int referrals,
+            CompletableFuture<Void> ended) {
         LockServiceGrpc.newStub(at)
+                .withInterceptors(Groups.to(Groups.ofSession(sessionId)))
                 .withWaitForReady()
                 .withDeadlineAfter(Math.max(1, untilNanos - System.nanoTime()), TimeUnit.NANOSECONDS)
                 .closeSession(
@@ -555,15 +734,15 @@ public final class LockClient implements AutoCloseable {
                             public void onError(Throwable failure) {
                                 Channel leader = referrals == 0 ? null : managers.namedBy(failure);
                                 if (leader == null) {
-                                    closed.completeExceptionally(failure);
+                                    ended.completeExceptionally(failure);
                                 } else {
-                                    closeSession(sessionId, untilNanos, leader, referrals - 1, closed);
+                                    closeSession(sessionId, untilNanos, managers, leader, referrals - 1, ended);
                                 }
                             }
 
                             @Override
                             public void onCompleted() {
-                                closed.complete(null);
+                                ended.complete(null);
                             }
                         });
     }
@@ -575,31 +754,41 @@ public final class LockClient implements AutoCloseable {
      */
     @Override
     public void close() {
-        CompletableFuture<String> session = new CompletableFuture<>();
-        if (!loop.close(session)) {
-            return;
+        synchronized (this) {
+            closed = true; // no other session is opened
+        }
+        List<Link> all = opened();
+        List<CompletableFuture<Void>> given = new ArrayList<>();
+        for (Link link : all) {
+            CompletableFuture<String> session = new CompletableFuture<>();
+            if (!link.loop.close(session)) {
+                return;
+            }
+            given.add(session.thenCompose(id ->
+                    id.isEmpty() ? CompletableFuture.completedFuture(null) : closeSession(id, config.closeTimeout)));
         }
         try {
-            String id = session.get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
-            if (!id.isEmpty()) {
-                closeSession(id, config.closeTimeout).get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
-            }
+            allOf(given)
+                    .get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException e) {
             log.warn("the session of {} could not be closed and ends with its ttl", config.owner, e);
         } finally {
-            loop.stop();
-            managers.shutdownNow();
-            over.run();
+            for (Link link : all) {
+                link.loop.stop();
+                link.managers.shutdownNow();
+                link.over.run();
+            }
+            callbacks.linger();
         }
     }
 
     // What is in flight.
 
-    private <T> Asked<T> ask(Asked<T> request) {
+    private <T> Asked<T> ask(String volume, Asked<T> request) {
         if (admitted()) {
-            return loop.submit(request);
+            return linkOf(volume).loop.submit(request);
         }
         request.refuse(new LockRefusedException(RefusalReason.TOO_MANY_IN_FLIGHT, tooMany()));
         return request;
@@ -614,12 +803,20 @@ public final class LockClient implements AutoCloseable {
      * leaves the count at once, but its Cancel may still be on its way; hence the second part.
      */
     private boolean admitted() {
-        if (inFlight.incrementAndGet() > config.maxInFlight
-                || loop.status().requestsInFlight > 4L * config.maxInFlight) {
+        if (inFlight.incrementAndGet() > config.maxInFlight || requestsInFlight() > 4L * config.maxInFlight) {
             inFlight.decrementAndGet();
             return false;
         }
         return true;
+    }
+
+    private long requestsInFlight() {
+        long all = 0;
+        for (int group = 0; group < Math.max(1, groups); group++) {
+            Link one = links.get(group);
+            all += one == null ? 0 : one.loop.status().requestsInFlight;
+        }
+        return all;
     }
 
     private String tooMany() {

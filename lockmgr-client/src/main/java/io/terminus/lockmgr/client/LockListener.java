@@ -30,7 +30,10 @@ public interface LockListener {
      */
     default void lost(Grant grant, String why) {}
 
-    /** Belief has ended because no renewal was answered in time; the locks may or may not be held. Nothing is believed now. */
+    /**
+     * Belief has ended because no renewal was answered in time; the locks may or may not be held. Nothing is believed now: of several groups
+     * nothing in one of them, here and in {@link #safe} and {@link #sessionLost}.
+     */
     default void jeopardy() {}
 
     /** The jeopardy is over: what was not reported lost is still held and believed again. */

@@ -1,8 +1,11 @@
 package io.terminus.lockmgr.client;
 
+import io.grpc.Channel;
+import io.grpc.ClientInterceptors;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
+import io.terminus.proto.lock.Groups;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +25,7 @@ final class Managers {
     private static final Metadata.Key<String> LEADER =
             Metadata.Key.of("terminus-leader", Metadata.ASCII_STRING_MARSHALLER);
 
+    private final int group;
     private final List<String> targets;
     private final Function<String, ManagedChannel> open;
     /** Targets, and leaders that are none of them; guarded by this. A group has few members. */
@@ -35,16 +39,18 @@ final class Managers {
 
     /**
      * @param targets host:port, with commas between several
+     * @param group that is asked
      * @param open makes the channel to one of them
      */
-    Managers(String targets, Function<String, ManagedChannel> open) {
+    Managers(String targets, int group, Function<String, ManagedChannel> open) {
+        this.group = group;
         this.targets = Stream.of(targets.split(",")).map(String::strip).toList();
         this.open = open;
         this.current = to(this.targets.getFirst());
     }
 
-    static Managers only(ManagedChannel channel) {
-        return new Managers("", target -> channel);
+    static Managers only(ManagedChannel channel, int group) {
+        return new Managers("", group, target -> channel);
     }
 
     boolean several() {
@@ -54,6 +60,11 @@ final class Managers {
     /** The one that is asked now. */
     ManagedChannel channel() {
         return current;
+    }
+
+    /** For calls that are for the group. */
+    Channel calls(Channel channel) {
+        return group == 0 ? channel : ClientInterceptors.intercept(channel, Groups.to(group));
     }
 
     /** It welcomed us. */

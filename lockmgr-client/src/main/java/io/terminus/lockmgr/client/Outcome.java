@@ -18,6 +18,9 @@ public sealed interface Outcome {
     /** Released, promoted, converted or shrunk. */
     record Done() implements Outcome {}
 
+    /** It was not asked at all: its volume belongs to that group, as the lock manager has just said, and another core asks it. */
+    record Elsewhere(int group) implements Outcome {}
+
     record Refused(RefusalReason reason, String message) implements Outcome {
 
         /** Of an answer that is not what was hoped for. */

@@ -4,8 +4,11 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.agrona.collections.Long2ObjectHashMap;
 import org.jspecify.annotations.Nullable;
 
@@ -134,6 +137,24 @@ final class Requests {
     void cancelled(long id) {
         if (pending.get(id) instanceof Pending.Lock acquire && acquire.abandoned) {
             take(id);
+        }
+    }
+
+    // Groups.
+
+    /** Before anything was sent: what is not this group's to answer. */
+    void endWhatIsElsewhere(Function<Pending, @Nullable Outcome> elsewhere) {
+        Map<Long, Outcome> ended = new HashMap<>();
+        for (Pending request : oldestFirst()) {
+            // What stands in for an acquire goes where that goes.
+            Outcome outcome = request instanceof Pending.Promotion promotion
+                    ? ended.get(promotion.acquireRequestId)
+                    : elsewhere.apply(request);
+            if (outcome != null) {
+                ended.put(request.id, outcome);
+                take(request.id);
+                complete(request.id, outcome);
+            }
         }
     }
 

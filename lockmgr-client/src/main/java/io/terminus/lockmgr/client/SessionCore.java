@@ -1,6 +1,7 @@
 package io.terminus.lockmgr.client;
 
 import com.google.protobuf.InvalidProtocolBufferException;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.Answer;
 import io.terminus.proto.lock.v1.Attach;
 import io.terminus.proto.lock.v1.ClientMessage;
@@ -54,8 +55,16 @@ public final class SessionCore {
     /**
      * @param ttlNanos the lease asked for; what Welcome says counts
      * @param patienceNanos an acquire is given up this long after its wait's end if no answer came
+     * @param group the one of several that is asked here
+     * @param groups over so many the volumes are spread; 0: the first welcome will say so
      */
-    public record Settings(String owner, long ttlNanos, long patienceNanos) {}
+    public record Settings(String owner, long ttlNanos, long patienceNanos, int group, int groups) {
+
+        /** Of the first group, of as many as there may be. */
+        public Settings(String owner, long ttlNanos, long patienceNanos) {
+            this(owner, ttlNanos, patienceNanos, 0, 0);
+        }
+    }
 
     /** What the caller is to do. */
     public sealed interface Action {
@@ -128,8 +137,12 @@ public final class SessionCore {
     private long epoch;
     private boolean jeopardy;
 
+    /** Over so many the volumes are spread; 0: not known yet, and then nothing was sent yet either. */
+    private int groups;
+
     public SessionCore(Settings settings, LeaseClock clock, Grant.Owner grantOwner) {
         this.settings = settings;
+        this.groups = settings.groups;
         this.lease = new Lease(clock, settings.ttlNanos);
         this.requests = new Requests(settings.patienceNanos, this::add);
         this.holdings = new Holdings(requests, lease, grantOwner, this::add);
@@ -235,9 +248,45 @@ public final class SessionCore {
             long endNanos = request.waitTime().isNegative()
                     ? NEVER
                     : nowNanos + request.waitTime().toNanos();
-            requests.add(new Pending.Lock(id, request, also, several, endNanos));
+            addIfHere(new Pending.Lock(id, request, also, several, endNanos));
         }
         return id;
+    }
+
+    private void addIfHere(Pending request) {
+        Outcome elsewhere = elsewhere(request);
+        if (elsewhere == null) {
+            requests.add(request);
+        } else {
+            requests.complete(request.id, elsewhere);
+        }
+    }
+
+    /** Why this group is not asked; null: it is, or it is not known yet. */
+    private @Nullable Outcome elsewhere(Pending request) {
+        return switch (request) {
+            case Pending.Lock acquire -> {
+                String first = acquire.request.volume();
+                int group = Groups.ofVolume(first, groups);
+                for (AcquireRequest part : acquire.also) {
+                    int other = Groups.ofVolume(part.volume(), groups);
+                    if (other != group) {
+                        yield new Outcome.Refused(
+                                RefusalReason.INVALID_ARGUMENT,
+                                "volumes " + first + " and " + part.volume() + " belong to the groups " + group
+                                        + " and " + other
+                                        + " of lock managers: together can be locked what is of one group");
+                    }
+                }
+                yield elsewhere(group);
+            }
+            case Pending.Read read -> elsewhere(Groups.ofVolume(read.volume, groups));
+            default -> null;
+        };
+    }
+
+    private @Nullable Outcome elsewhere(int group) {
+        return groups <= 1 || group == settings.group ? null : new Outcome.Elsewhere(group);
     }
 
     /** The caller of an acquire or a convert gave up. What is granted to an acquire in spite of it is released here. */
@@ -307,7 +356,7 @@ public final class SessionCore {
     public long value(String volume) {
         long id = requests.nextId();
         if (!refuseIfClosed(id)) {
-            requests.add(new Pending.Read(id, volume));
+            addIfHere(new Pending.Read(id, volume));
         }
         return id;
     }
@@ -435,6 +484,11 @@ public final class SessionCore {
         return epoch;
     }
 
+    /** Over so many groups the volumes are spread; 0: not known yet. */
+    public int groups() {
+        return groups;
+    }
+
     /** {@link Long#MIN_VALUE}: nothing is believed. */
     public long believedUntilNanos() {
         return lease.belief().untilNanos();
@@ -486,6 +540,10 @@ public final class SessionCore {
         tellIfSafe(nowNanos);
         add(new Notice.Attached(sessionId));
 
+        if (groups == 0) {
+            groups = Math.max(1, welcome.getGroups());
+            requests.endWhatIsElsewhere(this::elsewhere);
+        }
         requests.sendAgain(holdings);
         tick(nowNanos);
     }

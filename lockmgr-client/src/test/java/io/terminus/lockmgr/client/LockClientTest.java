@@ -499,7 +499,7 @@ class LockClientTest {
         PendingAcquire unanswered = client.acquire(EXCLUSIVE);
         service.await(() -> service.executions(KindCase.ACQUIRE) == 1);
         CompletableFuture<Void> goOn = new CompletableFuture<>();
-        client.loop.onOwner(now -> {
+        client.loop().onOwner(now -> {
             goOn.join();
             throw new IllegalStateException("a rule is broken");
         });

@@ -78,7 +78,7 @@ class ManagersTest {
     }
 
     private static Managers of(String targets) {
-        return new Managers(targets, ManagersTest::channel);
+        return new Managers(targets, 0, ManagersTest::channel);
     }
 
     private static ManagedChannel channel(String target) {

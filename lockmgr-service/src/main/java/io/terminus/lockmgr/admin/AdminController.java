@@ -14,6 +14,7 @@ import io.terminus.lockmgr.lock.Reason;
 import io.terminus.security.rest.RestAccess;
 import jakarta.servlet.http.HttpServletRequest;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
@@ -109,8 +110,9 @@ public final class AdminController {
     @Operation(summary = "All volumes, by name")
     @GetMapping("/volumes")
     List<Volume> volumes() {
-        List<VolumeView> volumes = desk.ask((table, attached, nowNanos) -> table.volumes());
-        return volumes.stream()
+        return desk.led().stream()
+                .flatMap(led -> led.ask((table, attached, nowNanos) -> table.volumes()).stream())
+                .sorted(Comparator.comparing(VolumeView::name))
                 .map(v -> new Volume(
                         v.name(),
                         v.uuid(),
@@ -168,7 +170,7 @@ public final class AdminController {
                     Reason.INVALID_ARGUMENT, buckets + " buckets break the rule 1 <= buckets <= " + MAX_BUCKETS);
         }
         long to = start == 0 && end == null ? 0 : checkedEnd(start, end);
-        List<LockQuery.Bucket> found = desk.ask((table, attached, nowNanos) -> {
+        List<LockQuery.Bucket> found = desk.ofVolume(volume).ask((table, attached, nowNanos) -> {
             checkVolume(table, volume);
             return table.contention(volume, start, to, buckets);
         });
@@ -184,28 +186,32 @@ public final class AdminController {
             @RequestParam(defaultValue = "") String after,
             @RequestParam(defaultValue = "100") int limit) {
         checkLimit(limit);
-        return desk.ask((table, attached, nowNanos) -> {
-            LockQuery.Page<SessionView> page = table.sessions(owner, after, limit);
-            return new Page<>(
-                    page.items().stream()
+        List<LockQuery.Page<Session>> pages = desk.led().stream()
+                .map(led -> led.ask((table, attached, nowNanos) -> {
+                    LockQuery.Page<SessionView> page = table.sessions(owner, after, limit);
+                    List<Session> items = page.items().stream()
                             .map(s -> session(s, attached, nowNanos))
-                            .toList(),
-                    page.next().isEmpty() ? null : page.next());
-        });
+                            .toList();
+                    return new LockQuery.Page<>(items, page.next());
+                }))
+                .toList();
+        LockQuery.Page<Session> page = LockQuery.Page.merge(pages, Session::sessionId, limit);
+        return new Page<>(page.items(), page.next().isEmpty() ? null : page.next());
     }
 
     @Operation(summary = "One session and its lease")
     @GetMapping("/sessions/{sessionId}")
     Session session(@PathVariable String sessionId) {
-        return desk.ask((table, attached, nowNanos) -> table.session(sessionId)
-                .map(s -> session(s, attached, nowNanos))
-                .orElseThrow(() -> unknownSession(sessionId)));
+        return desk.ofSession(sessionId)
+                .ask((table, attached, nowNanos) -> table.session(sessionId)
+                        .map(s -> session(s, attached, nowNanos))
+                        .orElseThrow(() -> unknownSession(sessionId)));
     }
 
     @Operation(summary = "Who is in the way of a request that waits")
     @GetMapping("/sessions/{sessionId}/requests/{requestId}/blockers")
     Blockers blockers(@PathVariable String sessionId, @PathVariable long requestId) {
-        return desk.ask((table, attached, nowNanos) -> {
+        return desk.ofSession(sessionId).ask((table, attached, nowNanos) -> {
             List<ClaimView> claims = table.blockers(sessionId, requestId)
                     .orElseThrow(() -> new AdminRefusedException(
                             Reason.UNKNOWN_REQUEST,
@@ -292,7 +298,7 @@ public final class AdminController {
 
     private <V, R> Page<R> page(
             String volume, String after, Function<LockTable, LockQuery.Page<V>> read, Function<V, R> row) {
-        LockQuery.Page<V> page = desk.ask((table, attached, nowNanos) -> {
+        LockQuery.Page<V> page = desk.ofVolume(volume).ask((table, attached, nowNanos) -> {
             checkVolume(table, volume);
             try {
                 return read.apply(table);

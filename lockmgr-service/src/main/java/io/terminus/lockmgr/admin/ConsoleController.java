@@ -97,7 +97,7 @@ public final class ConsoleController {
 
     private record Found(VolumeView view, byte[] value) {}
 
-    private record Names(List<Found> found, @Nullable String next, long epoch, boolean recovering, int sessions) {}
+    private record Names(LockQuery.Page<Found> page, long epoch, boolean recovering, int sessions) {}
 
     @Operation(
             summary =
@@ -109,9 +109,13 @@ public final class ConsoleController {
             @RequestParam(defaultValue = "50") int limit,
             HttpServletRequest request) {
         check(limit, 1, MOST_VOLUMES, "limit");
-        Names names = desk.ask((table, attached, nowNanos) -> names(table, name, after, limit));
+        Names names = merged(
+                desk.led().stream()
+                        .map(led -> led.ask((table, attached, nowNanos) -> names(table, name, after, limit)))
+                        .toList(),
+                limit);
         Map<String, byte[]> values = new LinkedHashMap<>();
-        names.found().forEach(found -> values.put(found.view().name(), found.value()));
+        names.page().items().forEach(found -> values.put(found.view().name(), found.value()));
         Map<String, Replication> replications = agents.look(values);
         String version = ConsoleController.class.getPackage().getImplementationVersion();
         return new Overview(
@@ -120,11 +124,11 @@ public final class ConsoleController {
                 names.recovering(),
                 names.sessions(),
                 permissions.mayChange(request),
-                names.found().stream()
+                names.page().items().stream()
                         .map(found -> shown(
                                 found.view(), replications.get(found.view().name())))
                         .toList(),
-                names.next());
+                names.page().next().isEmpty() ? null : names.page().next());
     }
 
     private static Names names(LockTable table, String part, String after, int limit) {
@@ -143,21 +147,33 @@ public final class ConsoleController {
                 found.add(new Found(view, value.clone()));
             }
             if (page.next().isEmpty()) {
-                return names(table, found, null);
+                return names(table, found, "");
             }
             next = page.next();
         }
         return names(table, found, next);
     }
 
-    private static Names names(LockTable table, List<Found> found, @Nullable String next) {
-        return new Names(found, next, table.epoch(), table.recovering(), table.sessionCount());
+    private static Names names(LockTable table, List<Found> found, String next) {
+        return new Names(new LockQuery.Page<>(found, next), table.epoch(), table.recovering(), table.sessionCount());
+    }
+
+    /** Of all groups that are led here: the newest epoch, and their sessions together. */
+    private static Names merged(List<Names> names, int limit) {
+        return new Names(
+                LockQuery.Page.merge(
+                        names.stream().map(Names::page).toList(),
+                        found -> found.view().name(),
+                        limit),
+                names.stream().mapToLong(Names::epoch).max().orElseThrow(),
+                names.stream().anyMatch(Names::recovering),
+                names.stream().mapToInt(Names::sessions).sum());
     }
 
     @Operation(summary = "One volume, with what its agents say")
     @GetMapping("/volumes/{volume}/overview")
     Shown volume(@PathVariable String volume) {
-        Found found = desk.ask((table, attached, nowNanos) -> {
+        Found found = desk.ofVolume(volume).ask((table, attached, nowNanos) -> {
             VolumeView view = table.volume(volume).orElseThrow(() -> unknown(volume));
             return new Found(view, table.value(volume).orElseThrow().value().clone());
         });
@@ -183,7 +199,7 @@ public final class ConsoleController {
             throw new AdminRefusedException(
                     Reason.INVALID_RANGE, "range [" + start + ", " + end + ") breaks the rule 0 <= start < end");
         }
-        RangeMap map = desk.ask((table, attached, nowNanos) -> {
+        RangeMap map = desk.ofVolume(volume).ask((table, attached, nowNanos) -> {
             value(table, volume);
             return table.rangeMap(volume, start, end, cells, BLOCK_BYTES);
         });
@@ -207,7 +223,7 @@ public final class ConsoleController {
     @Operation(summary = "Who waits for whom, by session; of 400 waiters and 16 claims in the way of each")
     @GetMapping("/volumes/{volume}/wait-graph")
     WaitGraph waitGraph(@PathVariable String volume) {
-        return desk.ask((table, attached, nowNanos) -> {
+        return desk.ofVolume(volume).ask((table, attached, nowNanos) -> {
             value(table, volume);
             return table.waitGraph(volume);
         });
@@ -322,8 +338,8 @@ public final class ConsoleController {
     }
 
     private byte[] value(String volume) {
-        return desk.ask(
-                (table, attached, nowNanos) -> value(table, volume).value().clone());
+        return desk.ofVolume(volume)
+                .ask((table, attached, nowNanos) -> value(table, volume).value().clone());
     }
 
     private static ValueView value(LockTable table, String volume) {

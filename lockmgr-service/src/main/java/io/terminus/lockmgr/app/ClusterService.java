@@ -19,15 +19,15 @@ import java.util.List;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
-/** Who belongs to the group and who leads it, for operators and for members that start. Changes wait on gRPC's own threads. */
+/** Who belongs to a group and who leads it, for operators and for members that start. Changes wait on gRPC's own threads. */
 final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
 
     private static final long NOT_KNOWN = -1;
 
-    private final ClusterNode node;
+    private final GroupNode node;
     private final Audit audit;
 
-    ClusterService(ClusterNode node, Audit audit) {
+    ClusterService(GroupNode node, Audit audit) {
         this.node = node;
         this.audit = audit;
     }
@@ -79,8 +79,11 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
     public void removeMember(RemoveMemberRequest request, StreamObserver<ClusterView> out) {
         String id = request.getId();
         if (id.equals(node.self().id()) && node.leads()) {
+            String what = node.share().groups() == 1
+                    ? "leads"
+                    : "leads group " + node.share().group();
             out.onError(Status.FAILED_PRECONDITION
-                    .withDescription("member " + id + " leads: move the lead first")
+                    .withDescription("member " + id + " " + what + ": move the lead first")
                     .asRuntimeException());
         } else {
             change(out, "remove-member", id, group -> group.changeMembers(members -> without(id, members)));
@@ -115,12 +118,12 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
         GroupMember group = node.member();
         if (group == null || !node.leads()) {
             out.onError(Status.UNAVAILABLE
-                    .withDescription(NotLeading.sentence(node.self().id(), node.leader()))
+                    .withDescription(NotLeading.sentence(node.self().id(), node.share(), node.leader()))
                     .asRuntimeException(NotLeading.trailers(node.leader())));
             return;
         }
         String failure = carryOut(change, group);
-        audit.record(Caller.current().toString(), action, what, failure == null ? "done" : failure);
+        audit.record(Caller.current().toString(), action, what + ofGroup(), failure == null ? "done" : failure);
         if (failure == null) {
             reply(out, view());
         } else {
@@ -128,6 +131,10 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
                     .withDescription(action + " " + what + " is not known to be done: " + failure)
                     .asRuntimeException());
         }
+    }
+
+    private String ofGroup() {
+        return node.share().groups() == 1 ? "" : " in group " + node.share().group();
     }
 
     private static @Nullable String carryOut(Change change, GroupMember group) {
@@ -145,7 +152,10 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
     }
 
     private ClusterView view() {
-        ClusterView.Builder to = ClusterView.newBuilder().setNode(node.self().id());
+        ClusterView.Builder to = ClusterView.newBuilder()
+                .setNode(node.self().id())
+                .setGroup(node.share().group())
+                .setGroups(node.share().groups());
         GroupMember.View view = node.view().orElse(null);
         if (view == null) {
             node.formation().configured().forEach(member -> to.addMembers(message(member, NOT_KNOWN)));

@@ -6,11 +6,14 @@ import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
+import io.terminus.lockmgr.lock.Share;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.AddMemberRequest;
 import io.terminus.proto.lock.v1.ClusterMember;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
+import io.terminus.proto.lock.v1.MoveLeadRequest;
 import io.terminus.proto.lock.v1.RemoveMemberRequest;
 import io.terminus.security.grpc.GrpcTls;
 import java.io.IOException;
@@ -50,6 +53,9 @@ import org.slf4j.LoggerFactory;
  *   forming: nobody has led yet, as far as is known; member; joining: it waits to be added; rejoining: it asks for that
  * </pre>
  *
+ * Where volumes are spread over N groups, there is such a file for each, {@value #FILE}-1 and so on for those behind the first, and they say
+ * so: their version is 2, and they have a fourth line, {@code groups N}.
+ *
  * One thread, but that being taken in is asked for by another, because it takes as long as catching up does.
  */
 final class Formation implements AutoCloseable {
@@ -59,6 +65,8 @@ final class Formation implements AutoCloseable {
     static final String FILE = "member";
     static final String LOG_DIRECTORY = "group";
     private static final String HEADER = "terminus-member 1";
+    private static final String HEADER_OF_SEVERAL = "terminus-member 2";
+    private static final String GROUPS = "groups ";
     private static final String FORMING = "forming";
     private static final String MEMBER = "member";
     private static final String JOINING = "joining";
@@ -78,6 +86,7 @@ final class Formation implements AutoCloseable {
 
     private final Path directory;
     private final String group;
+    private final Share share;
     private final Member self;
     private final List<Member> configured;
     private final Function<String, ManagedChannel> open;
@@ -91,6 +100,7 @@ final class Formation implements AutoCloseable {
         this(
                 directory,
                 group,
+                Share.ALL,
                 self,
                 configured,
                 target -> GrpcTls.channel(target, null).build());
@@ -98,12 +108,27 @@ final class Formation implements AutoCloseable {
 
     /** @param open makes the channel to another member's port for clients */
     Formation(
-            Path directory, String group, Member self, List<Member> configured, Function<String, ManagedChannel> open) {
+            Path directory,
+            String group,
+            Share share,
+            Member self,
+            List<Member> configured,
+            Function<String, ManagedChannel> open) {
         this.open = open;
+        this.share = share;
         this.directory = directory;
         this.group = group;
         this.self = self;
         this.configured = configured;
+    }
+
+    private Path file() {
+        return directory.resolve(share.group() == 0 ? FILE : FILE + "-" + share.group());
+    }
+
+    /** By which the group's log is known, here and among the members. */
+    String logName() {
+        return share.group() == 0 ? group : group + " group " + share.group();
     }
 
     List<Member> configured() {
@@ -113,10 +138,10 @@ final class Formation implements AutoCloseable {
     /**
      * To be called before anybody can ask this member about the group.
      *
-     * @throws StartRefusedException if the directory is another member's
+     * @throws StartRefusedException if the directory is another member's, or of another number of groups
      */
     void recall() throws IOException {
-        if (Files.exists(directory.resolve(FILE))) {
+        if (Files.exists(file())) {
             standing = read();
             hasFile = true;
         }
@@ -130,7 +155,7 @@ final class Formation implements AutoCloseable {
     Next look() throws IOException {
         // What is written down is believed beside the log alone: without it nothing is known of what this member agreed
         // to.
-        if (hasFile && GroupMember.hasLog(directory.resolve(LOG_DIRECTORY), group)) {
+        if (hasFile && GroupMember.hasLog(directory.resolve(LOG_DIRECTORY), logName())) {
             boolean belongs = standing.equals(FORMING) || standing.equals(MEMBER);
             return new Begin(configured.stream()
                     .filter(one -> belongs || !one.equals(self))
@@ -216,7 +241,7 @@ final class Formation implements AutoCloseable {
             try {
                 write();
             } catch (IOException e) {
-                LOG.warn("{} cannot be written: {}", directory.resolve(FILE), e.toString());
+                LOG.warn("{} cannot be written: {}", file(), e.toString());
             }
         }
         if (standing.equals(REJOINING) && asking.compareAndSet(false, true)) {
@@ -247,18 +272,57 @@ final class Formation implements AutoCloseable {
         }
     }
 
-    private Optional<ClusterView> describe(Member other) {
-        try {
-            return Optional.of(LockClusterGrpc.newBlockingStub(channel(other))
-                    .withDeadlineAfter(ASK_MILLIS, TimeUnit.MILLISECONDS)
-                    .describe(DescribeClusterRequest.getDefaultInstance()));
-        } catch (StatusRuntimeException e) {
-            return Optional.empty();
+    /**
+     * Asks the one that leads for the lead, if nothing is being asked of others now. Waits for nobody.
+     *
+     * @param onDone this member leads
+     */
+    void askForLead(Member leader, Runnable onDone) {
+        if (asking.compareAndSet(false, true)) {
+            Thread.ofVirtual().name("lock-group-asks").start(() -> {
+                try {
+                    var unused = changing(leader)
+                            .moveLead(MoveLeadRequest.newBuilder()
+                                    .setTo(self.id())
+                                    .build());
+                    onDone.run();
+                } catch (StatusRuntimeException e) {
+                    LOG.info(
+                            "{} could not give this member the lead of group {}: {}",
+                            leader,
+                            share.group(),
+                            e.getStatus());
+                } finally {
+                    asking.set(false);
+                }
+            });
         }
     }
 
+    /** @throws StartRefusedException if the other one has another number of groups */
+    private Optional<ClusterView> describe(Member other) {
+        ClusterView view;
+        try {
+            view = stub(other)
+                    .withDeadlineAfter(ASK_MILLIS, TimeUnit.MILLISECONDS)
+                    .describe(DescribeClusterRequest.getDefaultInstance());
+        } catch (StatusRuntimeException e) {
+            return Optional.empty();
+        }
+        int groups = Math.max(1, view.getGroups());
+        if (groups != share.groups()) {
+            throw new StartRefusedException("lockmgr.groups is " + share.groups() + " here, and " + groups + " at "
+                    + other + ": it is the same at every member, for ever");
+        }
+        return Optional.of(view);
+    }
+
     private LockClusterGrpc.LockClusterBlockingStub changing(Member leader) {
-        return LockClusterGrpc.newBlockingStub(channel(leader)).withDeadlineAfter(CHANGE_SECONDS, TimeUnit.SECONDS);
+        return stub(leader).withDeadlineAfter(CHANGE_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private LockClusterGrpc.LockClusterBlockingStub stub(Member other) {
+        return LockClusterGrpc.newBlockingStub(channel(other)).withInterceptors(Groups.to(share.group()));
     }
 
     private ManagedChannel channel(Member other) {
@@ -274,11 +338,20 @@ final class Formation implements AutoCloseable {
     }
 
     private String read() throws IOException {
-        Path file = directory.resolve(FILE);
+        Path file = file();
         List<String> lines = Files.readAllLines(file, UTF_8);
-        if (lines.size() != 3 || !lines.get(0).equals(HEADER)) {
+        boolean one = lines.size() == 3 && lines.get(0).equals(HEADER);
+        boolean several = lines.size() == 4
+                && lines.get(0).equals(HEADER_OF_SEVERAL)
+                && lines.get(3).startsWith(GROUPS);
+        if (!one && !several) {
             throw new StartRefusedException(file + " begins with '" + (lines.isEmpty() ? "" : lines.get(0))
-                    + "'; this lock manager knows '" + HEADER + "'");
+                    + "'; this lock manager knows '" + HEADER + "' and '" + HEADER_OF_SEVERAL + "'");
+        }
+        String groups = one ? "1" : lines.get(3).substring(GROUPS.length());
+        if (!groups.equals(String.valueOf(share.groups()))) {
+            throw new StartRefusedException("lockmgr.groups is " + share.groups() + ", and data directory " + directory
+                    + " was begun with " + groups + ": where volumes are follows from it, so it stays as it was");
         }
         if (!lines.get(1).equals(whose())) {
             throw new StartRefusedException("data directory " + directory + " belongs to '" + lines.get(1)
@@ -289,19 +362,26 @@ final class Formation implements AutoCloseable {
 
     private void write() throws IOException {
         Files.createDirectories(directory);
-        Path temporary = directory.resolve(FILE + ".tmp");
+        Path temporary = directory.resolve(file().getFileName() + ".tmp");
         Files.writeString(
                 temporary,
-                HEADER + "\n" + whose() + "\n" + standing + "\n",
+                text(),
                 UTF_8,
                 StandardOpenOption.CREATE,
                 StandardOpenOption.TRUNCATE_EXISTING,
                 StandardOpenOption.WRITE,
                 StandardOpenOption.SYNC);
-        Files.move(temporary, directory.resolve(FILE), StandardCopyOption.ATOMIC_MOVE);
+        Files.move(temporary, file(), StandardCopyOption.ATOMIC_MOVE);
         try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
             channel.force(true);
         }
+    }
+
+    private String text() {
+        String who = whose() + "\n" + standing + "\n";
+        return share.groups() == 1
+                ? HEADER + "\n" + who
+                : HEADER_OF_SEVERAL + "\n" + who + GROUPS + share.groups() + "\n";
     }
 
     private String whose() {

@@ -9,6 +9,7 @@ import io.terminus.lockmgr.grpc.WatchDesk;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Settings;
+import io.terminus.lockmgr.lock.Share;
 import io.terminus.security.Audit;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
@@ -30,7 +31,7 @@ record Leadership(long epoch, LockManager manager, GroupJournal journal, Serving
     private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     /** What it is that is served, and by what rules. Outlives the leadership. */
-    record Rules(Settings table, ServiceLimits limits, int watchers) {}
+    record Rules(Settings table, Share share, ServiceLimits limits, int watchers) {}
 
     /** Of the member, for all its leaderships. */
     record Records(LockMetrics metrics, Audit audit, LongAdder commits, LongAdder decisions) {}
@@ -47,7 +48,8 @@ record Leadership(long epoch, LockManager manager, GroupJournal journal, Serving
             Rules rules,
             Records records,
             Consumer<Boolean> onEnd) {
-        LockTable table = new LockTable(rules.table(), inheritance.epoch(), inheritance.timeNanos());
+        LockTable table = new LockTable(
+                rules.table(), rules.share(), inheritance.epoch(), inheritance.timeNanos(), inheritance.timeNanos());
         table.restore(inheritance.changes());
         inheritance
                 .renewals()

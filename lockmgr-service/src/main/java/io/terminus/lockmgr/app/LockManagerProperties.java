@@ -2,6 +2,7 @@ package io.terminus.lockmgr.app;
 
 import io.terminus.lockmgr.grpc.ServiceLimits;
 import io.terminus.lockmgr.lock.Settings;
+import io.terminus.proto.lock.Groups;
 import io.terminus.security.TlsFiles;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -29,7 +30,8 @@ import org.springframework.util.unit.DataSize;
  * @param outboundLimit answers and events that may wait for a client that does not read
  * @param limits what one client or volume may take
  * @param mode alone, or one of a group that is one lock manager together
- * @param groups 1: volumes are not spread over several groups yet
+ * @param groups of lock managers over which the volumes are spread, each with a leader and a log of its own; 1 to 16, the same at every
+ *     member, and never to be changed
  * @param cluster of a group
  * @param tls for gRPC, HTTP and the other members of a group: callers have to show certificates; null: nobody is authenticated
  */
@@ -142,8 +144,11 @@ public record LockManagerProperties(
                 limits.nameLength() >= 40 && limits.nameLength() <= 128,
                 "lockmgr.limits.name-length of " + limits.nameLength() + " breaks the rule 40 to 128");
         require(
-                groups == 1,
-                "lockmgr.groups of " + groups + " is not possible: volumes are not spread over several groups, set 1");
+                groups >= 1 && groups <= Groups.MOST,
+                "lockmgr.groups of " + groups + " breaks the rule 1 to " + Groups.MOST);
+        require(
+                groups == 1 || mode == Mode.CLUSTER,
+                "lockmgr.groups of " + groups + " needs lockmgr.mode=cluster: a single lock manager has 1");
         require(compactAfter.toBytes() > 0, "lockmgr.compact-after of " + compactAfter + " must be positive");
     }
 

@@ -36,9 +36,9 @@ final class LockRoles {
                 .reads(OPERATORS + "ForceRelease", OPERATOR, AGENT)
                 .reads(OPERATORS + "ConfigureVolume", OPERATOR)
                 .reads(GROUP + "Describe", READER, CLIENT, AGENT, LOCKMGR)
-                .reads(GROUP + "MoveLead", ADMIN)
-                // A member that lost its disk asks to be taken out and in again.
-                .reads(GROUP + "AddMember, RemoveMember", ADMIN, LOCKMGR)
+                // A member that lost its disk asks to be taken out and in again, and one that comes up for its share of
+                // the leads.
+                .reads(GROUP + "AddMember, RemoveMember, MoveLead", ADMIN, LOCKMGR)
                 .anyone("grpc.health.v1.Health/*")
                 .reads("grpc.reflection.v1.ServerReflection/*", READER)
                 .build(audit);

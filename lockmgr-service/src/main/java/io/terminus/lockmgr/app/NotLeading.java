@@ -8,6 +8,7 @@ import io.grpc.ServerServiceDefinition;
 import io.grpc.ServiceDescriptor;
 import io.grpc.Status;
 import io.terminus.lockmgr.ha.Member;
+import io.terminus.lockmgr.lock.Share;
 import java.util.Optional;
 import java.util.function.Supplier;
 
@@ -18,10 +19,11 @@ final class NotLeading {
 
     private NotLeading() {}
 
-    static ServerServiceDefinition service(ServiceDescriptor service, String node, Supplier<Optional<Member>> leader) {
+    static ServerServiceDefinition service(
+            ServiceDescriptor service, String node, Share share, Supplier<Optional<Member>> leader) {
         ServerServiceDefinition.Builder refusing = ServerServiceDefinition.builder(service);
         for (MethodDescriptor<?, ?> method : service.getMethods()) {
-            refuse(refusing, method, node, leader);
+            refuse(refusing, method, node, share, leader);
         }
         return refusing.build();
     }
@@ -30,10 +32,11 @@ final class NotLeading {
             ServerServiceDefinition.Builder to,
             MethodDescriptor<Q, A> method,
             String node,
+            Share share,
             Supplier<Optional<Member>> leader) {
         ServerCallHandler<Q, A> refusal = (call, headers) -> {
             Optional<Member> leads = leader.get();
-            call.close(Status.UNAVAILABLE.withDescription(sentence(node, leads)), trailers(leads));
+            call.close(Status.UNAVAILABLE.withDescription(sentence(node, share, leads)), trailers(leads));
             return new ServerCall.Listener<>() {};
         };
         to.addMethod(method, refusal);
@@ -45,8 +48,10 @@ final class NotLeading {
         return trailers;
     }
 
-    static String sentence(String node, Optional<Member> leads) {
-        return "lock manager " + node + " does not lead its group; "
+    static String sentence(String node, Share share, Optional<Member> leads) {
+        return "lock manager " + node + " does not lead "
+                + (share.groups() == 1 ? "its group" : "group " + share.group())
+                + "; "
                 + leads.map(member -> member.id() + " does, at " + member.clientAddress())
                         .orElse("nobody does, as far as it knows");
     }

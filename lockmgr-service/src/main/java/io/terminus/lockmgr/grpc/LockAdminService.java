@@ -123,7 +123,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
                 request.getSessionId(),
                 request.getPageToken(),
                 pageSize(request.getLimit()));
-        loop.submit(call.lookingStep(turn -> {
+        loop.submit(call.lookingStepAt(request.getVolume(), turn -> {
             Page<? extends ClaimView> page;
             try {
                 page = request.getWaiting()
@@ -194,7 +194,7 @@ public final class LockAdminService extends LockAdminGrpc.LockAdminImplBase {
         if (request.hasRange() && isWrong(call, request.getRange())) {
             return;
         }
-        loop.submit(call.lookingStep(turn -> {
+        loop.submit(call.lookingStepAt(request.getVolume(), turn -> {
             GetContentionResponse.Builder response = GetContentionResponse.newBuilder();
             for (LockQuery.Bucket bucket : turn.table()
                     .contention(

@@ -13,6 +13,7 @@ import io.terminus.lockmgr.lock.LockTable;
 import io.terminus.lockmgr.lock.Mode;
 import io.terminus.lockmgr.lock.Notice;
 import io.terminus.lockmgr.lock.Reason;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.Acquire;
 import io.terminus.proto.lock.v1.AcquireLockRequest;
 import io.terminus.proto.lock.v1.Answer;
@@ -118,6 +119,14 @@ public final class LockService {
         this.chosenRequestIds = new AtomicLong(FIRST_CHOSEN_REQUEST_ID + (epoch << CHOSEN_BITS));
     }
 
+    /** The methods as {@link #bind} binds them, each of which does nothing. */
+    public static ServerServiceDefinition shape(int longestMessageBytes) {
+        return EncodedSession.bind(
+                new LockServiceGrpc.LockServiceImplBase() {}.bindService(), longestMessageBytes, out -> {
+                    throw new UnsupportedOperationException("nobody serves this");
+                });
+    }
+
     /** The service as gRPC is to serve it. */
     public ServerServiceDefinition bind() {
         return EncodedSession.bind(
@@ -137,7 +146,7 @@ public final class LockService {
                 return;
             }
             loop.submit(call.step(turn -> {
-                Opening opening = open(turn, newSessionId(), request.getOwner(), request.getTtlMillis());
+                Opening opening = open(turn, newSessionId(turn), request.getOwner(), request.getTtlMillis());
                 turn.afterwards(() -> {
                     switch (opening) {
                         case Opened opened -> call.reply(opened.welcome());
@@ -204,7 +213,8 @@ public final class LockService {
         @Override
         public void getValueBlock(GetValue request, StreamObserver<ValueBlock> out) {
             UnaryCall<ValueBlock> call = new UnaryCall<>(out);
-            loop.submit(call.lookingStep(
+            loop.submit(call.lookingStepAt(
+                    request.getVolume(),
                     turn -> turn.afterwards(() -> call.reply(Wire.value(turn.table(), request.getVolume())))));
         }
 
@@ -498,7 +508,7 @@ public final class LockService {
                 return;
             }
             Opening opening = attach.getSessionId().isEmpty()
-                    ? open(turn, newSessionId(), attach.getOwner(), attach.getTtlMillis())
+                    ? open(turn, newSessionId(turn), attach.getOwner(), attach.getTtlMillis())
                     : attach.getMayReassert() ? reopen(turn, attach) : reattach(turn, attach.getSessionId());
             switch (opening) {
                 case NotOpened not -> turn.afterwards(() -> stream.end(Refusals.status(not.reason(), not.message())));
@@ -540,6 +550,11 @@ public final class LockService {
                         sessionId, id, operation.getRelease().getLockId()));
             case GET_VALUE -> {
                 String volume = operation.getGetValue().getVolume();
+                String elsewhere = turn.table().share().refusal(volume);
+                if (elsewhere != null) {
+                    refuse(turn, sessionId, id, Reason.INVALID_ARGUMENT, elsewhere);
+                    return;
+                }
                 turn.afterwards(() -> desk.answer(
                         sessionId,
                         Answer.newBuilder()
@@ -729,10 +744,11 @@ public final class LockService {
 
     private record NotOpened(Reason reason, String message) implements Opening {}
 
-    private String newSessionId() {
+    private String newSessionId(Turn turn) {
         byte[] id = new byte[SESSION_ID_BYTES];
         random.nextBytes(id);
-        return HexFormat.of().formatHex(id);
+        return Groups.sessionPrefix(turn.table().share().group())
+                + HexFormat.of().formatHex(id);
     }
 
     private Opening open(Turn turn, String sessionId, String owner, long ttlMillis) {
@@ -778,12 +794,14 @@ public final class LockService {
                     "session '" + sessionId + "' is not known: it has ended, and what it held is released");
         }
         long ttlNanos = session.get().ttlNanos();
+        int groups = table.share().groups();
         return new Opened(
                 Welcome.newBuilder()
                         .setSessionId(sessionId)
                         .setTtlMillis(TimeUnit.NANOSECONDS.toMillis(ttlNanos))
                         .setMarginMillis(TimeUnit.NANOSECONDS.toMillis(LockTable.marginNanos(ttlNanos)))
                         .setEpoch(table.epoch())
+                        .setGroups(groups == 1 ? 0 : groups)
                         .build(),
                 false);
     }

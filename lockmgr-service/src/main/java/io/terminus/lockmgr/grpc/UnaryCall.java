@@ -75,6 +75,18 @@ final class UnaryCall<T> {
         };
     }
 
+    /** As {@link #lookingStep}, for a volume that has to be one of this table's. */
+    Step lookingStepAt(String volume, Consumer<Turn> body) {
+        return lookingStep(turn -> {
+            String why = turn.table().share().refusal(volume);
+            if (why == null) {
+                body.accept(turn);
+            } else {
+                turn.afterwards(() -> fail(Reason.INVALID_ARGUMENT, why));
+            }
+        });
+    }
+
     /** A step that is done if the caller may speak for the session. */
     Step stepFor(String sessionId, Consumer<Turn> body) {
         Identity who = Caller.current().identity();

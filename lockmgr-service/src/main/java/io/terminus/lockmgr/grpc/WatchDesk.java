@@ -98,6 +98,11 @@ public final class WatchDesk {
 
     /** The first piece of the snapshot; the watcher asks for the others when it can take them. */
     void open(Turn turn, Watcher watcher) {
+        String elsewhere = turn.table().share().refusal(watcher.volume());
+        if (elsewhere != null) {
+            watcher.end(Refusals.status(Reason.INVALID_ARGUMENT, elsewhere));
+            return;
+        }
         if (count.get() >= maxWatchers) {
             watcher.end(Refusals.status(Reason.LIMIT_EXCEEDED, "there are " + count + " watchers, the most allowed"));
             return;

@@ -2,10 +2,7 @@ package io.terminus.lockmgr.ha;
 
 import io.terminus.lockmgr.lock.Change;
 import io.terminus.lockmgr.store.ReplicatedState;
-import io.terminus.security.TlsKeys;
 import java.io.IOException;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -18,14 +15,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.UnaryOperator;
-import org.apache.ratis.conf.RaftProperties;
-import org.apache.ratis.grpc.GrpcConfigKeys;
 import org.apache.ratis.proto.RaftProtos.CommitInfoProto;
 import org.apache.ratis.protocol.ClientId;
 import org.apache.ratis.protocol.GroupManagementRequest;
@@ -40,51 +34,29 @@ import org.apache.ratis.protocol.SetConfigurationRequest;
 import org.apache.ratis.protocol.TransferLeadershipRequest;
 import org.apache.ratis.protocol.exceptions.ReconfigurationInProgressException;
 import org.apache.ratis.server.RaftServer;
-import org.apache.ratis.server.RaftServerConfigKeys;
 import org.apache.ratis.server.storage.RaftStorage;
 import org.apache.ratis.thirdparty.com.google.protobuf.UnsafeByteOperations;
-import org.apache.ratis.util.SizeInBytes;
-import org.apache.ratis.util.TimeDuration;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * This process as a member of a group, which Apache Ratis keeps together: the log, elections, snapshots and changes of the membership are
- * Ratis's.
+ * This process as a member of one group, which Apache Ratis keeps together: the log, elections, snapshots and changes of the membership are
+ * Ratis's. What it shares with the other groups of the process is its {@link RaftHost}'s.
  *
  * <p>Who has won an election puts an <em>opening</em> into the log. When that is applied here, everything before it is, and the {@link
  * Listener} gets the state: from then on it may {@link #decide}. Decisions of an older opening are void, whatever Ratis thinks of who leads.
  *
  * <p>Any thread may call.
  */
-public final class GroupMember implements AutoCloseable {
+public final class GroupMember {
 
     private static final Logger LOG = LoggerFactory.getLogger(GroupMember.class);
 
     private static final Duration CHANGE_PATIENCE = Duration.ofSeconds(30);
 
-    /** Ratis ends a server that stood still for longer; one that was suspended for a night catches up like any other. */
-    private static final TimeDuration LONGEST_PAUSE = TimeDuration.valueOf(365, TimeUnit.DAYS);
-
     /** Changes of the membership by several at a time: each is made again on what the one before left. */
     private static final int CHANGE_TRIES = 5;
-
-    /**
-     * @param directory the log and the snapshots, of this member alone
-     * @param bindAddress where it listens for the other members, at the port of its raft address
-     * @param electionTimeout a leader that is silent for so long is replaced; up to twice as long, lest all try at once
-     * @param snapshotAfterEntries a snapshot, and an end of the log before it, after so many entries
-     * @param keys of the connections between members; null: they are in clear, and nobody is authenticated
-     */
-    public record Settings(
-            Member self,
-            Path directory,
-            String bindAddress,
-            Duration electionTimeout,
-            long snapshotAfterEntries,
-            int keepEntries,
-            @Nullable TlsKeys keys) {}
 
     /** What the log had added up to when a leadership began. */
     public record Inheritance(long epoch, long timeNanos, List<Change> changes, Map<String, Long> renewals) {}
@@ -112,61 +84,53 @@ public final class GroupMember implements AutoCloseable {
             long appliedIndex,
             long digest) {}
 
-    private final Settings settings;
+    private final RaftHost.Settings settings;
     private final Listener listener;
-    private final RaftServer server;
+    private final RaftHost host;
     private final RaftGroupId groupId;
     private final ClientId clientId = ClientId.randomId();
     private final AtomicLong calls = new AtomicLong(1);
-    private final GroupStateMachine machine;
-    /** The group of others that this member starts beside; null: it has one already. */
-    private final @Nullable RaftGroup joining;
+    private volatile GroupStateMachine machine = new GroupStateMachine(new Events());
+    /** As the settings have it: the members at the first start. */
+    private final RaftGroup begun;
+    /** This member is one of them. Else it votes for nobody, and waits to be added. */
+    private final boolean belongs;
+    /** It has taken part before. */
+    private final boolean known;
 
     private final Claim claim = new Claim();
 
-    /**
-     * @param group the members at the first start, the same for each; later ones are in the log. Without this member: it votes for nobody,
-     *     and waits to be added
-     */
-    public GroupMember(Settings settings, String name, List<Member> group, Listener listener) throws IOException {
-        this.settings = settings;
-        this.listener = listener;
-        requireFree(settings);
-        this.groupId = groupId(name);
-        this.machine = new GroupStateMachine(new Events());
-        Files.createDirectories(settings.directory);
-        boolean known = hasLog(settings.directory, name);
-        TornTail.takeOut(settings.directory.resolve(groupId.getUuid().toString()));
-        RaftGroup begun =
-                RaftGroup.valueOf(groupId, group.stream().map(Member::asPeer).toList());
-        boolean belongs = group.contains(settings.self);
-        this.joining = belongs || known ? null : begun;
-        this.server = RaftServer.newBuilder()
-                .setServerId(RaftPeerId.valueOf(settings.self.id()))
-                // Without one, it takes those whose directories it finds.
-                .setGroup(belongs ? begun : null)
-                .setOption(known ? RaftStorage.StartupOption.RECOVER : RaftStorage.StartupOption.FORMAT)
-                .setProperties(properties(settings))
-                .setParameters(RaftTls.parameters(settings.keys))
-                .setStateMachine(machine)
-                .build();
+    GroupMember(RaftHost host, RaftHost.Begun group) throws IOException {
+        this.host = host;
+        this.settings = host.settings();
+        this.listener = group.listener();
+        this.groupId = groupId(group.name());
+        this.known = hasLog(settings.directory(), group.name());
+        TornTail.takeOut(settings.directory().resolve(groupId.getUuid().toString()));
+        this.begun = RaftGroup.valueOf(
+                groupId, group.members().stream().map(Member::asPeer).toList());
+        this.belongs = group.members().contains(settings.self());
     }
 
-    /**
-     * Ratis ends the process without a word of ours if it cannot listen.
-     *
-     * @throws IOException if the member's port cannot be listened on
-     */
-    public static void requireFree(Settings settings) throws IOException {
-        try (ServerSocket socket = new ServerSocket()) {
-            socket.setReuseAddress(true); // as Netty does: connections of the start before may linger
-            socket.bind(new InetSocketAddress(settings.bindAddress, settings.self.raftPort()));
-        } catch (IOException e) {
-            throw new IOException(
-                    "the group's port cannot listen on " + settings.bindAddress + " port " + settings.self.raftPort()
-                            + ": " + e.getMessage(),
-                    e);
-        }
+    RaftGroupId id() {
+        return groupId;
+    }
+
+    /** For Ratis, which uses none twice. */
+    GroupStateMachine newMachine() {
+        GroupStateMachine next = new GroupStateMachine(new Events());
+        machine = next;
+        return next;
+    }
+
+    /** As the server is to have it from its beginning; null: without one, it takes those whose directories it finds. */
+    @Nullable
+    RaftGroup fromTheBeginning() {
+        return belongs ? begun : null;
+    }
+
+    RaftStorage.StartupOption startup() {
+        return known ? RaftStorage.StartupOption.RECOVER : RaftStorage.StartupOption.FORMAT;
     }
 
     /** Has a member of this group begun in the directory? */
@@ -176,6 +140,7 @@ public final class GroupMember implements AutoCloseable {
 
     /** Has it stopped by itself, as after a failure of its disk? Nobody is told otherwise. */
     public boolean hasStopped() {
+        RaftServer server = host.server();
         if (server.getLifeCycleState().isClosingOrClosed()) {
             return true;
         }
@@ -190,58 +155,38 @@ public final class GroupMember implements AutoCloseable {
         return RaftGroupId.valueOf(UUID.nameUUIDFromBytes(("terminus " + name).getBytes(StandardCharsets.UTF_8)));
     }
 
-    private static RaftProperties properties(Settings settings) {
-        RaftProperties p = new RaftProperties();
-        RaftServerConfigKeys.setStorageDir(p, List.of(settings.directory.toFile()));
-        RaftServerConfigKeys.setCloseThreshold(p, LONGEST_PAUSE);
-        long millis = settings.electionTimeout.toMillis();
-        RaftServerConfigKeys.Rpc.setTimeoutMin(p, TimeDuration.valueOf(millis, TimeUnit.MILLISECONDS));
-        RaftServerConfigKeys.Rpc.setTimeoutMax(p, TimeDuration.valueOf(2 * millis, TimeUnit.MILLISECONDS));
-        RaftServerConfigKeys.Rpc.setFirstElectionTimeoutMin(p, TimeDuration.valueOf(millis, TimeUnit.MILLISECONDS));
-        RaftServerConfigKeys.Rpc.setFirstElectionTimeoutMax(p, TimeDuration.valueOf(2 * millis, TimeUnit.MILLISECONDS));
-        RaftServerConfigKeys.Snapshot.setAutoTriggerEnabled(p, true);
-        RaftServerConfigKeys.Snapshot.setAutoTriggerThreshold(p, settings.snapshotAfterEntries);
-        RaftServerConfigKeys.Snapshot.setCreationGap(p, 1);
-        RaftServerConfigKeys.Snapshot.setRetentionFileNum(p, 2);
-        // A member that is away gets a snapshot: its absence must not fill the disks of the others.
-        RaftServerConfigKeys.Log.setPurgeUptoSnapshotIndex(p, true);
-        RaftServerConfigKeys.Log.setPurgePreservationLogNum(p, settings.keepEntries);
-        RaftServerConfigKeys.Log.setPurgeGap(p, Math.max(1, settings.keepEntries / 10));
-        RaftServerConfigKeys.Log.setSegmentSizeMax(p, SizeInBytes.valueOf("16MB"));
-        RaftServerConfigKeys.Log.setSegmentCacheNumMax(p, 2);
-        RaftServerConfigKeys.Log.setPreallocatedSize(p, SizeInBytes.valueOf("1MB"));
-        // Of each request Ratis remembers the answer for so long; ours are never sent again.
-        RaftServerConfigKeys.RetryCache.setExpiryTime(p, TimeDuration.valueOf(5, TimeUnit.SECONDS));
-        // Else it listens on all addresses of the host, whatever the members' list says.
-        GrpcConfigKeys.Server.setHost(p, settings.bindAddress);
-        GrpcConfigKeys.Server.setPort(p, settings.self.raftPort());
-        return p;
-    }
-
-    /** @throws IOException also if its log cannot be read */
-    public void start() throws IOException, TimeoutException, InterruptedException {
-        try {
-            server.start();
-            if (joining == null) {
-                // Ratis may start without a log, and takes part in nothing then.
-                var unused = server.getDivision(groupId).getRaftLog().getNextIndex();
-            }
-        } catch (CompletionException | IllegalStateException e) {
-            throw new IOException(
-                    "the group's log in " + settings.directory + " cannot be read: " + e.getMessage()
-                            + ". If more than half of the members run and one leads, empty this member's data directory and start it"
-                            + " again: it takes what the leader has. If others say this too, empty none of them",
-                    e);
+    /**
+     * To be called when the server has started: takes part, if it does not do so already.
+     *
+     * @throws IOException also if its log cannot be read
+     */
+    void join() throws IOException, TimeoutException, InterruptedException {
+        RaftServer server = host.server();
+        boolean there = false;
+        for (RaftGroupId one : server.getGroupIds()) {
+            there |= one.equals(groupId);
         }
-        if (joining != null) {
+        // What it found by the directory alone knows no members until the log has named some.
+        if (there
+                && belongs
+                && server.getDivision(groupId).getRaftConf().getAllPeers().isEmpty()) {
+            await(server.groupManagementAsync(GroupManagementRequest.newRemove(
+                    clientId, server.getId(), calls.getAndIncrement(), groupId, false, false)));
+            there = false;
+        }
+        if (!there) {
             await(server.groupManagementAsync(
-                    GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), joining, true)));
+                    GroupManagementRequest.newAdd(clientId, server.getId(), calls.getAndIncrement(), begun, !known)));
+        }
+        if (belongs || known) {
+            // Ratis may start without a log, and takes part in nothing then.
+            var unused = server.getDivision(groupId).getRaftLog().getNextIndex();
         }
     }
 
     /** Begins a leadership, if this member has won the election and has none. Harmless at any time. */
     public void claim() {
-        String leadership = settings.self.id() + "#" + UUID.randomUUID();
+        String leadership = settings.self().id() + "#" + UUID.randomUUID();
         // Who has lost the election in between finds the opening refused.
         if (view().leads() && claim.ask(leadership)) {
             var unused = send(GroupEntry.opening(leadership)).exceptionally(failure -> {
@@ -287,14 +232,14 @@ public final class GroupMember implements AutoCloseable {
     private CompletableFuture<RaftClientReply> send(ByteBuffer entry) {
         RaftClientRequest request = RaftClientRequest.newBuilder()
                 .setClientId(clientId)
-                .setServerId(server.getId())
+                .setServerId(host.server().getId())
                 .setGroupId(groupId)
                 .setCallId(calls.getAndIncrement())
                 .setMessage(Message.valueOf(UnsafeByteOperations.unsafeWrap(entry)))
                 .setType(RaftClientRequest.writeRequestType())
                 .build();
         try {
-            return server.submitClientRequestAsync(request).thenCompose(GroupMember::successful);
+            return host.server().submitClientRequestAsync(request).thenCompose(GroupMember::successful);
         } catch (IOException | RuntimeException e) {
             // Also of a server that is just closing: the caller has nothing that was decided.
             return CompletableFuture.failedFuture(e);
@@ -312,7 +257,7 @@ public final class GroupMember implements AutoCloseable {
 
     public View view() {
         try {
-            RaftServer.Division division = server.getDivision(groupId);
+            RaftServer.Division division = host.server().getDivision(groupId);
             List<Member> members = new ArrayList<>();
             division.getRaftConf().getAllPeers().forEach(peer -> members.add(Member.of(peer)));
             members.sort((one, other) -> one.id().compareTo(other.id()));
@@ -349,6 +294,7 @@ public final class GroupMember implements AutoCloseable {
      */
     public void changeMembers(UnaryOperator<List<Member>> change)
             throws IOException, TimeoutException, InterruptedException {
+        RaftServer server = host.server();
         for (int tries = 1; ; tries++) {
             List<Member> before = view().members();
             SetConfigurationRequest request = new SetConfigurationRequest(
@@ -378,6 +324,7 @@ public final class GroupMember implements AutoCloseable {
 
     /** Returns when the other one leads. Only at the leader. */
     public void moveLead(String to) throws IOException, TimeoutException, InterruptedException {
+        RaftServer server = host.server();
         TransferLeadershipRequest request = new TransferLeadershipRequest(
                 clientId,
                 server.getId(),
@@ -397,15 +344,6 @@ public final class GroupMember implements AutoCloseable {
                 throw new IOException("another change of the members is under way; ask again when it is over", e);
             }
             throw new IOException(String.valueOf(e.getCause()), e);
-        }
-    }
-
-    @Override
-    public void close() {
-        try {
-            server.close();
-        } catch (IOException e) {
-            LOG.warn("the member of the group could not be closed in order: {}", e.getMessage());
         }
     }
 
@@ -431,7 +369,7 @@ public final class GroupMember implements AutoCloseable {
 
         @Override
         public void leaderChanged(RaftPeerId leader) {
-            if (!leader.equals(server.getId())) {
+            if (!leader.equals(host.server().getId())) {
                 notLeader();
             }
         }

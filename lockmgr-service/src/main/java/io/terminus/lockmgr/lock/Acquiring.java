@@ -169,8 +169,11 @@ final class Acquiring {
     private boolean isWrong(String volume, String volumeUuid, long start, long end) {
         String name = Names.wrong("volume name", volume, "", settings.maxNameLength());
         String uuid = Names.wrong("volume uuid", volumeUuid, "", settings.maxNameLength());
+        String elsewhere = turn.share.refusal(volume);
         if (name != null) {
             turn.refuse(Reason.INVALID_NAME, "", name);
+        } else if (elsewhere != null) {
+            turn.refuse(Reason.INVALID_ARGUMENT, "", elsewhere);
         } else if (uuid != null && !registry.volumes.containsKey(volume)) {
             turn.refuse(Reason.INVALID_NAME, volume, uuid);
         } else if (start < 0 || start >= end) {

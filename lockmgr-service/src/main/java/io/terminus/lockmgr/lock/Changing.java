@@ -289,6 +289,11 @@ final class Changing {
     /** One that stays closed for the lock delay only is opened: its holder is gone already. */
     void forceRelease(Command.ForceRelease c) {
         turn.answerTo("", c.requestId());
+        String elsewhere = turn.share.refusal(c.volume());
+        if (elsewhere != null) {
+            turn.refuse(Reason.INVALID_ARGUMENT, "", elsewhere);
+            return;
+        }
         Volume volume = registry.volumes.get(c.volume());
         Held lock = registry.locks.get(c.lockId());
         if (volume == null || lock == null || lock.volume != volume) {

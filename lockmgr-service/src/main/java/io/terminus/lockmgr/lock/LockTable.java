@@ -89,7 +89,12 @@ public final class LockTable {
      * @throws IllegalArgumentException unless {@code 1 <= epoch < 2^23}
      */
     public LockTable(Settings settings, long epoch, long nowNanos, long recoveryEndNanos) {
-        turn = new Turn(settings, epoch, nowNanos, recoveryEndNanos, registry);
+        this(settings, Share.ALL, epoch, nowNanos, recoveryEndNanos);
+    }
+
+    /** As {@link #LockTable(Settings, long, long, long)}, for the volumes of a share. */
+    public LockTable(Settings settings, Share share, long epoch, long nowNanos, long recoveryEndNanos) {
+        turn = new Turn(settings, share, epoch, nowNanos, recoveryEndNanos, registry);
         Expansion expansion = new Expansion(turn);
         WaitsFor waitsFor = new WaitsFor();
         recalls = new Recalls(turn, expansion);
@@ -271,8 +276,11 @@ public final class LockTable {
         Volume volume = registry.volumes.get(c.volume());
         String name = Names.wrong("volume name", c.volume(), "", settings.maxNameLength());
         String uuid = Names.wrong("volume uuid", c.volumeUuid(), "", settings.maxNameLength());
+        String elsewhere = turn.share.refusal(c.volume());
         if (name != null) {
             turn.refuse(Reason.INVALID_NAME, "", name);
+        } else if (elsewhere != null) {
+            turn.refuse(Reason.INVALID_ARGUMENT, "", elsewhere);
         } else if (volume == null && uuid != null) {
             turn.refuse(Reason.INVALID_NAME, c.volume(), uuid);
         } else if (c.lockDelayNanos() < 0 || c.lockDelayNanos() > Settings.MAX_LOCK_DELAY_NANOS) {
@@ -359,6 +367,10 @@ public final class LockTable {
 
     public Settings settings() {
         return turn.settings;
+    }
+
+    public Share share() {
+        return turn.share;
     }
 
     public long epoch() {

@@ -15,10 +15,14 @@ import org.jspecify.annotations.Nullable;
 final class Turn {
 
     private static final int COUNTER_BITS = 40;
+    /** The highest of the counter's, where there are several groups: so no two of them give the same token or id. */
+    private static final int GROUP_BITS = 4;
+
     private static final long MAX_EPOCH = (1L << 63 - COUNTER_BITS) - 1;
     private static final long SLEPT_NANOS = 1_000_000_000L;
 
     final Settings settings;
+    final Share share;
     final long epoch;
     private final Registry registry;
     private final long recoveryEndNanos;
@@ -39,11 +43,12 @@ final class Turn {
     private List<Notice> notices = new ArrayList<>();
     private List<LockEvent> events = new ArrayList<>();
 
-    Turn(Settings settings, long epoch, long nowNanos, long recoveryEndNanos, Registry registry) {
+    Turn(Settings settings, Share share, long epoch, long nowNanos, long recoveryEndNanos, Registry registry) {
         if (epoch < 1 || epoch > MAX_EPOCH) {
             throw new IllegalArgumentException("epoch " + epoch + " breaks the rule 1 <= epoch <= " + MAX_EPOCH);
         }
         this.settings = settings;
+        this.share = share;
         this.epoch = epoch;
         this.registry = registry;
         this.lastCallNanos = nowNanos;
@@ -87,10 +92,11 @@ final class Turn {
     /** A token of this epoch that no grant had before. */
     long nextToken() {
         grants++;
-        if (grants >= 1L << COUNTER_BITS) {
+        int bits = share.groups() == 1 ? COUNTER_BITS : COUNTER_BITS - GROUP_BITS;
+        if (grants >= 1L << bits) {
             throw new IllegalStateException("epoch " + epoch + " has no tokens left");
         }
-        return firstToken() | grants;
+        return firstToken() | (long) share.group() << COUNTER_BITS - GROUP_BITS | grants;
     }
 
     /** Tokens of earlier epochs are below this one. */

@@ -24,6 +24,11 @@ final class ValueBlocks {
             turn.refuse(Reason.INVALID_NAME, "", name);
             return;
         }
+        String elsewhere = turn.share.refusal(c.volume());
+        if (elsewhere != null) {
+            turn.refuse(Reason.INVALID_ARGUMENT, "", elsewhere);
+            return;
+        }
         Volume volume = registry.volumes.get(c.volume());
         if (volume != null
                 && volume.valueVersion > 0

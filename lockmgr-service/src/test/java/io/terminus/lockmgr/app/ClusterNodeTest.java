@@ -121,7 +121,9 @@ class ClusterNodeTest {
         try (TestGroup group = TestGroup.start(directory, 3, NO_SNAPSHOTS)) {
             String leader = group.leader();
             String follower = group.followers().getFirst();
-            await().atMost(WAIT).until(() -> group.node(follower).leader().isPresent());
+            await().atMost(WAIT)
+                    .until(() ->
+                            group.node(follower).groups().getFirst().leader().isPresent());
 
             assertThatThrownBy(() -> LockAdminGrpc.newBlockingStub(group.channel(follower))
                             .listVolumes(ListVolumesRequest.getDefaultInstance()))
@@ -241,7 +243,8 @@ class ClusterNodeTest {
             String leader = group.leader();
             String leaves = group.followers().getFirst();
             Member d = Member.parse(group.plan("d"));
-            GroupMember members = Objects.requireNonNull(group.node(leader).member());
+            GroupMember members = Objects.requireNonNull(
+                    group.node(leader).groups().getFirst().member());
             AtomicBoolean first = new AtomicBoolean(true);
 
             group.start("d");
@@ -273,10 +276,10 @@ class ClusterNodeTest {
             Grant held = client.lock(exclusive("v", 0, 1));
             long epoch = group.view("a").getEpoch();
 
-            group.node("a").over(epoch - 1);
+            group.node("a").groups().getFirst().over(epoch - 1);
             Grant beside = client.lock(exclusive("v", 1, 2));
             long epochAfterAnOldWord = client.status().epoch();
-            group.node("a").over(epoch);
+            group.node("a").groups().getFirst().over(epoch);
             await().atMost(WAIT).until(() -> client.status().epoch() > epoch);
 
             assertThat(beside.token()).isGreaterThan(held.token());
@@ -290,7 +293,7 @@ class ClusterNodeTest {
         try (TestGroup group = TestGroup.start(directory, 3, NO_SNAPSHOTS)) {
             String stops = group.followers().getFirst();
 
-            Objects.requireNonNull(group.node(stops).member()).close();
+            Objects.requireNonNull(group.node(stops).host()).close();
 
             await().atMost(WAIT).until(() -> group.failures(stops) == 1);
         }

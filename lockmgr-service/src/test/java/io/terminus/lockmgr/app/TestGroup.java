@@ -10,6 +10,7 @@ import io.terminus.lockmgr.TestPorts;
 import io.terminus.lockmgr.client.LockClient;
 import io.terminus.lockmgr.ha.Member;
 import io.terminus.lockmgr.history.LockGroupViews;
+import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.ClusterView;
 import io.terminus.proto.lock.v1.DescribeClusterRequest;
 import io.terminus.proto.lock.v1.LockClusterGrpc;
@@ -43,6 +44,7 @@ final class TestGroup implements AutoCloseable {
 
     private final Path directory;
     private final long snapshotAfter;
+    private int groups = 1;
     private final @Nullable Function<String, TlsKeys> keys;
     private final Map<String, String> members = new TreeMap<>();
     private final Map<String, String> addresses = new HashMap<>();
@@ -50,10 +52,40 @@ final class TestGroup implements AutoCloseable {
     private final Map<String, Running> running = new TreeMap<>();
     private final Map<String, ManagedChannel> channels = new HashMap<>();
 
-    private record Running(ClusterNode node, GrpcServer server, AtomicInteger failures, SimpleMeterRegistry registry) {}
+    private record Running(ClusterNode node, GrpcServer server, AtomicInteger failures, SimpleMeterRegistry registry) {
+        boolean leads(int group) {
+            return node.groups().get(group).leads();
+        }
+    }
 
     static TestGroup start(Path directory, int size, long snapshotAfter) {
         return start(new TestGroup(directory, size, snapshotAfter, null));
+    }
+
+    /** Volumes are spread over so many groups, and each member has its share of the leads. */
+    static TestGroup spread(Path directory, int size, int groups) {
+        TestGroup several = new TestGroup(directory, size, Long.MAX_VALUE, null);
+        several.groups = groups;
+        start(several);
+        await().atMost(PATIENCE).until(() -> {
+            for (int group = 0; group < groups; group++) {
+                if (!several.leader(group).equals(several.preferred(group))) {
+                    return false;
+                }
+            }
+            return true;
+        });
+        return several;
+    }
+
+    /** Whose share the lead of a group is. */
+    String preferred(int group) {
+        return List.copyOf(members.keySet()).get(group % members.size());
+    }
+
+    /** For the next start of a member. */
+    void setGroups(int groups) {
+        this.groups = groups;
     }
 
     /** @param keys for member and client alike, by name; the client is called "client" */
@@ -120,7 +152,7 @@ final class TestGroup implements AutoCloseable {
                 65_536,
                 TestServer.LIMITS,
                 LockManagerProperties.Mode.CLUSTER,
-                1,
+                groups,
                 new LockManagerProperties.Cluster(
                         service.isEmpty() ? id : "",
                         service.isEmpty() ? List.copyOf(members.values()) : List.of(),
@@ -185,12 +217,17 @@ final class TestGroup implements AutoCloseable {
 
     /** The one that leads, once there is one. */
     String leader() {
-        await().atMost(PATIENCE).until(() -> running.values().stream().anyMatch(one -> one.node.leads()));
+        return leader(0);
+    }
+
+    /** The same of one of several groups. */
+    String leader(int group) {
+        await().atMost(PATIENCE).until(() -> running.values().stream().anyMatch(one -> one.leads(group)));
         return running.entrySet().stream()
-                .filter(one -> one.getValue().node.leads())
+                .filter(one -> one.getValue().leads(group))
                 .map(Map.Entry::getKey)
                 .findFirst()
-                .orElseGet(this::leader);
+                .orElseGet(() -> leader(group));
     }
 
     List<String> followers() {
@@ -224,7 +261,13 @@ final class TestGroup implements AutoCloseable {
     }
 
     LockClusterGrpc.LockClusterBlockingStub cluster(String id) {
-        return LockClusterGrpc.newBlockingStub(channel(id)).withDeadlineAfter(40, TimeUnit.SECONDS);
+        return cluster(id, 0);
+    }
+
+    LockClusterGrpc.LockClusterBlockingStub cluster(String id, int group) {
+        return LockClusterGrpc.newBlockingStub(channel(id))
+                .withInterceptors(Groups.to(group))
+                .withDeadlineAfter(40, TimeUnit.SECONDS);
     }
 
     ClusterView view(String id) {

@@ -100,8 +100,8 @@ class TornLogTest {
         }
         byte[] before = Files.readAllBytes(log(data));
 
-        try (GroupMember member = member(data, new Heard())) {
-            assertThatThrownBy(member::start)
+        try (RaftHost host = host(data, new Heard())) {
+            assertThatThrownBy(host::start)
                     .isInstanceOf(IOException.class)
                     .hasMessageContaining("cannot be read")
                     .hasMessageContaining("empty this member's data directory");
@@ -113,8 +113,9 @@ class TornLogTest {
     private List<Long> decideSome(Path data, List<Set<Change>> states) throws Exception {
         List<Long> ends = new ArrayList<>();
         Heard heard = new Heard();
-        try (GroupMember member = member(data, heard)) {
-            GroupMember.Inheritance lead = leads(member, heard);
+        try (RaftHost host = host(data, heard)) {
+            GroupMember.Inheritance lead = leads(host, heard);
+            GroupMember member = host.groups().getFirst();
             ends.add(used(log(data)));
             Set<Change> state = new HashSet<>(lead.changes());
             states.add(Set.copyOf(state));
@@ -141,13 +142,14 @@ class TornLogTest {
 
     private Set<Change> start(Path data) throws Exception {
         Heard heard = new Heard();
-        try (GroupMember member = member(data, heard)) {
-            return Set.copyOf(leads(member, heard).changes());
+        try (RaftHost host = host(data, heard)) {
+            return Set.copyOf(leads(host, heard).changes());
         }
     }
 
-    private static GroupMember.Inheritance leads(GroupMember member, Heard heard) throws Exception {
-        member.start();
+    private static GroupMember.Inheritance leads(RaftHost host, Heard heard) throws Exception {
+        host.start();
+        GroupMember member = host.groups().getFirst();
         await().atMost(Duration.ofSeconds(30)).until(() -> {
             member.claim();
             return !heard.leads.isEmpty() || !heard.failed.isEmpty();
@@ -156,13 +158,11 @@ class TornLogTest {
         return heard.leads.take();
     }
 
-    private GroupMember member(Path data, Heard heard) throws IOException {
+    private RaftHost host(Path data, Heard heard) throws IOException {
         Member self = new Member("a", "127.0.0.1:" + port, "127.0.0.1:1");
-        return new GroupMember(
-                new GroupMember.Settings(self, data, "127.0.0.1", Duration.ofMillis(50), 1_000_000, 10, null),
-                "torn",
-                List.of(self),
-                heard);
+        return RaftHost.open(
+                new RaftHost.Settings(self, data, "127.0.0.1", Duration.ofMillis(50), 1_000_000, 10, null),
+                List.of(new RaftHost.Begun("torn", List.of(self), heard)));
     }
 
     private static Path log(Path data) throws IOException {

@@ -195,7 +195,7 @@ public final class LockManagerLink implements AutoCloseable {
         public CompletableFuture<String> revokeHolder() {
             return CompletableFuture.supplyAsync(() ->
                     retry.executeSupplier(() -> {
-                        LockAdminGrpc.LockAdminBlockingStub stub = LockAdminGrpc.newBlockingStub(client.channel())
+                        LockAdminGrpc.LockAdminBlockingStub stub = LockAdminGrpc.newBlockingStub(client.channel(name))
                                 .withDeadlineAfter(ADMIN_DEADLINE.toMillis(), TimeUnit.MILLISECONDS);
                         List<LockInfo> held = stub
                                 .listLocks(ListLocksRequest.newBuilder()
@@ -204,7 +204,7 @@ public final class LockManagerLink implements AutoCloseable {
                                 .getLocksList()
                                 .stream()
                                 .filter(lock ->
-                                        !lock.getSessionId().equals(client.sessionId())) // it may be ours by now
+                                        !lock.getSessionId().equals(client.sessionId(name))) // it may be ours by now
                                 .toList();
                         for (LockInfo lock : held) {
                             var unused = stub.forceRelease(ForceReleaseRequest.newBuilder()
