@@ -44,6 +44,7 @@ final class ClusterNode implements LockNode {
 
     private final LockManagerProperties properties;
     private final Member self;
+    private final int newestFormat;
     private final @Nullable TlsKeys keys;
     private final AuditLog audit;
     private final Runnable onFailure;
@@ -71,7 +72,20 @@ final class ClusterNode implements LockNode {
             Exposure exposure,
             String hostName,
             Runnable onFailure) {
+        this(properties, registry, tls, exposure, hostName, onFailure, RaftHost.Settings.NEWEST_FORMAT);
+    }
+
+    /** @param newestFormat that this member reads: for tests of groups whose members are of different versions */
+    ClusterNode(
+            LockManagerProperties properties,
+            MeterRegistry registry,
+            ServiceTls tls,
+            Exposure exposure,
+            String hostName,
+            Runnable onFailure,
+            int newestFormat) {
         this.properties = properties;
+        this.newestFormat = newestFormat;
         this.onFailure = onFailure;
         this.keys = tls.keys();
         List<Member> members;
@@ -111,6 +125,7 @@ final class ClusterNode implements LockNode {
                     of.share(),
                     self,
                     members,
+                    newestFormat,
                     target -> GrpcTls.channel(target, tls.keys()).build());
             groups.add(new GroupNode(of, audit, self, formation, registry(registry, of.share()), this::fail));
         }
@@ -228,7 +243,8 @@ final class ClusterNode implements LockNode {
                 cluster.electionTimeout(),
                 cluster.snapshotAfter(),
                 cluster.keepEntries(),
-                keys);
+                keys,
+                newestFormat);
     }
 
     private void fail() {

@@ -155,7 +155,12 @@ final class ClusterService extends LockClusterGrpc.LockClusterImplBase {
         ClusterView.Builder to = ClusterView.newBuilder()
                 .setNode(node.self().id())
                 .setGroup(node.share().group())
-                .setGroups(node.share().groups());
+                .setGroups(node.share().groups())
+                .setReadsFormat(node.formation().newestFormat());
+        GroupMember group = node.member();
+        if (group != null) {
+            to.setFormat(group.format());
+        }
         GroupMember.View view = node.view().orElse(null);
         if (view == null) {
             node.formation().configured().forEach(member -> to.addMembers(message(member, NOT_KNOWN)));

@@ -6,6 +6,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import io.terminus.lockmgr.ha.GroupMember;
 import io.terminus.lockmgr.ha.Member;
+import io.terminus.lockmgr.ha.RaftHost;
 import io.terminus.lockmgr.lock.Share;
 import io.terminus.proto.lock.Groups;
 import io.terminus.proto.lock.v1.AddMemberRequest;
@@ -89,9 +90,14 @@ final class Formation implements AutoCloseable {
     private final Share share;
     private final Member self;
     private final List<Member> configured;
+    private final int newestFormat;
     private final Function<String, ManagedChannel> open;
     private final Map<String, ManagedChannel> channels = new HashMap<>(); // guarded by itself
     private final AtomicBoolean asking = new AtomicBoolean();
+    /** One thread's, as {@link #lookAfter}. */
+    private long askedNanos = System.nanoTime() - TimeUnit.MILLISECONDS.toNanos(ASK_MILLIS);
+
+    private volatile int readByAll;
     private volatile boolean closed;
     private volatile String standing = FORMING;
     private volatile boolean hasFile;
@@ -103,6 +109,7 @@ final class Formation implements AutoCloseable {
                 Share.ALL,
                 self,
                 configured,
+                RaftHost.Settings.NEWEST_FORMAT,
                 target -> GrpcTls.channel(target, null).build());
     }
 
@@ -113,8 +120,10 @@ final class Formation implements AutoCloseable {
             Share share,
             Member self,
             List<Member> configured,
+            int newestFormat,
             Function<String, ManagedChannel> open) {
         this.open = open;
+        this.newestFormat = newestFormat;
         this.share = share;
         this.directory = directory;
         this.group = group;
@@ -273,12 +282,12 @@ final class Formation implements AutoCloseable {
     }
 
     /**
-     * Asks the one that leads for the lead, if nothing is being asked of others now. Waits for nobody.
+     * Asks the one that leads for the lead, once a second at most. Waits for nobody.
      *
      * @param onDone this member leads
      */
     void askForLead(Member leader, Runnable onDone) {
-        if (asking.compareAndSet(false, true)) {
+        if (mayAsk()) {
             Thread.ofVirtual().name("lock-group-asks").start(() -> {
                 try {
                     var unused = changing(leader)
@@ -299,7 +308,52 @@ final class Formation implements AutoCloseable {
         }
     }
 
-    /** @throws StartRefusedException if the other one has another number of groups */
+    /** The newest format of the group's log that this member reads. */
+    int newestFormat() {
+        return newestFormat;
+    }
+
+    /** Nothing is being asked of others now, and nothing was within the last second. */
+    private boolean mayAsk() {
+        long now = System.nanoTime();
+        if (now - askedNanos < TimeUnit.MILLISECONDS.toNanos(ASK_MILLIS) || !asking.compareAndSet(false, true)) {
+            return false;
+        }
+        askedNanos = now;
+        return true;
+    }
+
+    /** Asks the others what they read, once a second at most. Waits for nobody. */
+    void askWhatIsRead(List<Member> members) {
+        if (!mayAsk()) {
+            return;
+        }
+        Thread.ofVirtual().name("lock-group-asks").start(() -> {
+            try {
+                int least = newestFormat;
+                for (Member other : members) {
+                    if (!other.id().equals(self.id())) {
+                        // One of before there were others says nothing, and who does not answer might read none of
+                        // them.
+                        int read = describe(other)
+                                .map(view -> Math.max(1, view.getReadsFormat()))
+                                .orElse(0);
+                        least = Math.min(least, read);
+                    }
+                }
+                readByAll = least;
+            } finally {
+                asking.set(false);
+            }
+        });
+    }
+
+    /** The newest format that all members were found to read when they were asked last; 0: not all of them answered. Any thread. */
+    int readByAll() {
+        return readByAll;
+    }
+
+    /** @throws StartRefusedException if the other one has another number of groups, or a log that is not read here */
     private Optional<ClusterView> describe(Member other) {
         ClusterView view;
         try {
@@ -313,6 +367,10 @@ final class Formation implements AutoCloseable {
         if (groups != share.groups()) {
             throw new StartRefusedException("lockmgr.groups is " + share.groups() + " here, and " + groups + " at "
                     + other + ": it is the same at every member, for ever");
+        }
+        if (view.getFormat() > newestFormat) {
+            throw new StartRefusedException("the group writes format " + view.getFormat() + ", says " + other
+                    + ", and this lock manager reads those to " + newestFormat + ": start a newer version");
         }
         return Optional.of(view);
     }

@@ -210,6 +210,7 @@ final class GroupNode {
             GroupMember.View view = now.view();
             formation.lookAfter(view);
             takeShare(view);
+            raiseFormat(now, view);
         } catch (RuntimeException e) {
             LOG.warn("looking after the group failed: {}", e.toString());
         } catch (Error e) {
@@ -238,6 +239,18 @@ final class GroupNode {
             tookShare = true;
         } else if (lag(view) <= SMALL_LAG) {
             formation.askForLead(leader, () -> tookShare = true);
+        }
+    }
+
+    /** After an upgrade: once all members read the newer format, the leader writes it. */
+    private void raiseFormat(GroupMember now, GroupMember.View view) {
+        if (leadership != null && now.format() < now.newestFormat()) {
+            formation.askWhatIsRead(view.members());
+            int readByAll = formation.readByAll();
+            if (readByAll > now.format()) {
+                LOG.info("all members read format {}: it is written from now on", readByAll);
+                now.readByAll(readByAll);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ import java.nio.ByteBuffer;
  * An entry of the group's log, big-endian.
  *
  * <pre>
- *    0  version                          1, {@value #VERSION}
+ *    0  version                          1, from 1 to {@value #NEWEST}
  *    1  kind                             1
  *         1 a leadership begins:    2  its name, UTF-8, to the end: the leader's id, #, and a UUID
  *         2 a decision, 3 a part of one that has more:
@@ -19,11 +19,12 @@ import java.nio.ByteBuffer;
  *                                  34  items, see LogItemCodec
  * </pre>
  *
- * A version that is not known stops the member: a newer one leads, and understands what this one does not.
+ * The leader writes the newest version that all members read. One that a member does not know stops it, as a member that was away while the
+ * others were upgraded.
  */
 sealed interface GroupEntry {
 
-    byte VERSION = 1;
+    int NEWEST = 1;
 
     byte OPENING = 1;
     byte DECISION = 2;
@@ -35,18 +36,19 @@ sealed interface GroupEntry {
     record Decision(long epoch, long number, long timeNanos, long digest, boolean last, ByteBuffer items)
             implements GroupEntry {}
 
-    static ByteBuffer opening(String leadership) {
+    static ByteBuffer opening(int version, String leadership) {
         byte[] id = leadership.getBytes(UTF_8);
         return ByteBuffer.allocate(2 + id.length)
-                .put(VERSION)
+                .put((byte) version)
                 .put(OPENING)
                 .put(id)
                 .flip();
     }
 
-    static ByteBuffer decision(long epoch, long number, long timeNanos, long digest, boolean last, byte[] items) {
+    static ByteBuffer decision(
+            int version, long epoch, long number, long timeNanos, long digest, boolean last, byte[] items) {
         return ByteBuffer.allocate(ITEMS_AT + items.length)
-                .put(VERSION)
+                .put((byte) version)
                 .put(last ? DECISION : PART)
                 .putLong(epoch)
                 .putLong(number)
@@ -56,11 +58,18 @@ sealed interface GroupEntry {
                 .flip();
     }
 
-    /** @throws IllegalArgumentException if its version or kind is not known */
-    static GroupEntry read(ByteBuffer from) {
+    static int version(ByteBuffer entry) {
+        return entry.get(entry.position());
+    }
+
+    /**
+     * @param newest version that is known
+     * @throws IllegalArgumentException if its version or kind is not known
+     */
+    static GroupEntry read(ByteBuffer from, int newest) {
         byte version = from.get();
-        if (version != VERSION) {
-            throw new IllegalArgumentException("an entry of version " + version + ", known is " + VERSION);
+        if (version < 1 || version > newest) {
+            throw new IllegalArgumentException("an entry of version " + version + ", known are those to " + newest);
         }
         byte kind = from.get();
         return switch (kind) {

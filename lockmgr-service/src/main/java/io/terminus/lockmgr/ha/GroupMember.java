@@ -90,7 +90,7 @@ public final class GroupMember {
     private final RaftGroupId groupId;
     private final ClientId clientId = ClientId.randomId();
     private final AtomicLong calls = new AtomicLong(1);
-    private volatile GroupStateMachine machine = new GroupStateMachine(new Events());
+    private volatile GroupStateMachine machine;
     /** As the settings have it: the members at the first start. */
     private final RaftGroup begun;
     /** This member is one of them. Else it votes for nobody, and waits to be added. */
@@ -100,10 +100,14 @@ public final class GroupMember {
 
     private final Claim claim = new Claim();
 
+    /** All members were found to read it. */
+    private volatile int readByAll = 1;
+
     GroupMember(RaftHost host, RaftHost.Begun group) throws IOException {
         this.host = host;
         this.settings = host.settings();
         this.listener = group.listener();
+        this.machine = new GroupStateMachine(new Events(), settings.newestFormat());
         this.groupId = groupId(group.name());
         this.known = hasLog(settings.directory(), group.name());
         TornTail.takeOut(settings.directory().resolve(groupId.getUuid().toString()));
@@ -118,7 +122,7 @@ public final class GroupMember {
 
     /** For Ratis, which uses none twice. */
     GroupStateMachine newMachine() {
-        GroupStateMachine next = new GroupStateMachine(new Events());
+        GroupStateMachine next = new GroupStateMachine(new Events(), settings.newestFormat());
         machine = next;
         return next;
     }
@@ -189,7 +193,7 @@ public final class GroupMember {
         String leadership = settings.self().id() + "#" + UUID.randomUUID();
         // Who has lost the election in between finds the opening refused.
         if (view().leads() && claim.ask(leadership)) {
-            var unused = send(GroupEntry.opening(leadership)).exceptionally(failure -> {
+            var unused = send(GroupEntry.opening(format(), leadership)).exceptionally(failure -> {
                 LOG.info("the lead was lost before it began: {}", failure.getMessage());
                 claim.failed(leadership);
                 return null;
@@ -216,8 +220,23 @@ public final class GroupMember {
      */
     public CompletableFuture<Boolean> decide(
             long epoch, long number, long timeNanos, long digest, boolean last, byte[] items) {
-        return send(GroupEntry.decision(epoch, number, timeNanos, digest, last, items))
+        return send(GroupEntry.decision(format(), epoch, number, timeNanos, digest, last, items))
                 .thenApply(reply -> reply.getMessage().getContent().equals(GroupStateMachine.APPLIED.getContent()));
+    }
+
+    /** In which this member writes what it decides: the newest that it knows all members to read. */
+    public int format() {
+        return Math.max(readByAll, machine.state().format());
+    }
+
+    /** The newest that this member reads. */
+    public int newestFormat() {
+        return settings.newestFormat();
+    }
+
+    /** Every member reads this one. There is no way back from it: members of before could not read the log any more. */
+    public void readByAll(int format) {
+        readByAll = Math.max(readByAll, Math.min(format, settings.newestFormat()));
     }
 
     /** Of everything that is decided. A leader with nothing under way finds its own decisions in it. */

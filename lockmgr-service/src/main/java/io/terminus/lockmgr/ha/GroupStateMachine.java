@@ -6,6 +6,7 @@ import java.io.File;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.concurrent.CompletableFuture;
 import org.apache.ratis.proto.RaftProtos.LogEntryProto;
 import org.apache.ratis.protocol.Message;
@@ -58,11 +59,14 @@ final class GroupStateMachine extends BaseStateMachine {
     }
 
     private final Listener listener;
+    private final int newest;
     private final SimpleStateMachineStorage storage = new SimpleStateMachineStorage();
     private volatile ReplicatedState state = new ReplicatedState();
     private volatile boolean failed;
 
-    GroupStateMachine(Listener listener) {
+    /** @param newest version of entries and snapshots that is known */
+    GroupStateMachine(Listener listener, int newest) {
+        this.newest = newest;
         this.listener = listener;
     }
 
@@ -105,7 +109,7 @@ final class GroupStateMachine extends BaseStateMachine {
         }
         File file = snapshot.getFile().getPath().toFile();
         try (FileInputStream in = new FileInputStream(file)) {
-            state = ReplicatedState.read(in);
+            state = ReplicatedState.read(in, newest);
         } catch (IOException e) {
             throw new IOException("snapshot " + file + " cannot be used: " + e.getMessage(), e);
         }
@@ -133,8 +137,10 @@ final class GroupStateMachine extends BaseStateMachine {
         }
         Message answer;
         try {
-            answer = apply(
-                    GroupEntry.read(entry.getStateMachineLogEntry().getLogData().asReadOnlyByteBuffer()), at);
+            ByteBuffer written = entry.getStateMachineLogEntry().getLogData().asReadOnlyByteBuffer();
+            int version = GroupEntry.version(written);
+            answer = apply(GroupEntry.read(written, newest), at);
+            state.applied(version);
         } catch (RuntimeException e) {
             return fail("entry " + at + " cannot be applied: " + e.getMessage(), e);
         }

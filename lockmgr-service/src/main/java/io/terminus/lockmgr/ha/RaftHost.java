@@ -44,6 +44,7 @@ public final class RaftHost implements AutoCloseable {
      * @param electionTimeout a leader that is silent for so long is replaced; up to twice as long, lest all try at once
      * @param snapshotAfterEntries a snapshot, and an end of the log before it, after so many entries
      * @param keys of the connections between members; null: they are in clear, and nobody is authenticated
+     * @param newestFormat of entries and snapshots that is read here, and that may be written once all members read it
      */
     public record Settings(
             Member self,
@@ -52,7 +53,12 @@ public final class RaftHost implements AutoCloseable {
             Duration electionTimeout,
             long snapshotAfterEntries,
             int keepEntries,
-            @Nullable TlsKeys keys) {}
+            @Nullable TlsKeys keys,
+            int newestFormat) {
+
+        /** As this version reads and writes. */
+        public static final int NEWEST_FORMAT = GroupEntry.NEWEST;
+    }
 
     /**
      * A group as it is to be taken part in.
@@ -64,7 +70,7 @@ public final class RaftHost implements AutoCloseable {
 
     private final Settings settings;
     private final List<GroupMember> groups = new ArrayList<>();
-    private @Nullable RaftServer server;
+    private volatile @Nullable RaftServer server;
 
     /** @param groups the first of them is there when the server begins; at least one */
     public static RaftHost open(Settings settings, List<Begun> groups) throws IOException {

@@ -39,7 +39,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <pre>
  *   snapshot
- *      0  "TLMSNAP1"         8, the last digit is the version
+ *      0  "TLMSNAP1"         8, the last digit is the version: that of the newest entry it holds
  *      8  epoch              8
  *     16  sequence           8
  *     24  time (ns)          8
@@ -52,7 +52,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ReplicatedState {
 
-    private static final long MAGIC = 0x544C_4D53_4E41_5031L;
+    private static final long MAGIC = 0x544C_4D53_4E41_5030L; // and the version
     private static final int LONGEST_ITEM_BYTES = 1 << 20;
     private static final int FIRST_BYTES = 8 << 10;
 
@@ -73,6 +73,7 @@ public final class ReplicatedState {
     private final Map<String, ValuePut> values = new LinkedHashMap<>();
     private final Long2ObjectHashMap<byte[]> locks = new Long2ObjectHashMap<>();
     private final LogItemWriter writer = new LogItemWriter(FIRST_BYTES);
+    private volatile int format = 1;
     private final Taking taking = new Taking();
 
     /** The parts of a decision whose last part has not come. */
@@ -274,11 +275,21 @@ public final class ReplicatedState {
 
     // Snapshots
 
+    /** An entry of this version was applied: who could read it can read a snapshot of that version too. */
+    public void applied(int version) {
+        format = Math.max(format, version);
+    }
+
+    /** The newest version of what was applied, from 1. Any thread. */
+    public int format() {
+        return format;
+    }
+
     /** Only while {@link #whole}. The caller syncs what it gave. */
     public void writeTo(OutputStream to) throws IOException {
         CRC32C crc = new CRC32C();
         DataOutputStream out = new DataOutputStream(new CheckedOutputStream(to, crc));
-        out.writeLong(MAGIC);
+        out.writeLong(MAGIC + format);
         out.writeLong(epoch);
         out.writeLong(sequence);
         out.writeLong(timeNanos);
@@ -311,18 +322,23 @@ public final class ReplicatedState {
         out.write(writer.buffer().array(), 0, writer.position());
     }
 
-    /** @throws IOException if it cannot be read, is damaged, or is of another version; the message says which */
-    public static ReplicatedState read(InputStream from) throws IOException {
+    /**
+     * @param newest version that is known, 1 to 9
+     * @throws IOException if it cannot be read, is damaged, or is of a newer version; the message says which
+     */
+    public static ReplicatedState read(InputStream from, int newest) throws IOException {
         CRC32C crc = new CRC32C();
         DataInputStream in = new DataInputStream(new CheckedInputStream(new BufferedInputStream(from, 1 << 16), crc));
         long magic = in.readLong();
-        if (magic != MAGIC) {
+        long version = magic - MAGIC;
+        if (version < 1 || version > newest) {
             throw new IOException(
                     magic >>> 8 == MAGIC >>> 8
-                            ? "it is of version " + (char) (magic & 0xFF) + ", known is 1"
+                            ? "it is of version " + (char) (magic & 0xFF) + ", known are those to " + newest
                             : "it is no snapshot of a lock manager");
         }
         ReplicatedState state = new ReplicatedState();
+        state.format = (int) version;
         state.epoch = in.readLong();
         state.sequence = in.readLong();
         state.timeNanos = in.readLong();

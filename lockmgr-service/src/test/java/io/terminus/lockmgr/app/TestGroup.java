@@ -45,6 +45,9 @@ final class TestGroup implements AutoCloseable {
     private final Path directory;
     private final long snapshotAfter;
     private int groups = 1;
+    /** That members read from their next start on; those that are not named read format 1. */
+    private final Map<String, Integer> formats = new HashMap<>();
+
     private final @Nullable Function<String, TlsKeys> keys;
     private final Map<String, String> members = new TreeMap<>();
     private final Map<String, String> addresses = new HashMap<>();
@@ -60,6 +63,14 @@ final class TestGroup implements AutoCloseable {
 
     static TestGroup start(Path directory, int size, long snapshotAfter) {
         return start(new TestGroup(directory, size, snapshotAfter, null));
+    }
+
+    /** Every member but the last is of a newer version, which reads a format more. */
+    static TestGroup ofTwoVersions(Path directory) {
+        TestGroup mixed = new TestGroup(directory, 3, Long.MAX_VALUE, null);
+        mixed.setNewestFormat("a", 2);
+        mixed.setNewestFormat("b", 2);
+        return start(mixed);
     }
 
     /** Volumes are spread over so many groups, and each member has its share of the leads. */
@@ -81,6 +92,11 @@ final class TestGroup implements AutoCloseable {
     /** Whose share the lead of a group is. */
     String preferred(int group) {
         return List.copyOf(members.keySet()).get(group % members.size());
+    }
+
+    /** For the next start of a member. */
+    void setNewestFormat(String id, int newest) {
+        formats.put(id, newest);
     }
 
     /** For the next start of a member. */
@@ -167,7 +183,13 @@ final class TestGroup implements AutoCloseable {
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
         TlsKeys own = keys(id);
         ClusterNode node = new ClusterNode(
-                properties, registry, new ServiceTls(own), new Exposure(false), id, failures::incrementAndGet);
+                properties,
+                registry,
+                new ServiceTls(own),
+                new Exposure(false),
+                id,
+                failures::incrementAndGet,
+                formats.getOrDefault(id, 1));
         GrpcServer server = new GrpcServer(properties, node, own, new Exposure(false));
         server.start();
         running.put(id, new Running(node, server, failures, registry));

@@ -161,7 +161,7 @@ class TornLogTest {
     private RaftHost host(Path data, Heard heard) throws IOException {
         Member self = new Member("a", "127.0.0.1:" + port, "127.0.0.1:1");
         return RaftHost.open(
-                new RaftHost.Settings(self, data, "127.0.0.1", Duration.ofMillis(50), 1_000_000, 10, null),
+                new RaftHost.Settings(self, data, "127.0.0.1", Duration.ofMillis(50), 1_000_000, 10, null, 1),
                 List.of(new RaftHost.Begun("torn", List.of(self), heard)));
     }
 

@@ -112,7 +112,7 @@ class ReplicatedStateTest {
         state.take(
                 epoch, 2, 95, state.digest(), true, ByteBuffer.wrap(batch.take().getFirst()));
 
-        ReplicatedState read = ReplicatedState.read(new ByteArrayInputStream(snapshot(state)));
+        ReplicatedState read = ReplicatedState.read(new ByteArrayInputStream(snapshot(state)), 1);
 
         Map<String, Long> renewals = new HashMap<>();
         read.forEachRenewal(renewals::put);
@@ -135,10 +135,10 @@ class ReplicatedStateTest {
             changed[at] ^= 1;
             byte[] shortened = java.util.Arrays.copyOf(whole, at);
 
-            assertThatThrownBy(() -> ReplicatedState.read(new ByteArrayInputStream(changed)))
+            assertThatThrownBy(() -> ReplicatedState.read(new ByteArrayInputStream(changed), 1))
                     .as("byte %d", at)
                     .isInstanceOf(Exception.class);
-            assertThatThrownBy(() -> ReplicatedState.read(new ByteArrayInputStream(shortened)))
+            assertThatThrownBy(() -> ReplicatedState.read(new ByteArrayInputStream(shortened), 1))
                     .as("%d bytes", at)
                     .isInstanceOf(IOException.class);
         }
@@ -148,8 +148,8 @@ class ReplicatedStateTest {
     void aSnapshotOfANewerVersionIsNamed() {
         byte[] newer = "TLMSNAP2".getBytes(java.nio.charset.StandardCharsets.US_ASCII);
 
-        assertThatThrownBy(() -> ReplicatedState.read(new ByteArrayInputStream(newer)))
-                .hasMessage("it is of version 2, known is 1");
+        assertThatThrownBy(() -> ReplicatedState.read(new ByteArrayInputStream(newer), 1))
+                .hasMessage("it is of version 2, known are those to 1");
     }
 
     private Outcome take(ReplicatedState state, long epoch, long number, Change... changes) {
