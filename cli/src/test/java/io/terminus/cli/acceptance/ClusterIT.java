@@ -33,12 +33,19 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import tools.jackson.databind.JsonNode;
 
-/** Three lock managers that are one, as processes: what agents and clients notice when the one that leads is killed. */
+/**
+ * Three lock managers that are one, as processes, with volumes spread over two groups: what agents and clients notice when one that leads
+ * is killed.
+ */
 @ExtendWith(TellsTime.class)
 class ClusterIT {
 
     private static final Duration WAIT = Duration.ofSeconds(20);
     private static final int HELD = 200;
+
+    /** In group 1, as the volume "held" is; "busy" and "demo" are in group 0. */
+    private static final String OF_GROUP_1 = "ledger";
+
     private static final long TAKEN_BETWEEN_KILLS = 20;
 
     @Test
@@ -46,8 +53,9 @@ class ClusterIT {
     @NeedsClients("python3-libnbd")
     void aKillOfTheLeaderCostsNobodyALockAndNoWriteAndTheOneThatWasKilledComesBackWithoutItsDisk() throws Exception {
         try (LiveSet set = LiveSet.make(Map.of("AGENT_LEASETTL", "10s"))) {
-            set.create("64MiB", "--lock-managers", "3");
+            set.create("64MiB", "--lock-managers", "3", "--lock-manager-groups", "2");
             set.awaitInSync();
+            set.terminus("volume", "create", OF_GROUP_1, "--size", "8MiB");
             List<String> targets = targets(set);
             ConcurrentLinkedQueue<String> lost = new ConcurrentLinkedQueue<>();
             AtomicBoolean over = new AtomicBoolean();
@@ -85,6 +93,13 @@ class ClusterIT {
                 writes.stop();
 
                 assertThat(leader(group)).isEqualTo(killed);
+                assertThat(set.terminus("lockmgr", "lead"))
+                        .contains(killed + " leads group 0, in term ", killed + " leads group 1, in term ");
+                assertThat(set.volume(OF_GROUP_1).path("nbd").isString()).isTrue();
+                assertThat(set.volume(OF_GROUP_1).path("locksHeld").asLong()).isEqualTo(1);
+                assertThat(set.volume("demo").path("locksHeld").asLong()).isEqualTo(1);
+                assertThat(set.terminus("locks", "list", "--json")).contains(OF_GROUP_1, "\"demo\"", "\"held\"");
+                assertThat(set.terminus("sessions", "list", "--json")).contains("\"session\":\"g1-");
                 assertThat(set.terminus("lockmgr", "members", "list")).contains("lockmgr-2", "lockmgr-3");
                 assertThat(whatIsSaidOfAStranger(set))
                         .contains("'lockmgr-9' is no member of the group; its members are");
