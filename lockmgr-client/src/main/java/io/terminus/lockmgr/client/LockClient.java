@@ -768,8 +768,7 @@ public final class LockClient implements AutoCloseable {
                     id.isEmpty() ? CompletableFuture.completedFuture(null) : closeSession(id, config.closeTimeout)));
         }
         try {
-            allOf(given)
-                    .get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
+            allOf(given).get(config.closeTimeout.toNanos() + 1, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException e) {
