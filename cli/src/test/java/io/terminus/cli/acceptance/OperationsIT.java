@@ -7,6 +7,11 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -101,6 +106,43 @@ class OperationsIT {
         set.terminus("volume", "set", "demo", "--ack-level", "received", "--copies", "0", "--min-copies", "1");
 
         assertThat(set.volume().path("ackLevel").asString()).isEqualTo("received");
+    }
+
+    @Test
+    void copiesAreLimitedOverRestAsWell() throws IOException, InterruptedException {
+        LiveSet set = SET.get();
+
+        HttpResponse<String> limited = change(set, "{\"copyLimit\": 20971520}");
+        String shown = set.terminus("peer", "throttle", "demo");
+        HttpResponse<String> tooLow = change(set, "{\"copyLimit\": 1}");
+        HttpResponse<String> free = change(set, "{\"copyLimit\": 0}");
+
+        assertThat(limited.statusCode()).isEqualTo(200);
+        assertThat(shown).contains("Agent " + set.writer() + " copies demo at no more than 20 MiB/s.");
+        assertThat(tooLow.statusCode()).isEqualTo(400);
+        assertThat(tooLow.body()).contains("copy limit of 1", "40960");
+        assertThat(free.statusCode()).isEqualTo(200);
+    }
+
+    /** What the writer's REST says to it. */
+    private static HttpResponse<String> change(LiveSet set, String body) throws IOException, InterruptedException {
+        String rest = set.status()
+                .path("processes")
+                .valueStream()
+                .filter(process -> process.path("name").asString().equals(set.writer()))
+                .findFirst()
+                .orElseThrow()
+                .path("endpoints")
+                .path("rest")
+                .asString();
+        try (HttpClient client = HttpClient.newHttpClient()) {
+            return client.send(
+                    HttpRequest.newBuilder(URI.create("http://" + rest + "/api/v1/volumes/demo"))
+                            .method("PATCH", BodyPublishers.ofString(body))
+                            .header("Content-Type", "application/json")
+                            .build(),
+                    BodyHandlers.ofString());
+        }
     }
 
     @Test

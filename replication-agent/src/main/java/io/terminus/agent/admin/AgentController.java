@@ -169,12 +169,17 @@ public class AgentController {
             @Nullable Long sizeBytes,
             @Nullable AckLevel ackLevel,
             @Nullable Integer copies,
-            @Nullable Integer minCopies) {}
+            @Nullable Integer minCopies,
+            @Nullable Long copyLimit) {}
 
     @PatchMapping(path = "/volumes/{name}", consumes = MediaType.APPLICATION_JSON_VALUE)
     public String change(@PathVariable String name, @RequestBody Change change)
             throws InvalidProtocolBufferException, RefusedException, InterruptedException {
         Volume v = find(name);
+        Long copyLimit = change.copyLimit();
+        if (copyLimit != null) {
+            v.copyLimit(copyLimit);
+        }
         Long size = change.sizeBytes();
         if (size != null) {
             v.resize(size, CHANGE_TIMEOUT);
