@@ -100,10 +100,10 @@ class SimTest {
     @Test
     void aReplicaThatFailsAsAStandbyStaysFailed() {
         // given
-        TreeSet<Integer> without = new TreeSet<>(List.of(0, 1, 2, 3, 4, 7));
+        TreeSet<Integer> none = new TreeSet<>();
 
         // when
-        Runs.Result r = Runs.run("agents", 33, true, without);
+        Runs.Result r = Runs.run("agents", 3, true, none);
 
         // then
         assertThat(r.story()).anyMatch(line -> line.contains("stops for good"));
