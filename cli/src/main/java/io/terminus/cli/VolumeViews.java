@@ -61,9 +61,11 @@ final class VolumeViews {
 
     private static StatusReport.Volume volume(
             VolumeStatus status, Map<String, ReplicaStatus> own, Optional<List<VolumeInfo>> locks) {
-        Map<String, ReplicaStatus> replicas = new TreeMap<>(own);
+        boolean fromWriter = status.getRole() == Role.WRITER;
+        // Files of a replica that was taken away may still be at an agent; the writer knows that it is none any more.
+        Map<String, ReplicaStatus> replicas = fromWriter ? new TreeMap<>() : new TreeMap<>(own);
         for (ReplicaStatus replica : status.getReplicasList()) {
-            if (status.getRole() == Role.WRITER) {
+            if (fromWriter) {
                 replicas.put(replica.getAgent(), withOwn(replica, own.get(replica.getAgent())));
             } else {
                 replicas.putIfAbsent(replica.getAgent(), replica);

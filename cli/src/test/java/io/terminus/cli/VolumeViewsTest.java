@@ -72,6 +72,19 @@ class VolumeViewsTest {
     }
 
     @Test
+    void aReplicaThatWasTakenAwayIsNoneThoughItsFilesAreStillThere() {
+        VolumeStatus writer = volume(Role.WRITER, 3).addReplicas(A).build();
+        VolumeStatus files =
+                volume(Role.REPLICA, 3).addReplicas(B_AS_ITSELF_KNOWS).build();
+
+        StatusReport.Volume volume = VolumeViews.merge(
+                        Map.of("a", List.of(writer), "b", List.of(files)), Optional.empty())
+                .getFirst();
+
+        assertThat(volume.replicas()).extracting(StatusReport.Replica::agent).containsExactly("a");
+    }
+
+    @Test
     void withoutTheWriterTheReplicaSpeaksForItself() {
         VolumeStatus replica =
                 volume(Role.REPLICA, 3).addReplicas(B_AS_ITSELF_KNOWS).build();
