@@ -67,6 +67,11 @@ final class Screen {
         out.flush();
     }
 
+    /** Whoever read the output has gone: nothing that is written arrives anywhere. */
+    boolean isUnread() {
+        return out.checkError();
+    }
+
     void lines(List<String> texts) {
         texts.forEach(this::line);
     }

@@ -52,7 +52,7 @@ final class Status {
         try (StatusWatch told = new StatusWatch(installation, directory, ports)) {
             told.awaitFirst(FIRST);
             StatusReport shown = StatusReport.empty();
-            while (true) {
+            while (!screen.isUnread()) {
                 StatusReport now = told.report();
                 if (!now.equals(shown)) {
                     show(now, json, true);
@@ -62,6 +62,7 @@ final class Status {
                     told.awaitChange(LOOK);
                 }
             }
+            return 0;
         }
     }
 

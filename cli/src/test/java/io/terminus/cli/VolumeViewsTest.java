@@ -123,6 +123,7 @@ class VolumeViewsTest {
         VolumeStatus present = volume(Role.WRITER, 4)
                 .setWriter("b")
                 .setNbdUri("nbd://new")
+                .addReplicas(ReplicaStatus.newBuilder().setAgent("a"))
                 .addReplicas(B_AS_ITSELF_KNOWS)
                 .build();
 

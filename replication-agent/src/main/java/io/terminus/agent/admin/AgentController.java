@@ -176,16 +176,17 @@ public class AgentController {
     public String change(@PathVariable String name, @RequestBody Change change)
             throws InvalidProtocolBufferException, RefusedException, InterruptedException {
         Volume v = find(name);
+        Long size = change.sizeBytes();
+        // What is refused most is asked first, and what cannot be taken back last.
+        if (change.ackLevel() != null || change.copies() != null || change.minCopies() != null) {
+            v.set(change.ackLevel(), change.copies(), change.minCopies(), CHANGE_TIMEOUT);
+        }
         Long copyLimit = change.copyLimit();
         if (copyLimit != null) {
             v.copyLimit(copyLimit);
         }
-        Long size = change.sizeBytes();
         if (size != null) {
             v.resize(size, CHANGE_TIMEOUT);
-        }
-        if (change.ackLevel() != null || change.copies() != null || change.minCopies() != null) {
-            v.set(change.ackLevel(), change.copies(), change.minCopies(), CHANGE_TIMEOUT);
         }
         return JSON.print(control.status(v));
     }
